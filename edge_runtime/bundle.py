@@ -1,0 +1,234 @@
+"""What goes to a device: a folder with a manifest, checked byte for byte when it is opened.
+
+The manifest carries the preprocessing as data, so that nothing about a model is guessed from its shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.align import Template
+from edge_runtime.encoder import Preprocessing, TfliteEncoder
+from edge_runtime.errors import BundleError, InputError, SelfTestError
+from edge_runtime.interpreters import open_interpreter
+from edge_runtime.types import Floats, Pixels
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+GOLDEN_COSINE = 0.99
+"""Interpreters and kernels differ by a last bit here and there; a wrong model or colour order by far more."""
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json``, read and checked.
+
+    Attributes:
+        name: of the bundle.
+        files: sha256 and size in bytes of every other file, by name.
+        encoder_file: the .tflite file's name.
+        preprocessing: what the encoder expects.
+        code_size: length of a code.
+        detector: the detector the training chips were made with, as ``haar``.
+        strangers: how many real people stand behind the cohort's codes.
+        raw: the whole document, with recipe, run, metrics, licence, and lineage.
+    """
+
+    name: str
+    files: dict[str, tuple[str, int]]
+    encoder_file: str
+    preprocessing: Preprocessing
+    code_size: int
+    detector: str
+    strangers: int
+    raw: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str, where: str = MANIFEST) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            BundleError: not JSON, of a newer schema, with a missing or wrong value or an unsafe file name.
+        """
+        try:
+            raw = json.loads(text)
+            schema = raw["schema"]
+            if schema != SCHEMA:
+                raise BundleError(
+                    f"{where}: expected schema {SCHEMA}, found {schema!r}; "
+                    + (
+                        "upgrade familiar-edge"
+                        if isinstance(schema, int) and schema > SCHEMA
+                        else "make the bundle again"
+                    )
+                )
+            files = {str(n): (str(f["sha256"]), int(f["bytes"])) for n, f in raw["files"].items()}
+            unsafe = [n for n in files if not _SAFE_NAME.match(n) or n == MANIFEST]
+            if unsafe:
+                raise BundleError(f"{where}: expected plain file names, found {unsafe[0]!r}; do not use this bundle")
+            encoder = raw["encoder"]
+            template = Template(
+                tuple((float(x), float(y)) for x, y in encoder["template"]["points"]),
+                (int(encoder["template"]["size_wh"][0]), int(encoder["template"]["size_wh"][1])),
+            )
+            preprocessing = Preprocessing(
+                encoder["colour"], tuple(map(float, encoder["mean"])), tuple(map(float, encoder["std"])), template
+            )
+            manifest = cls(
+                str(raw["name"]),
+                files,
+                str(encoder["file"]),
+                preprocessing,
+                int(encoder["code_size"]),
+                str(raw["detector"]["name"]),
+                int(raw["cohort"]["people"]),
+                raw,
+            )
+        except (json.JSONDecodeError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise BundleError(f"{where}: a value is missing or wrong ({type(error).__name__}: {error})") from error
+        except ValueError as error:
+            if isinstance(error, BundleError):
+                raise
+            raise BundleError(f"{where}: {error}") from error
+        if manifest.encoder_file not in files:
+            raise BundleError(f"{where}: names the encoder {manifest.encoder_file!r}, which it does not list")
+        return manifest
+
+    def preprocessing_hash(self, detector_name: str) -> str:
+        """sha256 over everything that shapes a chip before the encoder: alignment, template, colour, scale."""
+        return preprocessing_hash(self.preprocessing, detector_name)
+
+
+def preprocessing_hash(preprocessing: Preprocessing, detector_name: str) -> str:
+    """sha256 (hex) of the alignment's detector, the template, the colour order and the normalisation."""
+    document = {
+        "alignment": detector_name,
+        "colour": preprocessing.colour,
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "points": [list(point) for point in preprocessing.template.points],
+        "size_wh": list(preprocessing.template.size_wh),
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> tuple[str, int]:
+    """(sha256 in hex, size in bytes) of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size
+
+
+class Bundle:
+    """A bundle on disk whose files all are what its manifest says."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Read the manifest and check every file.
+
+        Raises:
+            BundleError: no bundle there, or a file missing, altered, or not listed.
+        """
+        self.path = Path(path)
+        manifest_path = self.path / MANIFEST
+        try:
+            data = manifest_path.read_bytes()
+            text = data.decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(
+                f"{self.path}: expected a bundle (a folder with {MANIFEST}), found none that can be read; "
+                "make one with python -m convert model, or set [bundle] path"
+            ) from error
+        self.manifest = Manifest.parse(text, str(manifest_path))
+        self._check_files()
+        self.hash = hashlib.sha256(data).hexdigest()
+        self.encoder_hash = self.manifest.files[self.manifest.encoder_file][0]
+
+    def _check_files(self) -> None:
+        for name, (digest, size) in self.manifest.files.items():
+            path = self.path / name
+            if path.is_symlink() or not path.is_file():
+                raise BundleError(f"{path}: expected a file of {size} bytes, found none; copy the bundle again")
+            found_digest, found_size = file_digest(path)
+            if (found_digest, found_size) != (digest, size):
+                raise BundleError(
+                    f"{path}: expected sha256 {digest[:12]}… and {size} bytes, "
+                    f"found {found_digest[:12]}… and {found_size}; the file was altered, copy the bundle again"
+                )
+        listed = {*self.manifest.files, MANIFEST, "manifest.sig"}
+        extra = sorted(p.name for p in self.path.iterdir() if p.name not in listed and not p.name.startswith("."))
+        if extra:
+            raise BundleError(f"{self.path / extra[0]}: not listed in the manifest; remove it or make the bundle again")
+
+    def open_encoder(self, interpreter: str = "auto", threads: int = 1) -> TfliteEncoder:
+        """The bundle's encoder on an installed interpreter.
+
+        Raises:
+            InterpreterError: none is installed, or it refuses the model.
+            BundleError: model and manifest do not fit together.
+        """
+        opened = open_interpreter(interpreter, self.path / self.manifest.encoder_file, threads)
+        encoder = TfliteEncoder(opened, self.manifest.preprocessing)
+        if encoder.code_size != self.manifest.code_size:
+            raise BundleError(
+                f"{self.path}: expected codes of {self.manifest.code_size}, the model gives {encoder.code_size}; "
+                "make the bundle again"
+            )
+        return encoder
+
+    def strangers(self) -> Floats:
+        """The cohort's codes, float32 (N, D) of unit length.
+
+        Raises:
+            BundleError: the file is absent or of another shape.
+        """
+        (codes,) = self._arrays("cohort.npz", "codes")
+        if codes.dtype != np.int8 or codes.ndim != 2 or codes.shape[1] != self.manifest.code_size or not len(codes):
+            raise BundleError(
+                f"{self.path}/cohort.npz: expected int8 (N, {self.manifest.code_size}), "
+                f"found {codes.dtype} {codes.shape}; make the bundle again"
+            )
+        wide = codes.astype(np.float32)
+        return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-6), np.float32)
+
+    def golden(self) -> tuple[Pixels, Floats]:
+        """Generated chips uint8 (N, h, w, 3) RGB and the codes (N, D) they must give."""
+        chips, codes = self._arrays("golden.npz", "chips", "codes")
+        return chips, np.asarray(codes, np.float32)
+
+    def check_golden(self, encoder: TfliteEncoder) -> float:
+        """Encode the golden chips and compare; returns the smallest cosine.
+
+        Raises:
+            SelfTestError: a cosine below ``GOLDEN_COSINE``: the device computes something else.
+        """
+        chips, expected = self.golden()
+        try:
+            codes, _ = encoder.encode(chips)
+        except InputError as error:
+            raise BundleError(f"{self.path}/golden.npz: {error}") from error
+        lowest = float((codes * expected).sum(1).min())
+        if not math.isfinite(lowest) or lowest < GOLDEN_COSINE:
+            raise SelfTestError(
+                f"{self.path}: expected the golden outputs (cosine >= {GOLDEN_COSINE}), found {lowest:.3f}; "
+                "this interpreter computes something else, install the other one"
+            )
+        return lowest
+
+    def _arrays(self, name: str, *keys: str) -> list[NDArray[Any]]:
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.path}: expected {name}, which the manifest does not list; make the bundle again")
+        try:
+            with np.load(self.path / name, allow_pickle=False) as archive:
+                return [archive[key] for key in keys]
+        except (OSError, ValueError, KeyError) as error:
+            raise BundleError(f"{self.path / name}: cannot be read ({error}); copy the bundle again") from error

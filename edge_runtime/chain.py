@@ -1,0 +1,88 @@
+"""Picture to faces to codes: the one chain that the daemon, enrolment, ``embed`` and training share."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from edge_runtime.align import align
+from edge_runtime.bundle import Bundle
+from edge_runtime.detectors import open_detector
+from edge_runtime.encoder import TfliteEncoder
+from edge_runtime.protocols import Detector
+from edge_runtime.types import Detections, Floats, Pixels
+
+
+class FaceChain:
+    """A bundle's encoder behind a detector.
+
+    Attributes:
+        bundle: where encoder and preprocessing come from.
+        detector: finds faces and landmarks.
+        encoder: gives codes.
+        encoder_hash: sha256 of the encoder's file.
+        preprocessing_hash: sha256 of everything between picture and encoder; both mark a gallery.
+    """
+
+    def __init__(self, bundle: Bundle, detector: Detector, encoder: TfliteEncoder) -> None:
+        self.bundle = bundle
+        self.detector = detector
+        self.encoder = encoder
+        self.encoder_hash = bundle.encoder_hash
+        self.preprocessing_hash = bundle.manifest.preprocessing_hash(detector.name)
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Bundle,
+        detector: str = "bundle",
+        interpreter: str = "auto",
+        threads: int = 1,
+        min_face_px: int = 24,
+    ) -> FaceChain:
+        """Open detector and encoder.
+
+        Args:
+            bundle: the bundle.
+            detector: as for ``detectors.open_detector``, or ``bundle`` for the one the bundle names.
+            interpreter: as for ``interpreters.open_interpreter``.
+            threads: CPU threads of one encoder run.
+            min_face_px: the smallest face to look for, px.
+        """
+        spec = bundle.manifest.detector if detector == "bundle" else detector
+        return cls(bundle, open_detector(spec, min_face_px), bundle.open_encoder(interpreter, threads))
+
+    def chips(self, pixels: Pixels, landmarks: Floats) -> Pixels:
+        """Aligned chips uint8 (N, h, w, 3) RGB for landmarks (N, 5, 2)."""
+        return align(pixels, landmarks, self.bundle.manifest.preprocessing.template)
+
+    def encode(self, pixels: Pixels, landmarks: Floats) -> tuple[Floats, Floats]:
+        """Codes (N, D) of unit length and their lengths before (N,) for landmarks (N, 5, 2)."""
+        return self.encoder.encode(self.chips(pixels, landmarks))
+
+    def close(self) -> None:
+        """Free both models; may be called again."""
+        self.detector.close()
+        self.encoder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def central_face(detections: Detections, size_wh: tuple[int, int]) -> int:
+    """Index of the face a portrait is of: least (distance to the picture's centre - 0.3 x its width), px.
+
+    Args:
+        detections: at least one face.
+        size_wh: width and height of the picture, px.
+    """
+    centre = (np.asarray(size_wh, np.float32) - 1) / 2
+    distance = np.linalg.norm(detections.centre - centre, axis=1)
+    return int(np.argmin(distance - 0.3 * detections.width))

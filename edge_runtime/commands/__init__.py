@@ -1,0 +1,1 @@
+"""The command line's verbs: one file each, with ``add_arguments(parser)`` and ``run(args) -> int``."""

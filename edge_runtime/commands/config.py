@@ -1,0 +1,45 @@
+"""Check the configuration, show it, or list every key."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+from edge_runtime.config import describe, load_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("check", "schema", "show"))
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.action == "schema":
+        rows = [{"key": k, "type": t, "default": d, "meaning": m} for k, t, d, m in describe()]
+        if args.json:
+            print(json.dumps(rows, indent=2))
+        else:
+            for row in rows:
+                print(f"{row['key']:<45} {row['type']:<6} {row['default']!r:<10} {row['meaning']}")
+        return 0
+    document = dataclasses.asdict(load_config(args.config, args.set))
+    if args.action == "check":
+        print(json.dumps({"ok": True}) if args.json else "the configuration is sound")
+    elif args.json:
+        print(json.dumps(document, indent=2))
+    else:
+        print("\n".join(_toml(document)))
+    return 0
+
+
+def _toml(document: dict[str, Any]) -> list[str]:
+    lines = []
+    for section, table in document.items():
+        nested = section == "camera"
+        for name, values in table.items() if nested else [("", table)]:
+            lines.append(f"[{section}.{json.dumps(name)}]" if nested else f"[{section}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            lines.append("")
+    return lines

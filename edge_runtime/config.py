@@ -1,0 +1,290 @@
+"""``familiar.toml``: every key with its type, default, limits and meaning, in one place.
+
+Precedence: command line (``--set section.key=value``) > environment (``FAMILIAR_SECTION_KEY``) > file > default.
+Unknown keys are errors that name the nearest known one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from edge_runtime.errors import ConfigError
+
+SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
+
+
+def _key(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
+    """A configuration key; ``low`` and ``high`` are inclusive."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    path: str = _key("", "folder of the bundle; empty: the state folder's, then a checkout's released one")
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    source: str = _key("", "v4l2:0 | file:clip.mp4 | dir:photos | synthetic:")
+    deadline_s: float = _key(10.0, "seconds without a frame after which the camera counts as lost", 0.1, 3600)
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    detector: str = _key("bundle", "bundle (the one it was trained with) | haar | yunet:FILE.onnx")
+    every: int = _key(3, "look for faces in every n-th frame", 1, 1000)
+    min_face_px: int = _key(24, "smallest face to look for, px", 8, 4096)
+
+
+@dataclass(frozen=True)
+class DecideConfig:
+    false_accepts_per_1000_strangers: float = _key(
+        1.0, "how many of 1,000 strangers may be called by somebody's name", 0.001, 1000
+    )
+    margin: float = _key(0.02, "how far the best person must be ahead of the second best (score)", 0, 2)
+    views: int = _key(3, "good views of a face before the first decision", 1, 100)
+    recheck_s: float = _key(1.0, "seconds between re-checks of a decided track", 0, 3600)
+    left_after_s: float = _key(1.5, "seconds without a face after which a track has left", 0.05, 3600)
+
+
+@dataclass(frozen=True)
+class QualityConfig:
+    min_face_px: float = _key(32.0, "smallest face that may get a name, px", 8, 4096)
+
+
+@dataclass(frozen=True)
+class GalleryConfig:
+    path: str = _key("", "gallery database; empty: gallery.db in the state folder")
+    key_file: str = _key("", "device key, outside the state folder; empty: device.key beside the configuration")
+
+
+@dataclass(frozen=True)
+class ImagesConfig:
+    max_megapixels: float = _key(50.0, "larger photos are refused, megapixels", 0.1, 10000)
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    interpreter: str = _key("auto", "auto | litert | tflite")
+    threads: int = _key(1, "CPU threads of one model run", 1, 64)
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    socket: str = _key("", "control socket; empty: control.sock in the run folder")
+
+
+@dataclass(frozen=True)
+class EventsConfig:
+    path: str = _key("-", "file that gets one JSON line an event; -: standard output")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration; every part is immutable and checked."""
+
+    bundle: BundleConfig = BundleConfig()
+    camera: Mapping[str, CameraConfig] = field(default_factory=dict)
+    detect: DetectConfig = DetectConfig()
+    decide: DecideConfig = DecideConfig()
+    quality: QualityConfig = QualityConfig()
+    gallery: GalleryConfig = GalleryConfig()
+    images: ImagesConfig = ImagesConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    control: ControlConfig = ControlConfig()
+    events: EventsConfig = EventsConfig()
+
+
+_TABLES = {"camera"}
+"""Sections that hold one table a name."""
+
+
+def _section_types() -> dict[str, type[Any]]:
+    hints = get_type_hints(Config)
+    return {name: CameraConfig if name in _TABLES else hint for name, hint in hints.items()}
+
+
+def load_config(
+    path: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Config:
+    """Read the configuration.
+
+    Args:
+        path: a file that must exist; None: ``FAMILIAR_CONFIG``, then ``default_path()`` if it is there.
+        overrides: ``section.key=value`` from the command line.
+        environ: the environment.
+
+    Raises:
+        ConfigError: an unreadable file, an unknown key, a wrong type, or a value out of range.
+    """
+    named = path or environ.get("FAMILIAR_CONFIG")
+    chosen = Path(named) if named else default_path()
+    document: dict[str, Any] = {}
+    if named or chosen.is_file():
+        try:
+            document = tomllib.loads(chosen.read_text())
+        except OSError as error:
+            raise ConfigError(f"{chosen}: expected a TOML file, cannot read it ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{chosen}: not valid TOML: {error}") from error
+    for name, value in sorted(environ.items()):
+        _apply_environment(document, name, value)
+    for override in overrides:
+        dotted, equals, value = override.partition("=")
+        if not equals or "." not in dotted:
+            raise ConfigError(f"--set {override!r}: expected section.key=value")
+        _assign(document, dotted.split("."), value)
+    return parse_config(document, str(chosen))
+
+
+def parse_config(document: Mapping[str, Any], where: str = "configuration") -> Config:
+    """Check a parsed document and fill in defaults.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, or a value out of range.
+    """
+    sections = _section_types()
+    values: dict[str, Any] = {}
+    for name, table in document.items():
+        _known(name, sections, where, "section")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: [{name}]: expected a table, found {table!r}")
+        if name in _TABLES:
+            for key, inner in table.items():
+                if not isinstance(inner, dict):
+                    raise ConfigError(
+                        f"{where}: {name}.{key}: expected a name with its own table, as [{name}.front], found {inner!r}"
+                    )
+            values[name] = {k: _section(sections[name], t, f"{where}: [{name}.{k}]") for k, t in table.items()}
+        else:
+            values[name] = _section(sections[name], table, f"{where}: [{name}]")
+    return Config(**values)
+
+
+def describe() -> list[tuple[str, str, Any, str]]:
+    """(dotted key, type, default, meaning) of every key, in the file's order."""
+    rows = []
+    for name, section in _section_types().items():
+        prefix = f"{name}.NAME" if name in _TABLES else name
+        for item in dataclasses.fields(section):
+            rows.append((f"{prefix}.{item.name}", str(item.type), item.default, item.metadata["help"]))
+    return rows
+
+
+def _section(kind: type[Any], table: Mapping[str, Any], where: str) -> Any:
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    types = get_type_hints(kind)
+    values = {}
+    for key, value in table.items():
+        _known(key, fields, where, "key")
+        values[key] = _checked(value, types[key], fields[key].metadata, f"{where} {key}")
+    return kind(**values)
+
+
+def _checked(value: Any, kind: type[Any], limits: Mapping[str, Any], where: str) -> Any:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{where}: expected {kind.__name__}, found {value!r}")
+    low, high = limits["low"], limits["high"]
+    if low is not None and not low <= value <= high:
+        raise ConfigError(f"{where}: expected {low:g} to {high:g}, found {value!r}")
+    return value
+
+
+def _known(name: str, known: Mapping[str, Any], where: str, what: str) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        raise ConfigError(f"{where}: unknown {what} {name!r}; {hint}")
+
+
+def _apply_environment(document: dict[str, Any], name: str, value: str) -> None:
+    """FAMILIAR_DECIDE_MARGIN=… or FAMILIAR_CAMERA_FRONT_SOURCE=…; other FAMILIAR_ names are not ours to judge."""
+    match = re.fullmatch(r"FAMILIAR_([A-Z]+)_([A-Z0-9_]+)", name)
+    sections = _section_types()
+    if not match or match[1].lower() not in sections:
+        return
+    section, rest = match[1].lower(), match[2].lower()
+    keys = [item.name for item in dataclasses.fields(sections[section])]
+    if section not in _TABLES:
+        _assign(document, [section, rest], value)
+        return
+    key = next((k for k in keys if rest.endswith(f"_{k}")), None)
+    if key:
+        _assign(document, [section, rest[: -len(key) - 1], key], value)
+
+
+def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> None:
+    """Put a value given as text into the document; it is read as the key's own type."""
+    kind: type[Any] = str
+    if (section := _section_types().get(path[0])) is not None:
+        kind = get_type_hints(section).get(path[-1], str)
+    value: Any = text
+    if kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError as error:
+            raise ConfigError(f"{'.'.join(path)}: expected {kind.__name__}, found {text!r}") from error
+    table = document
+    for name in path[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{'.'.join(path)}: {name} is not a table")
+    table[path[-1]] = value
+
+
+# Places. A system install uses the folders systemd makes; a person trying things uses their own.
+
+
+def default_path() -> Path:
+    """The configuration file read when none is named."""
+    user = config_dir() / "familiar.toml"
+    return user if user.is_file() or not SYSTEM_CONFIG.is_file() else SYSTEM_CONFIG
+
+
+def config_dir() -> Path:
+    """Where configuration and the device key live for this user."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "familiar"
+
+
+def state_dir() -> Path:
+    """Where the gallery lives: systemd's StateDirectory, else the user's own state folder."""
+    given = os.environ.get("FAMILIAR_STATE") or os.environ.get("STATE_DIRECTORY")
+    return Path(given) if given else Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "familiar"
+
+
+def run_dir() -> Path:
+    """Where the control socket lives: systemd's RuntimeDirectory, else the user's own."""
+    given = os.environ.get("RUNTIME_DIRECTORY") or os.environ.get("XDG_RUNTIME_DIR")
+    return Path(given) / ("" if os.environ.get("RUNTIME_DIRECTORY") else "familiar") if given else state_dir()
+
+
+def gallery_path(config: Config) -> Path:
+    return Path(config.gallery.path) if config.gallery.path else state_dir() / "gallery.db"
+
+
+def key_path(config: Config) -> Path:
+    return Path(config.gallery.key_file) if config.gallery.key_file else config_dir() / "device.key"
+
+
+def socket_path(config: Config) -> Path:
+    return Path(config.control.socket) if config.control.socket else run_dir() / "control.sock"
+
+
+def bundle_path(config: Config) -> Path:
+    """The bundle configured, else the state folder's, else a checkout's released one."""
+    if config.bundle.path:
+        return Path(config.bundle.path)
+    state = state_dir() / "bundle"
+    return state if state.is_dir() else Path(__file__).parent.parent / "models/released/default"

@@ -1,0 +1,60 @@
+"""YuNet through OpenCV, from a file the user names; gives real landmarks.
+
+Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023. It is trained on BGR pictures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_runtime.errors import ConfigError, InputError
+from edge_runtime.protocols import Detector
+from edge_runtime.types import Detections, Pixels, check_pixels
+
+SCORE_FLOOR = 0.6
+_NMS_IOU = 0.3
+
+
+def open(argument: str, min_face_px: int) -> Detector:
+    """A detector from ``argument``, the path of a YuNet .onnx file."""
+    if not argument:
+        raise ConfigError("detector 'yunet': expected the model's path as yunet:FILE.onnx, found none")
+    return YunetDetector(Path(argument), min_face_px)
+
+
+class YunetDetector:
+    """See ``protocols.Detector``."""
+
+    name = "yunet"
+
+    def __init__(self, model: Path, min_face_px: int = 10, score_floor: float = SCORE_FLOOR) -> None:
+        if not model.is_file():
+            raise InputError(f"{model}: expected a YuNet .onnx file, found nothing there; check the path")
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), score_floor, _NMS_IOU, 500)
+        except cv2.error as error:
+            raise InputError(f"{model}: expected a YuNet .onnx file, OpenCV does not take it ({error.err})") from error
+        self._min_face_px = min_face_px
+        self._size_wh = (320, 320)
+
+    def detect(self, pixels: Pixels) -> Detections:
+        """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide."""
+        check_pixels(pixels)
+        size_wh = (pixels.shape[1], pixels.shape[0])
+        if size_wh != self._size_wh:
+            self._net.setInputSize(size_wh)
+            self._size_wh = size_wh
+        _, rows = self._net.detect(np.ascontiguousarray(pixels[:, :, ::-1]))
+        if rows is None:
+            return Detections.empty()
+        rows = rows[rows[:, 2] >= self._min_face_px].astype(np.float32)
+        rows = rows[np.argsort(-rows[:, 14], kind="stable")]
+        xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
+        landmarks = rows[:, 4:14].reshape(-1, 5, 2)
+        return Detections(xyxy.astype(np.float32), rows[:, 14].astype(np.float32), landmarks.astype(np.float32))
+
+    def close(self) -> None:
+        """Nothing to free; may be called again."""

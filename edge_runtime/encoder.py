@@ -1,0 +1,142 @@
+"""Aligned chips in, codes of unit length out: preprocessing and quantisation as the manifest says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.align import Template
+from edge_runtime.errors import BundleError, InputError
+from edge_runtime.protocols import Interpreter
+from edge_runtime.types import Floats, Pixels
+
+Colour = Literal["rgb", "bgr", "grey"]
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+"""Luma of RGB (ITU-R BT.601), as cameras and JPEG use it."""
+
+_SHORTEST_CODE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """From an RGB chip to the numbers a model was trained on: (value - mean) / std in its colour order.
+
+    Attributes:
+        colour: ``rgb``, ``bgr`` or ``grey`` (BT.601 luma, one channel).
+        mean: per channel, in 0..255.
+        std: per channel, in 0..255, positive.
+        template: alignment and size of the chip.
+    """
+
+    colour: Colour
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    template: Template
+
+    def __post_init__(self) -> None:
+        if self.colour not in ("rgb", "bgr", "grey"):
+            raise InputError(f"colour: expected rgb, bgr or grey, received {self.colour!r}")
+        if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
+            raise InputError(
+                f"normalisation: expected {self.channels} means and positive stds, "
+                f"received {self.mean!r} and {self.std!r}"
+            )
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.colour == "grey" else 3
+
+    def reorder(self, chips: Pixels) -> Pixels:
+        """uint8 (N, h, w, 3) RGB to uint8 (N, h, w, C) in the model's colours."""
+        if self.colour == "rgb":
+            return chips
+        if self.colour == "bgr":
+            return chips[..., ::-1]
+        grey = chips.astype(np.float32) @ GREY_WEIGHTS
+        return np.asarray(np.rint(grey)[..., None], np.uint8)
+
+    def as_float(self, chips: Pixels) -> Floats:
+        """uint8 (N, h, w, 3) RGB to the float32 (N, h, w, C) that training and float models take."""
+        ordered = self.reorder(chips).astype(np.float32)
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        return np.asarray((ordered - mean) / std, np.float32)
+
+
+class TfliteEncoder:
+    """The encoder of a bundle on one interpreter; see ``protocols.Encoder``.
+
+    An 8-bit input is filled through one 256-entry table a channel, so preprocessing costs a look-up.
+    """
+
+    def __init__(self, interpreter: Interpreter, preprocessing: Preprocessing) -> None:
+        """Check that model and preprocessing fit.
+
+        Raises:
+            BundleError: the model's input is not (1, h, w, C) of the template, or its output not (1, D).
+        """
+        width, height = preprocessing.template.size_wh
+        expected = (1, height, width, preprocessing.channels)
+        if interpreter.input_shape != expected:
+            raise BundleError(f"encoder: expected input {expected}, found {interpreter.input_shape}; convert it again")
+        if len(interpreter.output_shape) != 2 or interpreter.output_shape[0] != 1:
+            raise BundleError(f"encoder: expected output (1, D), found {interpreter.output_shape}; convert it again")
+        self.code_size = interpreter.output_shape[1]
+        self._interpreter = interpreter
+        self._preprocessing = preprocessing
+        self._table = _quantisation_table(preprocessing, interpreter)
+
+    def encode(self, chips: Pixels) -> tuple[Floats, Floats]:
+        """Codes of unit length (N, D) and their lengths before (N,), from uint8 (N, h, w, 3) RGB chips.
+
+        Raises:
+            InputError: chips of another shape or dtype.
+        """
+        width, height = self._preprocessing.template.size_wh
+        if chips.dtype != np.uint8 or chips.shape[1:] != (height, width, 3):
+            raise InputError(f"chips: expected uint8 (N, {height}, {width}, 3), received {chips.dtype} {chips.shape}")
+        raw = np.empty((len(chips), self.code_size), np.float32)
+        for row, chip in zip(raw, chips, strict=True):
+            row[:] = self.dequantise(self._interpreter.run(self.tensor(chip[None])))[0]
+        return normalise(raw)
+
+    def tensor(self, chip: Pixels) -> NDArray[Any]:
+        """The model's input tensor for one chip uint8 (1, h, w, 3) RGB."""
+        ordered = self._preprocessing.reorder(chip)
+        if self._table is None:
+            return self._preprocessing.as_float(chip).astype(self._interpreter.input_dtype)
+        return self._table[ordered, np.arange(self._preprocessing.channels)]
+
+    def dequantise(self, output: NDArray[Any]) -> Floats:
+        """The model's output as float32, in the model's own scale."""
+        scale, zero_point = self._interpreter.output_quantization
+        if output.dtype.kind == "f":
+            return output.astype(np.float32)
+        return (output.astype(np.float32) - zero_point) * np.float32(scale)
+
+    def close(self) -> None:
+        self._interpreter.close()
+
+
+def normalise(codes: Floats) -> tuple[Floats, Floats]:
+    """Codes (N, D) at unit length and their lengths (N,); a code of (nearly) zero length stays zero, length 0."""
+    norms = np.linalg.norm(codes, axis=1).astype(np.float32)
+    good = np.isfinite(norms) & (norms > _SHORTEST_CODE)
+    unit = np.zeros_like(codes, dtype=np.float32)
+    unit[good] = codes[good] / norms[good, None]
+    return unit, np.where(good, norms, np.float32(0))
+
+
+def _quantisation_table(preprocessing: Preprocessing, interpreter: Interpreter) -> NDArray[Any] | None:
+    """(256, C) in the model's 8-bit dtype, or None for a float input."""
+    if interpreter.input_dtype.kind == "f":
+        return None
+    scale, zero_point = interpreter.input_quantization
+    if scale <= 0:
+        raise BundleError("encoder: expected a quantised 8-bit input with a scale, found none; convert it again")
+    values = (np.arange(256)[:, None] - np.asarray(preprocessing.mean)) / np.asarray(preprocessing.std)
+    limits = np.iinfo(interpreter.input_dtype)
+    table = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max)
+    return np.asarray(table, interpreter.input_dtype)

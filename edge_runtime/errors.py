@@ -1,0 +1,84 @@
+"""The error tree: each error has an exit code and also is a builtin, so callers can catch either.
+
+Messages say what was expected, what was found, and what to do next, on one line.
+"""
+
+from __future__ import annotations
+
+
+class FamiliarError(Exception):
+    """Base of everything raised on purpose; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(FamiliarError, ValueError):
+    """The command was called with arguments that make no sense together."""
+
+    exit_code = 2
+
+
+class ConfigError(FamiliarError, ValueError):
+    """An unknown key, a wrong type or a value out of range in the configuration."""
+
+    exit_code = 3
+
+
+class InputError(FamiliarError, ValueError):
+    """A folder, file or array that cannot be used as it is."""
+
+    exit_code = 4
+
+
+class ImageError(InputError):
+    """A picture that cannot be decoded, is cut short, or is larger than allowed."""
+
+    exit_code = 5
+
+
+class BundleError(FamiliarError, ValueError):
+    """A bundle that is missing, altered, of a newer schema, or does not hold together."""
+
+    exit_code = 6
+
+
+class InterpreterError(FamiliarError, RuntimeError):
+    """No interpreter is installed, or it refuses the model."""
+
+    exit_code = 7
+
+
+class GalleryError(FamiliarError, ValueError):
+    """The gallery cannot be opened, or holds codes of another encoder."""
+
+    exit_code = 8
+
+
+class CameraError(FamiliarError, OSError):
+    """A source that is not there, went away, or missed its deadline."""
+
+    exit_code = 9
+
+
+class EnrolmentError(FamiliarError, ValueError):
+    """Not one photo of the person could be used."""
+
+    exit_code = 10
+
+
+class ControlError(FamiliarError, OSError):
+    """The control socket of a running daemon cannot be reached or refuses the peer."""
+
+    exit_code = 11
+
+
+class DeployError(FamiliarError, RuntimeError):
+    """A deployment that did not reach its end; what ran before still runs."""
+
+    exit_code = 12
+
+
+class SelfTestError(FamiliarError, RuntimeError):
+    """The device's own outputs are not the bundle's golden outputs."""
+
+    exit_code = 13

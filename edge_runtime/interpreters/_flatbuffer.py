@@ -1,0 +1,73 @@
+"""What ai-edge-litert and tflite-runtime have in common: the same Interpreter class under two names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import InputError, InterpreterError
+
+
+class FlatbufferInterpreter:
+    """One .tflite model with one input and one output, batch 1; see ``protocols.Interpreter``."""
+
+    def __init__(self, interpreter_class: Any, model: Path, threads: int, package: str) -> None:
+        try:
+            interpreter = interpreter_class(model_path=str(model), num_threads=threads)
+            interpreter.allocate_tensors()
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        except SystemError as error:
+            raise InterpreterError(
+                f"{package} cannot open {model.name} under numpy {np.__version__} ({error}); "
+                "tflite-runtime needs numpy < 2, ai-edge-litert takes both"
+            ) from error
+        except (ValueError, RuntimeError, OSError) as error:
+            raise InterpreterError(
+                f"{model}: {package} does not take this model ({' '.join(str(error).split())}); "
+                "expected a TFLite model without custom operators, convert it again"
+            ) from error
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise InterpreterError(
+                f"{model}: expected one input and one output, found {len(inputs)} and {len(outputs)}"
+            )
+        self.package = package
+        self.input_shape = tuple(int(n) for n in inputs[0]["shape"])
+        self.input_dtype: np.dtype[Any] = np.dtype(inputs[0]["dtype"])
+        self.input_quantization: tuple[float, int] = _quantization(inputs[0])
+        self.output_shape = tuple(int(n) for n in outputs[0]["shape"])
+        self.output_dtype: np.dtype[Any] = np.dtype(outputs[0]["dtype"])
+        self.output_quantization: tuple[float, int] = _quantization(outputs[0])
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self._interpreter = interpreter
+
+    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+        """Run the model once.
+
+        Raises:
+            InputError: the tensor is not exactly ``input_shape`` and ``input_dtype``.
+            InterpreterError: closed, or the run failed.
+        """
+        if self._interpreter is None:
+            raise InterpreterError("interpreter: closed; open it again")
+        if tensor.shape != self.input_shape or tensor.dtype != self.input_dtype:
+            raise InputError(
+                f"tensor: expected {self.input_dtype} {self.input_shape}, received {tensor.dtype} {tensor.shape}"
+            )
+        try:
+            self._interpreter.set_tensor(self._input, tensor)
+            self._interpreter.invoke()
+            return np.asarray(self._interpreter.get_tensor(self._output))
+        except (ValueError, RuntimeError) as error:
+            raise InterpreterError(f"{self.package}: the run failed ({error})") from error
+
+    def close(self) -> None:
+        """Free the model; may be called again."""
+        self._interpreter = None
+
+
+def _quantization(details: dict[str, Any]) -> tuple[float, int]:
+    scale, zero_point = details["quantization"]
+    return float(scale), int(zero_point)
