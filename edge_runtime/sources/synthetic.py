@@ -1,0 +1,320 @@
+"""A camera that needs no hardware: people who do not exist come into view, move, turn, and leave.
+
+The portraits beside this file were drawn by the project's own decoder. A scene is a function of its options and
+of time alone, so the same seed gives the same frames, and what is in view can be asked for at any moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, get_type_hints
+
+import cv2
+import numpy as np
+
+from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.images import read_image
+from edge_runtime.types import Floats, Frame, Pixels
+
+PORTRAITS = Path(__file__).parent / "portraits"
+
+_BUST_WH = (320, 620)
+_FACE_SIDE = 176
+_FACE_CENTRE = (160, 170)
+_FOCAL = 900.0
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What ``synthetic:key=value,key`` may set.
+
+    Attributes:
+        seed: chooses order, paths, light, and noise.
+        fps: frames a second.
+        size: WIDTHxHEIGHT of a frame, px.
+        people: how many of the portraits take part; 0: all.
+        visits: how often each comes into view in one pass.
+        loop: start over for ever.
+        realtime: frames come at the pace of a camera, and are lost if nobody reads them.
+    """
+
+    seed: int = 0
+    fps: float = 25.0
+    size: str = "640x360"
+    people: int = 0
+    visits: int = 1
+    loop: bool = False
+    realtime: bool = False
+
+    @classmethod
+    def parse(cls, argument: str) -> SceneOptions:
+        """Read ``key=value,key``.
+
+        Raises:
+            ConfigError: an unknown key or a value of the wrong type.
+        """
+        fields = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for part in filter(None, argument.split(",")):
+            key, equals, text = part.partition("=")
+            if key not in fields or (not equals and fields[key] is not bool):
+                raise ConfigError(f"synthetic:{argument}: {part!r}: expected one of {', '.join(fields)}, as seed=3")
+            try:
+                values[key] = True if not equals else fields[key](text)
+            except ValueError as error:
+                raise ConfigError(f"synthetic:{argument}: {key}: expected a number, found {text!r}") from error
+        options = cls(**values)
+        if not 1 <= options.fps <= 240 or options.visits < 1 or options.people < 0:
+            raise ConfigError(f"synthetic:{argument}: expected fps 1 to 240, visits >= 1 and people >= 0")
+        options.size_wh  # noqa: B018  (checked now, not at the first frame)
+        return options
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        width, _, height = self.size.partition("x")
+        if not (width.isdecimal() and height.isdecimal() and 160 <= int(width) <= 4096 and 120 <= int(height) <= 4096):
+            raise ConfigError(f"synthetic: size: expected WIDTHxHEIGHT from 160x120 to 4096x4096, found {self.size!r}")
+        return int(width), int(height)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One person in view once: from where to where, how large, how lit.
+
+    Attributes:
+        person: the portrait's name.
+        start_s, end_s: when, seconds from the start of a pass.
+        lane: where they stop, share of the width.
+        side: -1 comes from and leaves to the left, 1 the right.
+        face_px: width of the face when they stand, px.
+        turn_rad: how far the head turns to either side.
+        light: brightness factor when they stand; it drifts around it.
+    """
+
+    person: str
+    start_s: float
+    end_s: float
+    lane: float
+    side: int
+    face_px: float
+    turn_rad: float
+    light: float
+
+
+@dataclass(frozen=True)
+class Showing:
+    """A face in a frame: whose, and its box xyxy in px."""
+
+    person: str
+    xyxy: tuple[float, float, float, float]
+
+
+class Scene:
+    """Portraits, a timetable, and the drawing of any moment."""
+
+    VISIT_S = 4.4
+    STAGGER_S = 2.6
+
+    def __init__(self, options: SceneOptions, portraits: Path = PORTRAITS) -> None:
+        """Read the portraits and make the timetable.
+
+        Raises:
+            CameraError: no portraits there.
+        """
+        paths = sorted(portraits.glob("*.png"))
+        if not paths:
+            raise CameraError(f"{portraits}: expected portraits (*.png), found none; install familiar-edge again")
+        self.options = options
+        self.people = tuple(path.stem for path in paths)[: options.people or None]
+        self._busts = {path.stem: _bust(read_image(path), path.stem) for path in paths[: len(self.people)]}
+        rng = np.random.default_rng(options.seed)
+        self.visits = self._timetable(rng)
+        self.length_s = max(visit.end_s for visit in self.visits) + 2.0
+        self._room = _room(options.size_wh, rng)
+        self._noise = rng.normal(0, 2.5, (*self._room.shape[:2], 1)).astype(np.float32)
+
+    def _timetable(self, rng: np.random.Generator) -> list[Visit]:
+        order = [p for _ in range(self.options.visits) for p in rng.permutation(self.people)]
+        height = self.options.size_wh[1]
+        visits = []
+        for turn, person in enumerate(order):
+            start = 0.5 + turn * self.STAGGER_S
+            side = -1 if turn % 2 == 0 else 1
+            lane = 0.5 + side * float(rng.uniform(0.16, 0.24))
+            face_px = height * float(rng.uniform(0.24, 0.32))
+            turn_rad, light = float(rng.uniform(0.15, 0.3)), float(rng.uniform(0.75, 1.15))
+            visits.append(Visit(str(person), start, start + self.VISIT_S, lane, side, face_px, turn_rad, light))
+        return visits
+
+    def photo(self, person: str, variant: int = 0) -> Pixels:
+        """A still of one person for enrolment, uint8 (H, W, 3) RGB; each variant is another pose and light.
+
+        Raises:
+            KeyError: nobody of this name.
+        """
+        canvas = _room((400, 400), np.random.default_rng(900 + variant))
+        yaw, roll, light = 0.12 * math.sin(2.1 * variant), 0.05 * math.sin(1.3 * variant), 1 - 0.08 * (variant % 3)
+        matrix = _placement((200.0, 190.0), 170.0, yaw, roll)
+        _paste(canvas, self._busts[person], matrix, light)
+        return np.clip(canvas, 0, 255).astype(np.uint8)
+
+    def showing(self, at_s: float) -> list[Showing]:
+        """The faces that are wholly in the frame at ``at_s`` seconds of a pass."""
+        width, height = self.options.size_wh
+        faces = []
+        for visit in self.visits:
+            if visit.start_s <= at_s < visit.end_s:
+                corners = _project(_FACE_CORNERS, self._matrix(visit, at_s))
+                (left, top), (right, bottom) = corners.min(0), corners.max(0)
+                if left >= 0 and top >= 0 and right < width and bottom < height:
+                    faces.append(Showing(visit.person, (float(left), float(top), float(right), float(bottom))))
+        return faces
+
+    def render(self, at_s: float) -> Pixels:
+        """The frame at ``at_s`` seconds of a pass, uint8 (H, W, 3) RGB."""
+        canvas = self._room.copy()
+        for visit in sorted(self.visits, key=lambda v: v.face_px):
+            if visit.start_s <= at_s < visit.end_s:
+                light = visit.light * (1 + 0.15 * math.sin(1.9 * at_s + visit.start_s))
+                _paste(canvas, self._busts[visit.person], self._matrix(visit, at_s), light)
+        # One field of sensor noise, rolled by a different amount for each frame: cheap, and never still.
+        step = round(at_s * self.options.fps)
+        canvas += np.roll(self._noise, (step * 37 % self._noise.shape[0], step * 91 % self._noise.shape[1]), (0, 1))
+        return np.clip(canvas, 0, 255).astype(np.uint8)
+
+    def _matrix(self, visit: Visit, at_s: float) -> Floats:
+        """Bust px to frame px: slide in, stand and look about, slide out."""
+        width, height = self.options.size_wh
+        share = (at_s - visit.start_s) / (visit.end_s - visit.start_s)
+        away = 1 - min(share / 0.2, (1 - share) / 0.2, 1.0)
+        away = away * away
+        outside = visit.lane + visit.side * 0.75
+        x = width * (visit.lane + (outside - visit.lane) * away + 0.01 * math.sin(2.3 * at_s))
+        y = height * (0.47 + 0.01 * math.sin(3.1 * at_s + visit.start_s))
+        yaw = visit.turn_rad * math.sin(2.6 * (at_s - visit.start_s)) - visit.side * 0.25 * away
+        roll = 0.06 * math.sin(1.7 * at_s + visit.start_s)
+        return _placement((x, y), visit.face_px * (1 - 0.1 * away), yaw, roll)
+
+
+class SyntheticSource:
+    """See ``protocols.FrameSource``."""
+
+    def __init__(self, options: SceneOptions, camera: str, portraits: Path = PORTRAITS) -> None:
+        self.live = options.realtime
+        self._scene = Scene(options, portraits)
+        self._camera = camera
+        self._open = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        options = self._scene.options
+        started, started_wall, seq = time.monotonic(), time.time(), 0
+        frames = round(self._scene.length_s * options.fps)
+        while self._open and (options.loop or seq < frames):
+            at_s = seq / options.fps
+            if options.realtime and (early := started + at_s - time.monotonic()) > 0:
+                time.sleep(early)
+            pixels = self._scene.render((seq % frames) / options.fps)
+            yield Frame(pixels, self._camera, seq, started + at_s, started_wall + at_s)
+            seq += 1
+
+    def close(self) -> None:
+        """End the iteration; may be called again."""
+        self._open = False
+
+
+def open(argument: str, camera: str) -> SyntheticSource:
+    """A source from ``key=value,key``, see ``SceneOptions``."""
+    return SyntheticSource(SceneOptions.parse(argument), camera)
+
+
+_half = _FACE_SIDE * 0.42
+_FACE_CORNERS: Floats = np.array(
+    [[_FACE_CENTRE[0] + sx * _half, _FACE_CENTRE[1] + sy * _half] for sx in (-1, 1) for sy in (-1, 1)], np.float32
+)
+
+
+def _bust(portrait: Pixels, name: str) -> Floats:
+    """Head and shoulders around a portrait, float32 (H, W, 4): RGB in 0..255 and opacity in 0..1."""
+    rng = np.random.default_rng(sum(name.encode()))
+    width, height = _BUST_WH
+    cx, cy = _FACE_CENTRE
+    face = cv2.resize(portrait, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    left, top = cx - _FACE_SIDE // 2, cy - _FACE_SIDE // 2
+    bottom, right = height - top - _FACE_SIDE, width - left - _FACE_SIDE
+    full = cv2.copyMakeBorder(face, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    colour = cv2.GaussianBlur(full, (0, 0), 12)
+
+    head: Any = np.zeros((height, width), np.float32)
+    cv2.ellipse(head, (cx, cy - 4), (82, 108), 0, 0, 360, 1.0, -1, cv2.LINE_AA)
+    body: Any = np.zeros((height, width), np.float32)
+    cv2.ellipse(body, (cx, cy + 240), (150, 122), 0, 0, 360, 1.0, -1, cv2.LINE_AA)
+    cv2.rectangle(body, (cx - 150, cy + 240), (cx + 150, height), 1.0, -1)
+    cv2.rectangle(body, (cx - 38, cy + 60), (cx + 38, height), 1.0, -1)
+    shirt = rng.uniform(40, 190, 3).astype(np.float32)
+    neck = np.arange(height)[:, None] < cy + 128
+    colour = np.where((body * (1 - head) > 0.5)[..., None] & ~neck[..., None], shirt, colour)
+
+    mask: Any = np.zeros((height, width), np.float32)
+    cv2.ellipse(mask, (cx, cy), (72, 84), 0, 0, 360, 1.0, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), 9)[..., None]
+    colour = mask * full + (1 - mask) * colour
+    opacity = cv2.GaussianBlur(np.maximum(head, body), (0, 0), 1.5)[..., None]
+    return np.asarray(np.concatenate([colour, opacity], 2), np.float32)
+
+
+def _room(size_wh: tuple[int, int], rng: np.random.Generator) -> Floats:
+    """A quiet wall with a lamp's fall-off and a skirting board, float32 (H, W, 3) in 0..255."""
+    width, height = size_wh
+    x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    lamp_x = rng.uniform(0.2, 0.8)
+    light = 0.65 + 0.35 * np.exp(-((x - lamp_x) ** 2 + (y - 0.1) ** 2) / 0.35)
+    wall = rng.uniform((150, 145, 130), (190, 180, 170)) * light[..., None]
+    wall[y > 0.9] *= 0.6
+    blotches = cv2.GaussianBlur(rng.normal(size=(height, width)), (0, 0), height / 14)
+    return np.asarray(wall + 6 * (blotches / blotches.std())[..., None], np.float32)
+
+
+def _placement(centre: tuple[float, float], face_px: float, yaw: float, roll: float) -> Floats:
+    """Homography from bust px to frame px: a flat card turned about the upright axis, seen in perspective."""
+    scale = face_px / (0.84 * _FACE_SIDE)
+    to_origin = np.array([[1, 0, -_FACE_CENTRE[0]], [0, 1, -_FACE_CENTRE[1]], [0, 0, 1]])
+    sin, cos = math.sin(yaw), math.cos(yaw)
+    turned = np.array([[cos, 0, 0], [0, 1, 0], [sin / _FOCAL, 0, 1]])
+    c, s = scale * math.cos(roll), scale * math.sin(roll)
+    placed = np.array([[c, -s, centre[0]], [s, c, centre[1]], [0, 0, 1]])
+    return np.asarray(placed @ turned @ to_origin, np.float32)
+
+
+def _project(points: Floats, matrix: Floats) -> Floats:
+    """Points (N, 2) through a homography."""
+    return np.asarray(cv2.perspectiveTransform(points[None], matrix)[0], np.float32)
+
+
+def _paste(canvas: Floats, bust: Floats, matrix: Floats, light: float) -> None:
+    """Draw a bust into the canvas, float32 (H, W, 3), in place."""
+    height, width = canvas.shape[:2]
+    corners = _project(np.array([[0, 0], [_BUST_WH[0], 0], [0, _BUST_WH[1]], list(_BUST_WH)], np.float32), matrix)
+    x0, y0 = np.clip(np.floor(corners.min(0)).astype(int), 0, (width, height))
+    x1, y1 = np.clip(np.ceil(corners.max(0)).astype(int), 0, (width, height))
+    if x1 <= x0 or y1 <= y0:
+        return
+    shift = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]], np.float32)
+    drawn = cv2.warpPerspective(bust, shift @ matrix, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
+    region = canvas[y0:y1, x0:x1]
+    opacity = drawn[..., 3:]
+    region *= 1 - opacity
+    region += opacity * light * drawn[..., :3]
