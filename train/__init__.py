@@ -1,0 +1,1 @@
+"""Desktop side: photos in, Keras models out (``python -m train``)."""

@@ -1,0 +1,260 @@
+"""``python -m train prepare``: a folder per person in, one chips file out."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import csv
+import hashlib
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from edge_runtime.chain import central_face
+from edge_runtime.detectors import open_detector
+from edge_runtime.errors import FamiliarError, ImageError, InputError, UsageError
+from edge_runtime.images import list_images, read_image
+from edge_runtime.protocols import Detector
+from train.chips import SPLITS, Crop, make_crop, write_chips
+from train.files import write_text
+
+LFW_URL = "http://vis-www.cs.umass.edu/lfw/lfw-deepfunneled.tgz"
+LFW_MD5 = "68331da3eb755a505a502b5aacb3c201"
+_LFW_SOURCE = "Labeled Faces in the Wild, deep-funneled (research use)"
+_SHARES = (("train", 0.70), ("select", 0.80), ("final", 0.90), ("cohort", 1.0))
+"""Upper bounds of a name's hash, 0..1, for a split made without a file."""
+_SHOWN = 5
+_CHUNK = 16
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", required=True, metavar="DIR|lfw", help="a folder per person; lfw downloads LFW")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the chips file to write (.npz)")
+    parser.add_argument("--split", metavar="CSV", help="columns person and split; default: by a hash of the name")
+    parser.add_argument("--detector", default="haar", metavar="NAME", help="haar or yunet:FILE.onnx (default: haar)")
+    parser.add_argument("--unlabelled", action="store_true", help="nobody knows who is who: no names, all for training")
+    parser.add_argument("--source", metavar="TEXT", help="what the photos are, and their licence, for the model card")
+    parser.add_argument("--seed", type=int, default=0, help="of the split made without --split (default: 0)")
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after N pictures, for a trial")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all)")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.jobs < 1 or (args.limit is not None and args.limit < 1):
+        raise UsageError("--jobs and --limit: expected at least 1")
+    if args.unlabelled and args.split:
+        raise UsageError("--unlabelled and --split: expected one of them; photos without names cannot be split by name")
+    out = Path(args.out)
+    if out.is_dir() or out.suffix != ".npz":
+        raise UsageError(f"--out {out}: expected the name of an .npz file")
+    root = download_lfw() if args.data == "lfw" else Path(args.data)
+    source = args.source or (_LFW_SOURCE if args.data == "lfw" else f"photos of the folder {root.resolve().name}")
+    photos = find_photos(root, args.unlabelled)[: args.limit]
+    people = sorted({photo.person for photo in photos})
+    splits = (
+        {"": "train"} if args.unlabelled else read_split(args.split, people) if args.split else split(people, args.seed)
+    )
+    detector_name = open_detector(args.detector).name
+    found = find_faces(photos, args.detector, args.jobs)
+    kept = [(photo, result) for photo, result in zip(photos, found, strict=True) if isinstance(result, Crop)]
+    lost = [(photo, result) for photo, result in zip(photos, found, strict=True) if isinstance(result, str)]
+    if not kept:
+        raise InputError(
+            f"{root}: expected faces, found none in {len(photos)} pictures; check the photos or try another --detector"
+        )
+    write_chips(
+        out,
+        [crop for _, crop in kept],
+        [photo.person for photo, _ in kept],
+        [splits[photo.person] for photo, _ in kept],
+        [photo.relative for photo, _ in kept],
+        detector_name,
+        source,
+    )
+    _report(out, kept, lost, splits)
+    return 0
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture of the data.
+
+    Attributes:
+        path: where it lies.
+        relative: the same below the data's folder, POSIX.
+        person: name of the folder it is in; empty where nobody knows.
+    """
+
+    path: Path
+    relative: str
+    person: str
+
+
+def find_photos(root: Path, unlabelled: bool = False) -> list[Photo]:
+    """Every picture below ``root`` with its person, sorted.
+
+    Args:
+        root: a folder that holds one folder a person; with ``unlabelled``, any folder of pictures.
+        unlabelled: give nobody a name.
+
+    Raises:
+        InputError: no such folder, no pictures, or not a single folder of a person.
+    """
+    photos = []
+    for path in list_images(root):
+        relative = path.relative_to(root)
+        person = "" if unlabelled else relative.parts[0] if len(relative.parts) > 1 else None
+        if person is not None:
+            photos.append(Photo(path, relative.as_posix(), person))
+        else:
+            print(f"train prepare: {path}: in no person's folder, passed over", file=sys.stderr)
+    if not photos:
+        raise InputError(
+            f"{root}: expected a folder per person with photos in it, found loose pictures only; "
+            f"move them to {root}/NAME/"
+        )
+    return photos
+
+
+def split(people: Sequence[str], seed: int) -> dict[str, str]:
+    """Give each person to one split by a hash of seed and name: 70 % train, 10 % each of the others.
+
+    A person stays where they are when others are added. Somebody is always in ``train``, and with two people
+    or more somebody is in ``select``.
+    """
+    shares = {
+        person: int.from_bytes(hashlib.sha256(f"{seed}:{person}".encode()).digest()[:8], "big") / 2**64
+        for person in people
+    }
+    chosen = {person: next(name for name, bound in _SHARES if share < bound) for person, share in shares.items()}
+    ranked = sorted(people, key=lambda person: shares[person])
+    chosen[ranked[0]] = "train"
+    if len(people) > 1 and "select" not in chosen.values():
+        training = [person for person in ranked if chosen[person] == "train"]
+        chosen[training[-1] if len(training) > 1 else ranked[-1]] = "select"
+    return chosen
+
+
+def read_split(path: str | Path, people: Sequence[str]) -> dict[str, str]:
+    """The split of each of ``people`` from a CSV with the columns ``person`` and ``split``.
+
+    Raises:
+        InputError: unreadable, columns missing, an unknown split, a person twice or not at all, or nobody in train.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            if not {"person", "split"} <= set(reader.fieldnames or ()):
+                raise InputError(
+                    f"{path}: expected the columns person and split, found {', '.join(reader.fieldnames or ())!r}"
+                )
+            rows = [(row["person"], row["split"]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected a CSV file with person and split, cannot read it ({error})") from error
+    chosen = dict(rows)
+    if len(chosen) != len(rows):
+        raise InputError(f"{path}: expected each person once, found somebody twice; make the split identity-disjoint")
+    if wrong := sorted({name for name in chosen.values() if name not in SPLITS}, key=str):
+        raise InputError(f"{path}: expected the splits {', '.join(SPLITS)}, found {wrong[0]!r}")
+    if absent := [person for person in people if person not in chosen]:
+        raise InputError(
+            f"{path}: expected a row for every person, found none for {absent[0]!r} "
+            f"({len(absent)} people in all); add them"
+        )
+    if not any(chosen[person] == "train" for person in people):
+        raise InputError(f"{path}: expected somebody in train, found nobody of the {len(people)} people there")
+    return chosen
+
+
+def find_faces(photos: Sequence[Photo], detector: str, jobs: int) -> list[Crop | str]:
+    """For every photo its central face, or why there is none, in order, from ``jobs`` processes."""
+    paths = [photo.path for photo in photos]
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    results: list[Crop | str] = []
+    # Spawned, not forked: a fork would copy whatever threads and locks OpenCV holds at that moment.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        min(jobs, len(chunks)), multiprocessing.get_context("spawn"), _start_worker, (detector,)
+    )
+    try:
+        with tqdm(total=len(photos), unit="photo", disable=None, delay=2) as progress:
+            for chunk in pool.map(_crop_all, chunks):
+                results += chunk
+                progress.update(len(chunk))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return results
+
+
+_worker_detector: Detector | None = None
+"""Opened once in each worker process."""
+
+
+def _start_worker(spec: str) -> None:
+    global _worker_detector
+    cv2.setNumThreads(1)
+    _worker_detector = open_detector(spec)
+
+
+def _crop_all(paths: Sequence[Path]) -> list[Crop | str]:
+    assert _worker_detector is not None
+    return [_crop(path, _worker_detector.detect) for path in paths]
+
+
+def _crop(path: Path, detect: Callable) -> Crop | str:  # type: ignore[type-arg]
+    try:
+        pixels = read_image(path)
+        faces = detect(pixels)
+        if not len(faces):
+            return "no face"
+        return make_crop(pixels, faces.landmarks[central_face(faces, (pixels.shape[1], pixels.shape[0]))])
+    except ImageError as error:
+        return f"unreadable: {error}"
+    except FamiliarError as error:
+        return f"no usable face: {error}"
+
+
+def download_lfw() -> Path:
+    """Download LFW (deep-funneled) into Keras's cache, check it, unpack it.
+
+    Returns:
+        the folder that holds a folder per person.
+
+    Raises:
+        InputError: no way to the file, or it is not the one expected.
+    """
+    import keras
+
+    try:
+        unpacked = Path(
+            keras.utils.get_file(
+                "lfw-deepfunneled.tgz", LFW_URL, file_hash=LFW_MD5, hash_algorithm="md5", extract=True
+            )
+        )
+    except Exception as error:  # keras raises bare Exception for a failed download
+        raise InputError(
+            f"lfw: expected to download {LFW_URL}, which failed ({' '.join(str(error).split())}); "
+            "get LFW elsewhere and pass its folder: --data DIR"
+        ) from error
+    inner = [unpacked, *sorted(unpacked.rglob("lfw-deepfunneled"))] if unpacked.is_dir() else [unpacked.parent]
+    return inner[-1]
+
+
+def _report(out: Path, kept: Sequence[tuple[Photo, Crop]], lost: Sequence[tuple[Photo, str]], splits: dict[str, str]) -> None:
+    """Say what was kept; list what was not, in a file beside the chips and its first lines on standard error."""
+    faceless = sum(reason == "no face" for _, reason in lost)
+    skipped = out.with_suffix(".skipped.txt")
+    write_text(skipped, "".join(f"{photo.relative}\t{reason}\n" for photo, reason in lost))
+    for photo, reason in lost[:_SHOWN]:
+        print(f"train prepare: {photo.relative}: {reason}", file=sys.stderr)
+    if len(lost) > _SHOWN:
+        print(f"train prepare: and {len(lost) - _SHOWN} more, all in {skipped}", file=sys.stderr)
+    people = {name: {photo.person for photo, _ in kept if splits[photo.person] == name} for name in SPLITS}
+    print(f"{out}: {len(kept)} faces of {len({photo.person for photo, _ in kept} - {''})} named people")
+    print("people: " + ", ".join(f"{name} {len(members)}" for name, members in people.items()))
+    print(f"no face: {faceless}, unusable: {len(lost) - faceless} (listed in {skipped})")
