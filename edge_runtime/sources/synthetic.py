@@ -6,7 +6,6 @@ of time alone, so the same seed gives the same frames, and what is in view can b
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Iterator
@@ -228,7 +227,9 @@ class SyntheticSource:
             if options.realtime and (early := started + at_s - time.monotonic()) > 0:
                 time.sleep(early)
             pixels = self._scene.render((seq % frames) / options.fps)
-            yield Frame(pixels, self._camera, seq, started + at_s, started_wall + at_s)
+            # Unpaced frames carry the scene's own time, as a clip's do.
+            captured_s = started + at_s if options.realtime else at_s
+            yield Frame(pixels, self._camera, seq, captured_s, started_wall + at_s)
             seq += 1
 
     def close(self) -> None:

@@ -1,0 +1,58 @@
+# make demo, make test: each does all the set-up it needs, from nothing, and is quick the second time.
+PYTHON ?= python3
+PIP = -m pip install --quiet --disable-pip-version-check
+
+DESKTOP := .venv
+TFLITE := .venv-tflite
+DEMO := .venv-demo
+# tflite-runtime ends with Python 3.11; elsewhere its half of the suite is left out, and says so.
+PYTHON_TFLITE ?= $(shell for p in python3.11 $(PYTHON); do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test test-slow check format bench clean
+
+demo: $(DEMO)/.installed
+	$(DEMO)/bin/familiar demo
+
+test: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m pytest
+ifneq ($(PYTHON_TFLITE),)
+	$(MAKE) $(TFLITE)/.installed
+	$(TFLITE)/bin/python -m pytest -m "not desktop"
+else
+	@echo "make test: no Python 3.11 here, so the run under tflite-runtime is left out"
+endif
+
+test-slow: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m pytest -m slow
+
+check: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/ruff check .
+	$(DESKTOP)/bin/ruff format --check .
+	$(DESKTOP)/bin/mypy
+
+format: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/ruff check --fix .
+	$(DESKTOP)/bin/ruff format .
+
+bench: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks
+
+# The stamp is written last, so an interrupted installation is taken up again.
+$(DESKTOP)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(DESKTOP)
+	$(DESKTOP)/bin/python $(PIP) -e '.[litert,desktop,dev]'
+	@touch $@
+
+$(TFLITE)/.installed: pyproject.toml
+	$(PYTHON_TFLITE) -m venv $(TFLITE)
+	$(TFLITE)/bin/python $(PIP) -e '.[tflite]' 'pytest>=8'
+	@touch $@
+
+$(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python $(PIP) '.[litert]'
+	@touch $@
+
+clean:
+	rm -rf $(DESKTOP) $(TFLITE) $(DEMO) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

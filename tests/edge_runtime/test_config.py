@@ -1,0 +1,71 @@
+import pytest
+
+from edge_runtime.config import describe, load_config, parse_config
+from edge_runtime.errors import ConfigError
+
+
+def write(tmp_path, text):
+    path = tmp_path / "familiar.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_stand_without_a_file():
+    config = parse_config({})
+    assert config.camera == {}
+    assert config.decide.false_accepts_per_1000_strangers == 1.0
+
+
+def test_command_line_beats_environment_beats_file(tmp_path):
+    path = write(tmp_path, "[decide]\nmargin = 0.1\nviews = 4\nrecheck_s = 2\n")
+    environ = {"FAMILIAR_DECIDE_MARGIN": "0.2", "FAMILIAR_DECIDE_VIEWS": "5", "FAMILIAR_STATE": "/elsewhere"}
+    decide = load_config(path, ["decide.margin=0.3"], environ).decide
+    assert (decide.margin, decide.views, decide.recheck_s) == (0.3, 5, 2.0)
+
+
+def test_cameras_are_tables_by_name(tmp_path):
+    path = write(tmp_path, '[camera.front]\nsource = "v4l2:0"\n')
+    environ = {"FAMILIAR_CAMERA_BACK_SOURCE": "file:a.mp4", "FAMILIAR_CAMERA_FRONT_DEADLINE_S": "3"}
+    cameras = load_config(path, [], environ).camera
+    assert cameras["front"].source == "v4l2:0"
+    assert cameras["front"].deadline_s == 3.0
+    assert cameras["back"].source == "file:a.mp4"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[decide]\nmargn = 0.1\n", r"unknown key 'margn'; did you mean 'margin'\?"),
+        ("[decid]\n", r"unknown section 'decid'; did you mean 'decide'\?"),
+        ("[decide]\nviews = 'three'\n", "expected int, found 'three'"),
+        ("[decide]\nviews = true\n", "expected int, found True"),
+        ("[decide]\nmargin = 9\n", "expected 0 to 2"),
+        ("[decide]\nmargin = nan\n", "expected 0 to 2"),
+        ("decide = 3\n", r"\[decide\]: expected a table"),
+        ("[camera]\nsource = 'v4l2:0'\n", r"as \[camera.front\]"),
+        ("[camera.front]\nsuorce = 'x'\n", "did you mean 'source'"),
+        ("[decide\n", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_file_and_the_mend(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(write(tmp_path, text), [], {})
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["margin=3", "decide.margin", "decide.margin=much", "decide.marign=0.1"])
+def test_a_wrong_override_is_refused(override):
+    with pytest.raises(ConfigError):
+        load_config(None, [override], {})
+
+
+def test_a_named_file_must_exist(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "absent.toml", [], {})
+
+
+def test_every_key_is_described():
+    for key, kind, _, meaning in describe():
+        assert meaning, key
+        assert kind in ("str", "int", "float", "bool"), key

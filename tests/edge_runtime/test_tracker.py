@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from edge_runtime.tracker import Tracker, iou
+from edge_runtime.types import Detections
+from tests.builders import make_detections
+
+
+def follow(tracker, *rows, step_s=0.1, start_s=0.0):
+    """Ids by frame, one row of (x, y, w, h) faces a frame."""
+    ids = []
+    for index, faces in enumerate(rows):
+        now = start_s + index * step_s
+        ids.append([t.track_id for t in tracker.update(make_detections(*faces), now, 1e9)])
+    return ids
+
+
+def test_no_faces_make_no_tracks():
+    tracker = Tracker("front", 1.0)
+    assert tracker.update(Detections.empty(), 0.0, 0.0) == []
+    assert tracker.expire(100.0) == []
+
+
+def test_iou_of_known_boxes():
+    a = np.array([[0, 0, 10, 10]], np.float32)
+    b = np.array([[5, 0, 15, 10], [0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
+    assert iou(a, b)[0] == pytest.approx([1 / 3, 1, 0])
+
+
+def test_a_moving_face_keeps_its_track():
+    ids = follow(Tracker("front", 1.0), *[[(10 + 15 * i, 20, 50, 50)] for i in range(10)])
+    assert len({i for row in ids for i in row}) == 1
+    assert ids[0][0].startswith("front-")
+
+
+def test_a_fast_small_face_keeps_its_track_without_overlap():
+    ids = follow(Tracker("front", 1.0), *[[(10 + 22 * i, 20, 30, 30)] for i in range(10)])
+    assert len({i for row in ids for i in row}) == 1
+
+
+def test_two_people_side_by_side_stay_two_whatever_their_order():
+    left, right = (10, 10, 40, 40), (100, 10, 40, 40)
+    ids = follow(Tracker("front", 1.0), [left, right], [right, left], [left], [left, right])
+    assert ids[0] == ids[1][::-1] == ids[3]
+    assert ids[2] == ids[0][:1]
+
+
+def test_two_people_who_pass_each_other_do_not_swap():
+    rows = [[(10 + 12 * i, 20, 40, 40), (250 - 12 * i, 60, 40, 40)] for i in range(20)]
+    ids = follow(Tracker("front", 1.0), *rows)
+    assert all(row == ids[0] for row in ids)
+
+
+def test_a_gap_shorter_than_the_limit_is_bridged_and_a_longer_one_ends_the_track():
+    tracker = Tracker("front", 1.0)
+    first = tracker.update(make_detections((10, 10, 40, 40)), 0.0, 0.0)[0]
+    assert tracker.expire(0.9) == []
+    assert tracker.update(make_detections((12, 10, 40, 40)), 0.9, 0.0)[0] is first
+    assert tracker.expire(2.0) == [first]
+    assert tracker.update(make_detections((12, 10, 40, 40)), 2.0, 0.0)[0].track_id != first.track_id
+
+
+def test_a_single_sighting_is_not_confirmed():
+    tracker = Tracker("front", 1.0)
+    track = tracker.update(make_detections((10, 10, 40, 40)), 0.0, 0.0)[0]
+    assert not track.confirmed
+    tracker.update(make_detections((10, 10, 40, 40)), 0.1, 0.0)
+    assert track.confirmed
+
+
+def test_a_much_larger_face_nearby_is_somebody_else():
+    ids = follow(Tracker("front", 1.0), [(10, 10, 30, 30)], [(0, 0, 200, 200)])
+    assert ids[0] != ids[1]
