@@ -48,20 +48,20 @@ class Pairs:
         """Everybody whom the pairs name."""
         return {key.partition("/")[0] for key in (*self.left, *self.right)}
 
-    def indices(self, paths: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the pairs' photos stand in ``paths``: two int64 (P,).
+    def indices(self, paths: Sequence[str], allow_missing: bool = False) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the pairs' photos stand in ``paths``: two int64 (P,); -1 for a missing one where that is allowed.
 
         Raises:
             InputError: a photo of a pair is not in ``paths``.
         """
         where = {photo_key(path): i for i, path in enumerate(paths)}
-        missing = [key for key in (*self.left, *self.right) if key not in where]
-        if missing:
+        missing = sorted({key for key in (*self.left, *self.right) if key not in where})
+        if missing and not allow_missing:
             raise InputError(
                 f"pairs: expected codes of every photo named, found none of {missing[0]} and {len(missing) - 1} "
                 "others; embed all photos, or name only folds that were"
             )
-        left, right = ([where[key] for key in side] for side in (self.left, self.right))
+        left, right = ([where.get(key, -1) for key in side] for side in (self.left, self.right))
         return np.asarray(left, np.int64), np.asarray(right, np.int64)
 
 
@@ -109,3 +109,52 @@ def parse_pairs(text: str, where: str = "pairs") -> Pairs:
 
 def _key(name: str, number: str) -> str:
     return f"{name}/{name}_{int(number):04d}"
+
+
+def make_pairs(
+    names: Sequence[str], seed: int = 0, folds: int = 10, per_person: int = 10
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Pairs out of photos that have none: as many same as different ones, and no person in two folds.
+
+    Same pairs are all of a person's, at most ``per_person`` drawn from them, so that somebody with a hundred
+    photos does not decide; a different pair draws two people of the fold first, then a photo of each.
+
+    Args:
+        names: the person of each of N photos.
+        seed: of the draws.
+        folds: how many; fewer where there are not two people with two photos for each.
+        per_person: the most same pairs of one person.
+
+    Returns:
+        left, right: int64 (P,), indices into ``names``; same: bool (P,); fold: int64 (P,), from 1.
+
+    Raises:
+        InputError: fewer than four people, or fewer than two with two photos.
+    """
+    rng = np.random.default_rng(seed)
+    photos: dict[str, NDArray[np.int64]] = {
+        name: np.flatnonzero(np.asarray(names, str) == name) for name in sorted(set(names))
+    }
+    several = [name for name in photos if len(photos[name]) > 1]
+    single = [name for name in photos if len(photos[name]) == 1]
+    if len(photos) < 4 or len(several) < 2:
+        raise InputError(
+            f"pairs: expected four people, two of them with two photos, found {len(photos)} and {len(several)}; "
+            "take photos of more people"
+        )
+    count = max(2, min(folds, len(several) // 2))
+    dealt = [*rng.permutation(several), *rng.permutation(single)]
+    rows: list[tuple[int, int, bool, int]] = []
+    for fold in range(count):
+        people = dealt[fold::count]
+        same = []
+        for name in people:
+            i, j = np.triu_indices(len(photos[name]), 1)
+            drawn = rng.permutation(len(i))[:per_person]
+            same += list(zip(photos[name][i[drawn]], photos[name][j[drawn]], strict=True))
+        rows += [(int(a), int(b), True, fold + 1) for a, b in same]
+        for _ in same:
+            a, b = (rng.choice(photos[name]) for name in rng.choice(people, 2, replace=False))
+            rows.append((int(a), int(b), False, fold + 1))
+    left, right, kinds, fold_of = zip(*rows, strict=True)
+    return np.asarray(left), np.asarray(right), np.asarray(kinds, bool), np.asarray(fold_of)

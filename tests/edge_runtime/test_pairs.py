@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
-from edge_runtime.pairs import parse_pairs, photo_key
+from edge_runtime.pairs import make_pairs, parse_pairs, photo_key
 from tests.builders import SHARED
 
 SMALL = "2\t1\nAnn_Lee\t1\t12\nBo\t3\tCy_D\t4\nDee\t2\t1\nEve\t1\tFay\t1\n"
@@ -35,6 +36,7 @@ def test_photos_are_found_by_person_and_number():
     assert (left.tolist(), right.tolist()) == ([3, 1], [2, 0])
     with pytest.raises(InputError, match=r"found none of Dee/Dee_0002 and 0 others"):
         pairs.indices(paths[:3])
+    assert pairs.indices(paths[:3], allow_missing=True)[0].tolist() == [-1, 1]
 
 
 def test_photo_key():
@@ -68,3 +70,37 @@ def test_the_official_file():
     assert not pairs.select([7]).people() & pairs.select([8]).people()
     photos = {p.relative_to(SHARED / "data/lfw").as_posix() for p in (SHARED / "data/lfw").glob("*/*.jpg")}
     pairs.indices(sorted(photos))
+
+
+class TestMadePairs:
+    NAMES = tuple(f"p{i % 30:02d}" for i in range(100)) + ("often",) * 50
+
+    def test_as_many_same_as_different_and_nobody_in_two_folds(self):
+        left, right, same, fold = make_pairs(self.NAMES, folds=5)
+        name = np.asarray(self.NAMES)
+        assert (left != right).all()
+        assert (same == (name[left] == name[right])).all()
+        folds = [set(name[left[fold == f]]) | set(name[right[fold == f]]) for f in range(1, 6)]
+        for i, people in enumerate(folds):
+            assert same[fold == i + 1].mean() == 0.5
+            assert not people & set().union(*folds[:i])
+
+    def test_nobody_decides_alone(self):
+        left, _, same, _ = make_pairs(self.NAMES, per_person=4)
+        name = np.asarray(self.NAMES)
+        assert (name[left[same]] == "often").sum() == 4
+        assert (name[left[same]] == "p00").sum() == 4
+
+    def test_seeded(self):
+        one, again, other = (make_pairs(self.NAMES, seed) for seed in (0, 0, 1))
+        assert all((a == b).all() for a, b in zip(one, again, strict=True))
+        assert any(len(a) != len(b) or (a != b).any() for a, b in zip(one, other, strict=True))
+
+    def test_few_people_make_few_folds(self):
+        *_, fold = make_pairs(["a", "a", "b", "b", "c", "d"])
+        assert set(fold.tolist()) == {1, 2}
+
+    @pytest.mark.parametrize("names", [[], ["a", "a"], ["a", "a", "b", "c", "d"]])
+    def test_too_few_people(self, names):
+        with pytest.raises(InputError, match="four people"):
+            make_pairs(names)
