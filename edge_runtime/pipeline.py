@@ -93,6 +93,9 @@ class Pipeline:
         self._matcher = matcher
         for subject in self._subjects.values():
             subject.checked_s = -np.inf
+            if subject.match and subject.match.person not in matcher.templates.names:
+                # A name forgotten or changed must not be said again; a stranger may have become somebody.
+                subject.decided, subject.match = False, None
 
     def step(self, frame: Frame) -> list[Event]:
         """Take one frame; returns what it made known, in order."""
