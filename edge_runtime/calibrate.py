@@ -81,7 +81,8 @@ def calibrate(templates: Templates, strangers: Floats, people_behind: int, wish_
         note = "the bundle's strangers stand for no real people, so no rate can be vouched for"
         highest = float(np.nextafter(scores[-1], np.float32(2))) if len(scores) else math.inf
         return Calibration(highest, wish_per_1000, 1000.0, supported, (0.0, 1000.0), scores, note)
-    note, passing = None, 0
+    note: str | None = None
+    passing = 0
     if wish_per_1000 < supported:
         note = (
             f"{n} strangers can vouch for {supported:.3g} of 1,000, not for {wish_per_1000:g}: "

@@ -162,7 +162,7 @@ class Pipeline:
             return "small", None
         with self._stage("align"):
             chips = self._chain.chips(frame.pixels, face.landmarks)
-            subject.quality = measure(chips[0], face_px)
+            subject.quality = measure(frame.pixels, face.landmarks[0], face_px)
         reason = rejection(subject.quality, self._limits)
         if reason:
             return reason, None

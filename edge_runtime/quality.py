@@ -1,4 +1,8 @@
-"""Is this face good enough to be named? Size, sharpness and light, each with a reason when it fails."""
+"""Is this face good enough to be named? Size, pose, light and sharpness, each with a reason when it fails.
+
+Measured on a chip of its own, cut from the picture at one fixed size, so that the limits mean the same
+whatever size the encoder's chips have.
+"""
 
 from __future__ import annotations
 
@@ -7,61 +11,74 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_runtime.types import Pixels
+from edge_runtime.align import Template, align
+from edge_runtime.types import Floats, Pixels
+
+_TEMPLATE = Template.arcface(64, 6)
 
 
 @dataclass(frozen=True, slots=True)
 class QualityLimits:
-    """The least a face must have.
+    """The least a face must have; see :func:`measure`.
+
+    The defaults are for the live picture. Of 500 faces of LFW shrunk to 34 px, 99.5 % are sharp enough for
+    them, and of those blurred by 6 % of the face's width 4 % are.
 
     Attributes:
-        face_px: width of the box, px of the frame.
-        sharpness: see :func:`measure`.
-        light: mean luma of the chip, 0..255, from this value ...
+        face_px: width of the box, px of the picture.
+        turn: the most the head may be turned.
+        light: mean luma, 0..255, from this value ...
         glare: ... to this one.
         contrast: standard deviation of the luma, 0..255.
+        sharpness: percent.
     """
 
     face_px: float = 32.0
-    sharpness: float = 8.0
+    turn: float = 0.45
     light: float = 25.0
     glare: float = 235.0
     contrast: float = 10.0
+    sharpness: float = 2.0
 
     @classmethod
     def for_enrolment(cls) -> QualityLimits:
         """Stricter than live: one bad template harms every later decision."""
-        return cls(face_px=48.0, sharpness=14.0, light=40.0, glare=220.0, contrast=16.0)
+        return cls(face_px=48.0, turn=0.35, light=40.0, glare=220.0, contrast=16.0, sharpness=3.5)
 
 
-def measure(chip: Pixels, face_px: float) -> dict[str, float]:
-    """Quality measures of one aligned chip.
+def measure(pixels: Pixels, landmarks: Floats, face_px: float) -> dict[str, float]:
+    """Quality measures of one face.
 
     Args:
-        chip: uint8 (h, w, 3) RGB.
-        face_px: width of the detector's box, px of the frame.
+        pixels: uint8 (H, W, 3) RGB.
+        landmarks: float32 (5, 2), px.
+        face_px: width of the detector's box, px.
 
     Returns:
-        ``face_px``; ``light`` and ``contrast`` (mean and standard deviation of the luma, 0..255);
-        ``sharpness``: the variance of the Laplacian (Pech-Pacheco et al., 2000) of the chip scaled to
-        64 px, in percent of the luma's variance, so that neither size nor contrast moves it much.
+        ``face_px``; ``turn``: how far the nose lies beside the middle of the eyes, in shares of their distance
+        (0 seen from the front); ``light`` and ``contrast``: mean and standard deviation of the luma, 0..255;
+        ``sharpness``: the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield
+        microscopy", 2000) in percent of the luma's variance, so that contrast does not move it.
     """
-    grey = cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)
-    spread = float(grey.std())
-    scaled = cv2.resize(grey, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
-    laplacian = float(cv2.Laplacian(scaled, cv2.CV_32F).var())
+    points = np.asarray(landmarks, np.float32)
+    grey = cv2.cvtColor(align(pixels, points[None], _TEMPLATE)[0], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    eyes = points[1] - points[0]
+    beside = float((points[2] - points[:2].mean(0)) @ eyes) / max(float(eyes @ eyes), 1e-6)
+    variance = float(grey.var())
     return {
         "face_px": float(face_px),
+        "turn": abs(beside),
         "light": float(grey.mean()),
-        "contrast": spread,
-        "sharpness": 100.0 * laplacian / max(float(scaled.var()), 1.0),
+        "contrast": variance**0.5,
+        "sharpness": 100.0 * float(cv2.Laplacian(grey, cv2.CV_32F).var()) / max(variance, 1.0),
     }
 
 
 def rejection(measures: dict[str, float], limits: QualityLimits) -> str | None:
-    """Why a face is not good enough (``small``, ``dark``, ``glare``, ``flat``, ``blurred``), or None."""
+    """Why a face is not good enough (``small``, ``profile``, ``dark``, ``glare``, ``flat``, ``blurred``), or None."""
     checks = (
         ("small", measures["face_px"] < limits.face_px),
+        ("profile", measures["turn"] > limits.turn),
         ("dark", measures["light"] < limits.light),
         ("glare", measures["light"] > limits.glare),
         ("flat", measures["contrast"] < limits.contrast),
@@ -71,7 +88,7 @@ def rejection(measures: dict[str, float], limits: QualityLimits) -> str | None:
 
 
 def weight(measures: dict[str, float], limits: QualityLimits) -> float:
-    """How much a view counts in a track's average, > 0: more for larger and sharper faces, with diminishing returns."""
+    """How much a view counts in an average, > 0: more for larger and sharper faces, with diminishing returns."""
     size = min(measures["face_px"] / max(limits.face_px, 1.0), 3.0)
-    sharp = min(measures["sharpness"] / max(limits.sharpness, 1.0), 3.0)
+    sharp = min(measures["sharpness"] / max(limits.sharpness, 0.1), 3.0)
     return max(size, 0.1) * max(sharp, 0.1)

@@ -1,0 +1,193 @@
+"""The people of this device, reached in one of two ways with the same answers: the files, or the daemon that owns them.
+
+Answers are JSON-ready mappings, so that the daemon can send what :class:`LocalPeople` gives:
+
+- ``people.list`` {} -> ``people``: [{``person_id``, ``name``, ``templates``, ``added``}]
+- ``people.show`` {name} -> the person's mapping with
+  ``records``: [{``template_id``, ``source``, ``weight``, ``added``}]
+- ``people.rename`` {old, new} -> the person's mapping
+- ``people.forget`` {name} -> the person's mapping, as it was
+- ``enroll`` {name, source} and the photo file's bytes -> an ``EnrolmentResult``'s fields
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.chain import FaceChain
+from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path
+from edge_runtime.enrolment import Enroller, EnrolmentResult
+from edge_runtime.errors import ImageError, InputError, UsageError
+from edge_runtime.gallery import Gallery
+from edge_runtime.images import MAX_MEGAPIXELS, decode_image
+
+Answer = dict[str, Any]
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "people.list": (),
+    "people.show": ("name",),
+    "people.rename": ("old", "new"),
+    "people.forget": ("name",),
+    "enroll": ("name", "source"),
+}
+"""Every command with its arguments, all of them text."""
+
+
+class PeopleAccess(Protocol):
+    """The five commands, and a context manager around them."""
+
+    def call(self, command: str, arguments: Mapping[str, Any], payload: bytes = b"") -> Answer:
+        """Run one command of ``COMMANDS``.
+
+        Raises:
+            UsageError: an unknown command, or arguments other than its own.
+            InputError: an unusable name, or nobody of that name.
+            GalleryError: the gallery cannot be read or written.
+            ControlError: the daemon cannot be reached or refuses.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class LocalPeople:
+    """The commands on an open gallery; safe to call from several threads."""
+
+    def __init__(
+        self,
+        gallery: Gallery | None,
+        enroller: Callable[[], Enroller] | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+        resources: ExitStack | None = None,
+    ) -> None:
+        """Serve ``gallery``.
+
+        Args:
+            gallery: None: there is none yet, and nobody in it.
+            enroller: called at the first ``enroll``, so that listing people loads no model; None: no enrolling.
+            max_megapixels: the largest photo taken.
+            resources: what :meth:`close` closes; None: the caller closes its own.
+        """
+        self._gallery = gallery
+        self._make_enroller = enroller
+        self._enroller: Enroller | None = None
+        self._max_megapixels = max_megapixels
+        self._resources = resources or ExitStack()
+
+    def call(self, command: str, arguments: Mapping[str, Any], payload: bytes = b"") -> Answer:
+        """See :meth:`PeopleAccess.call`."""
+        if command not in COMMANDS:
+            raise UsageError(f"{command!r}: expected one of {', '.join(COMMANDS)}; client and daemon differ in version")
+        expected = COMMANDS[command]
+        if set(arguments) != set(expected) or not all(isinstance(value, str) for value in arguments.values()):
+            raise UsageError(f"{command}: expected {list(expected)} as text, received {dict(arguments)!r}")
+        if command == "enroll":
+            return self._enroll(arguments["name"], arguments["source"], payload).as_json()
+        if command == "people.list":
+            return {"people": [asdict(person) for person in self._gallery.people()] if self._gallery else []}
+        if self._gallery is None:
+            raise InputError(f"{arguments[expected[0]]!r}: nobody is enrolled yet; familiar enroll NAME PHOTO")
+        if command == "people.show":
+            person = asdict(self._gallery.person(arguments["name"]))
+            return person | {"records": [asdict(record) for record in self._gallery.records(arguments["name"])]}
+        if command == "people.rename":
+            return asdict(self._gallery.rename(arguments["old"], arguments["new"]))
+        return asdict(self._gallery.forget(arguments["name"]))
+
+    def _enroll(self, name: str, source: str, photo: bytes) -> EnrolmentResult:
+        if self._make_enroller is None:
+            raise UsageError("enroll: expected a gallery opened for enrolling")
+        if self._enroller is None:
+            self._enroller = self._make_enroller()
+        try:
+            pixels = decode_image(photo, source, self._max_megapixels)
+        except ImageError as error:
+            return EnrolmentResult(False, str(error).removeprefix(f"{source}: "))
+        return self._enroller.photo(name, pixels, hashlib.sha256(photo).digest(), source)
+
+    def close(self) -> None:
+        """Close the resources given; may be called again."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:
+    """The daemon's people if one is running, else those of the files.
+
+    Args:
+        config: says where socket, gallery, key and bundle are.
+        enrolling: open the bundle too, and make the gallery where there is none.
+
+    Raises:
+        FamiliarError: daemon, bundle, detector, interpreter or gallery cannot be used.
+    """
+    from edge_runtime.control import ControlClient
+
+    client = ControlClient.connect(socket_path(config))
+    if client is not None:
+        return client
+    if enrolling:
+        return _open_for_enrolling(config)
+    path = gallery_path(config)
+    resources = ExitStack()
+    gallery = resources.enter_context(Gallery.open_existing(path, key_path(config))) if path.exists() else None
+    return LocalPeople(gallery, resources=resources)
+
+
+def _open_for_enrolling(config: Config) -> LocalPeople:
+    with ExitStack() as resources:
+        chain = resources.enter_context(open_chain(config))
+        gallery = resources.enter_context(open_gallery(config, chain))
+        return LocalPeople(gallery, lambda: Enroller(chain, gallery), config.images.max_megapixels, resources.pop_all())
+
+
+def open_chain(config: Config, detector: str | None = None) -> FaceChain:
+    """The configured bundle behind the configured detector.
+
+    Args:
+        config: see ``config.Config``.
+        detector: instead of the configured one.
+
+    Raises:
+        FamiliarError: bundle, detector or interpreter cannot be used.
+    """
+    return FaceChain.open(
+        Bundle(bundle_path(config)),
+        detector or config.detect.detector,
+        config.runtime.interpreter,
+        config.runtime.threads,
+        config.detect.min_face_px,
+    )
+
+
+def open_gallery(config: Config, chain: FaceChain, create: bool = True) -> Gallery:
+    """The configured gallery, which must be one of this chain's codes.
+
+    Raises:
+        GalleryError: see ``Gallery.open``.
+    """
+    return Gallery.open(
+        gallery_path(config),
+        key_path(config),
+        chain.encoder_hash,
+        chain.preprocessing_hash,
+        chain.encoder.code_size,
+        chain.bundle.manifest.name,
+        create,
+    )
