@@ -9,6 +9,8 @@ import hashlib
 import json
 import math
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,20 @@ GOLDEN_COSINE = 0.99
 """Interpreters and kernels differ by a last bit here and there; a wrong model or colour order by far more."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_MAX_MANIFEST_BYTES = 1 << 20
+_DAMAGED_ARCHIVE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise on an archive that is cut short, altered, or not one at all."""
 
 
 @dataclass(frozen=True)
@@ -64,24 +80,26 @@ class Manifest:
         try:
             raw = json.loads(text)
             schema = raw["schema"]
-            if schema != SCHEMA:
+            if type(schema) is not int or schema != SCHEMA:
+                newer = type(schema) is int and schema > SCHEMA
                 raise BundleError(
                     f"{where}: expected schema {SCHEMA}, found {schema!r}; "
-                    + (
-                        "upgrade familiar-edge"
-                        if isinstance(schema, int) and schema > SCHEMA
-                        else "make the bundle again"
-                    )
+                    + ("upgrade familiar-edge" if newer else "make the bundle again")
                 )
             files = {str(n): (str(f["sha256"]), int(f["bytes"])) for n, f in raw["files"].items()}
             unsafe = [n for n in files if not _SAFE_NAME.match(n) or n == MANIFEST]
             if unsafe:
                 raise BundleError(f"{where}: expected plain file names, found {unsafe[0]!r}; do not use this bundle")
+            vague = [n for n, (digest, size) in files.items() if not _SHA256.match(digest) or size < 0]
+            if vague:
+                raise BundleError(f"{where}: {vague[0]}: expected a sha256 and a size; make the bundle again")
             encoder = raw["encoder"]
             template = Template(
                 tuple((float(x), float(y)) for x, y in encoder["template"]["points"]),
                 (int(encoder["template"]["size_wh"][0]), int(encoder["template"]["size_wh"][1])),
             )
+            if not np.isfinite(template.points).all():
+                raise InputError(f"template: expected finite points, found {template.points!r}")
             preprocessing = Preprocessing(
                 encoder["colour"], tuple(map(float, encoder["mean"])), tuple(map(float, encoder["std"])), template
             )
@@ -95,14 +113,23 @@ class Manifest:
                 int(raw["cohort"]["people"]),
                 raw,
             )
-        except (json.JSONDecodeError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise BundleError(f"{where}: a value is missing or wrong ({type(error).__name__}: {error})") from error
-        except ValueError as error:
-            if isinstance(error, BundleError):
-                raise
-            raise BundleError(f"{where}: {error}") from error
+        except BundleError:
+            raise
+        except json.JSONDecodeError as error:
+            raise BundleError(f"{where}: expected JSON, found none ({error}); copy the bundle again") from error
+        except KeyError as error:
+            raise BundleError(f"{where}: the value {error} is missing; make the bundle again") from error
+        except (TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError) as error:
+            raise BundleError(f"{where}: a value is wrong ({error}); make the bundle again") from error
         if manifest.encoder_file not in files:
-            raise BundleError(f"{where}: names the encoder {manifest.encoder_file!r}, which it does not list")
+            raise BundleError(
+                f"{where}: names the encoder {manifest.encoder_file!r}, which it does not list; make the bundle again"
+            )
+        if manifest.code_size < 1 or manifest.strangers < 0:
+            raise BundleError(
+                f"{where}: expected a code size above 0 and a number of strangers, "
+                f"found {manifest.code_size} and {manifest.strangers}; make the bundle again"
+            )
         return manifest
 
     def preprocessing_hash(self, detector_name: str) -> str:
@@ -141,6 +168,8 @@ class Bundle:
         self.path = Path(path)
         manifest_path = self.path / MANIFEST
         try:
+            if manifest_path.is_symlink() or manifest_path.stat().st_size > _MAX_MANIFEST_BYTES:
+                raise OSError(f"{MANIFEST} is a link or larger than a manifest can be")
             data = manifest_path.read_bytes()
             text = data.decode()
         except (OSError, UnicodeDecodeError) as error:
@@ -201,8 +230,26 @@ class Bundle:
         return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-6), np.float32)
 
     def golden(self) -> tuple[Pixels, Floats]:
-        """Generated chips uint8 (N, h, w, 3) RGB and the codes (N, D) they must give."""
+        """Generated chips uint8 (N, h, w, 3) RGB and the codes float32 (N, D) of unit length they must give.
+
+        Raises:
+            BundleError: the file is absent, empty, or of another shape.
+        """
         chips, codes = self._arrays("golden.npz", "chips", "codes")
+        width, height = self.manifest.preprocessing.template.size_wh
+        expected = (len(codes) if codes.ndim else 0, height, width, 3)
+        if (
+            chips.dtype != np.uint8
+            or chips.shape != expected
+            or codes.dtype.kind != "f"
+            or codes.shape != (len(chips), self.manifest.code_size)
+            or not len(chips)
+        ):
+            raise BundleError(
+                f"{self.path}/golden.npz: expected chips uint8 (N, {height}, {width}, 3) and codes float "
+                f"(N, {self.manifest.code_size}), found {chips.dtype} {chips.shape} and {codes.dtype} {codes.shape}; "
+                "make the bundle again"
+            )
         return chips, np.asarray(codes, np.float32)
 
     def check_golden(self, encoder: TfliteEncoder) -> float:
@@ -212,10 +259,7 @@ class Bundle:
             SelfTestError: a cosine below ``GOLDEN_COSINE``: the device computes something else.
         """
         chips, expected = self.golden()
-        try:
-            codes, _ = encoder.encode(chips)
-        except InputError as error:
-            raise BundleError(f"{self.path}/golden.npz: {error}") from error
+        codes, _ = encoder.encode(chips)
         lowest = float((codes * expected).sum(1).min())
         if not math.isfinite(lowest) or lowest < GOLDEN_COSINE:
             raise SelfTestError(
@@ -230,5 +274,5 @@ class Bundle:
         try:
             with np.load(self.path / name, allow_pickle=False) as archive:
                 return [archive[key] for key in keys]
-        except (OSError, ValueError, KeyError) as error:
+        except _DAMAGED_ARCHIVE as error:
             raise BundleError(f"{self.path / name}: cannot be read ({error}); copy the bundle again") from error

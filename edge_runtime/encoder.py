@@ -39,7 +39,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.colour not in ("rgb", "bgr", "grey"):
             raise InputError(f"colour: expected rgb, bgr or grey, received {self.colour!r}")
-        if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
+        numbers = np.array([*self.mean, *self.std])
+        if not len(self.mean) == len(self.std) == self.channels or not np.isfinite(numbers).all() or min(self.std) <= 0:
             raise InputError(
                 f"normalisation: expected {self.channels} means and positive stds, "
                 f"received {self.mean!r} and {self.std!r}"
@@ -60,9 +61,12 @@ class Preprocessing:
 
     def as_float(self, chips: Pixels) -> Floats:
         """uint8 (N, h, w, 3) RGB to the float32 (N, h, w, C) that training and float models take."""
-        ordered = self.reorder(chips).astype(np.float32)
+        return self.scale(self.reorder(chips))
+
+    def scale(self, ordered: NDArray[Any]) -> Floats:
+        """(value - mean) / std in float32, for values 0..255 whose last axis is the model's channels (or 1)."""
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
-        return np.asarray((ordered - mean) / std, np.float32)
+        return np.asarray((ordered.astype(np.float32) - mean) / std, np.float32)
 
 
 class TfliteEncoder:
@@ -136,7 +140,7 @@ def _quantisation_table(preprocessing: Preprocessing, interpreter: Interpreter) 
     scale, zero_point = interpreter.input_quantization
     if scale <= 0:
         raise BundleError("encoder: expected a quantised 8-bit input with a scale, found none; convert it again")
-    values = (np.arange(256)[:, None] - np.asarray(preprocessing.mean)) / np.asarray(preprocessing.std)
+    values = preprocessing.scale(np.arange(256)[:, None])
     limits = np.iinfo(interpreter.input_dtype)
-    table = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max)
+    table = np.clip(np.rint(values.astype(np.float64) / scale) + zero_point, limits.min, limits.max)
     return np.asarray(table, interpreter.input_dtype)

@@ -1,0 +1,118 @@
+"""Check a bundle, show what it is, or tell two bundles apart.
+
+verify: every byte is what the manifest says, and the installed interpreter gives the golden outputs.
+diff ends with 1 where the manifests differ, as diff(1) does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.config import bundle_path, load_config
+from edge_runtime.errors import UsageError
+
+_ABSENT = "(absent)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("verify", "show", "diff"))
+    parser.add_argument("path", nargs="*", type=Path, metavar="BUNDLE", help="default: the configured bundle")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one action; returns the exit code.
+
+    Raises:
+        UsageError: more bundles than the action takes, or fewer.
+        BundleError: a bundle that is missing, altered or not one.
+        SelfTestError: the golden outputs do not come out.
+    """
+    most = 2 if args.action == "diff" else 1
+    if len(args.path) > most or (most == 2 and not args.path):
+        expected = "one bundle (compared with the configured one) or two" if most == 2 else "one bundle at most"
+        raise UsageError(f"bundle {args.action}: expected {expected}, received {len(args.path)}; name fewer or more")
+    config = load_config(args.config, args.set)
+    paths = args.path
+    if len(paths) < most:
+        paths = [bundle_path(config), *paths]
+    bundles = [Bundle(path) for path in paths]
+    if args.action == "diff":
+        return _diff(bundles[0], bundles[1], args.json)
+    if args.action == "show":
+        _show(bundles[0], args.json)
+        return 0
+    _verify(bundles[0], config.runtime.interpreter, config.runtime.threads, args.json)
+    return 0
+
+
+def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> None:
+    encoder = bundle.open_encoder(interpreter, threads)
+    try:
+        lowest = bundle.check_golden(encoder)
+    finally:
+        encoder.close()
+    codes = len(bundle.strangers()) if "cohort.npz" in bundle.manifest.files else 0
+    files = bundle.manifest.files
+    if as_json:
+        document = {"ok": True, "bundle": bundle.hash, "golden_cosine_min": lowest, "cohort_codes": codes}
+        print(json.dumps(document | {"files": sorted(files)}))
+        return
+    print(f"{bundle.path}: {_text(bundle.manifest.name)}, bundle {bundle.hash[:12]}")
+    print(f"files    {len(files)} as listed, {sum(size for _, size in files.values()):,} bytes")
+    print(f"golden   {len(bundle.golden()[0])} outputs, smallest cosine {lowest:.5f}")
+    print(f"cohort   {codes} codes from {bundle.manifest.strangers} people")
+
+
+def _show(bundle: Bundle, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"path": str(bundle.path), "hash": bundle.hash, "manifest": bundle.manifest.raw}, indent=2))
+        return
+    raw = bundle.manifest.raw
+    print(f"{_text(bundle.manifest.name)}  {bundle.path}  bundle {bundle.hash[:12]}")
+    for name, (digest, size) in bundle.manifest.files.items():
+        print(f"  {name:<20} {size:>11,} bytes  sha256 {digest[:12]}")
+    for section in sorted(raw.keys() - {"schema", "name", "files"}):
+        print(_text(section))
+        for key, value in _flat(raw[section]):
+            print(f"  {_text(key) or '-':<28} {_text(value)}")
+
+
+def _diff(old: Bundle, new: Bundle, as_json: bool) -> int:
+    before, after = dict(_flat(old.manifest.raw)), dict(_flat(new.manifest.raw))
+    changed = {
+        key: [before.get(key, _ABSENT), after.get(key, _ABSENT)]
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key, _ABSENT) != after.get(key, _ABSENT)
+    }
+    if as_json:
+        print(json.dumps({"same": not changed, "changed": changed}, indent=2))
+    elif not changed:
+        print("the manifests are the same")
+    else:
+        print(f"--- {old.path}\n+++ {new.path}")
+        for key, (left, right) in changed.items():
+            print(f"{_text(key)}\n  - {_text(left)}\n  + {_text(right)}")
+    return 1 if changed else 0
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Leaves of a JSON document by dotted key; a list stays whole unless it holds mappings."""
+    if isinstance(value, Mapping) and value:
+        pairs = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        pairs = [(str(index), item) for index, item in enumerate(value)]
+    else:
+        return [(prefix, value)]
+    return [leaf for key, item in pairs for leaf in _flat(item, f"{prefix}.{key}" if prefix else key)]
+
+
+def _text(value: Any) -> str:
+    """One printable line: a bundle is somebody else's text, and a terminal obeys what it is sent."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
