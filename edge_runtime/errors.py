@@ -82,3 +82,11 @@ class SelfTestError(FamiliarError, RuntimeError):
     """The device's own outputs are not the bundle's golden outputs."""
 
     exit_code = 13
+
+
+def revive(name: str, message: str) -> FamiliarError:
+    """The error that another process of ours raised, from its class's name; an unknown one is a ``FamiliarError``."""
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, FamiliarError):
+        return kind(message)
+    return FamiliarError(message)

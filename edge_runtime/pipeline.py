@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.chain import FaceChain
-from edge_runtime.config import Config
+from edge_runtime.config import Config, DecideConfig
 from edge_runtime.encoder import normalise
 from edge_runtime.matcher import Matcher
 from edge_runtime.quality import QualityLimits, measure, rejection, weight
@@ -85,7 +85,18 @@ class Pipeline:
         self._subjects: dict[str, _Subject] = {}
 
     @property
+    def decide(self) -> DecideConfig:
+        """How decisions are made; may be assigned while running."""
+        return self._decide
+
+    @decide.setter
+    def decide(self, decide: DecideConfig) -> None:
+        self._decide = decide
+        self._tracker.left_after_s = decide.left_after_s
+
+    @property
     def matcher(self) -> Matcher:
+        """The gallery as it is now; may be assigned while running."""
         return self._matcher
 
     @matcher.setter

@@ -59,7 +59,11 @@ class Track:
 
 
 class Tracker:
-    """The tracks of one camera."""
+    """The tracks of one camera.
+
+    Attributes:
+        left_after_s: seconds without a sighting after which a track ends; may be assigned.
+    """
 
     def __init__(self, camera: str, left_after_s: float) -> None:
         """Start without tracks.
@@ -69,7 +73,7 @@ class Tracker:
             left_after_s: seconds without a sighting after which a track ends.
         """
         self._camera = camera
-        self._left_after_s = left_after_s
+        self.left_after_s = left_after_s
         self._tracks: list[Track] = []
         self._made = 0
 
@@ -105,8 +109,8 @@ class Tracker:
 
     def expire(self, captured_s: float) -> list[Track]:
         """Remove and return the tracks not seen for ``left_after_s``, oldest first."""
-        gone = [t for t in self._tracks if captured_s - t.last_s > self._left_after_s]
-        self._tracks = [t for t in self._tracks if captured_s - t.last_s <= self._left_after_s]
+        gone = [t for t in self._tracks if captured_s - t.last_s > self.left_after_s]
+        self._tracks = [t for t in self._tracks if captured_s - t.last_s <= self.left_after_s]
         return gone
 
     def clear(self) -> list[Track]:

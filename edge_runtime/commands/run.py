@@ -1,0 +1,50 @@
+"""Watch the cameras and say who is there: one JSON line an event, until SIGTERM, Ctrl-C, or the clips' end."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+
+from edge_runtime.config import CameraConfig, Config, load_config
+from edge_runtime.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--camera",
+        action="append",
+        default=[],
+        metavar="NAME=SPEC",
+        help="add a camera: v4l2:0, file:clip.mp4, file:clip.mp4?realtime, dir:photos or synthetic:",
+    )
+    parser.add_argument("--self-test", action="store_true", help="try everything without a camera, and end")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.self_test:
+        from edge_runtime.selftest import self_test
+
+        print(self_test(_config(args)))
+        return 0
+    from edge_runtime.service import Service
+
+    with Service(_config(args), lambda: _config(args)) as service:
+        try:
+            service.run()
+        finally:
+            for line in service.summary():
+                print(f"familiar: {line}", file=sys.stderr)
+    return 0
+
+
+def _config(args: argparse.Namespace) -> Config:
+    """The configuration with the command line's cameras in it."""
+    config = load_config(args.config, args.set)
+    added = {}
+    for given in args.camera:
+        name, equals, spec = given.partition("=")
+        if not (name and equals and spec):
+            raise UsageError(f"--camera {given!r}: expected NAME=SPEC, as --camera front=v4l2:0")
+        added[name] = CameraConfig(source=spec)
+    return dataclasses.replace(config, camera={**config.camera, **added})

@@ -1,0 +1,24 @@
+"""Where frames come from: one file a source, opened by ``name:argument``."""
+
+from __future__ import annotations
+
+from edge_runtime.backends import load_backend
+from edge_runtime.protocols import FrameSource
+
+_HERE = __name__
+
+
+def open_source(spec: str, camera: str) -> FrameSource:
+    """Open a source.
+
+    Args:
+        spec: ``v4l2:0``, ``file:clip.mp4``, ``dir:photos`` or ``synthetic:``.
+        camera: the camera's name, which every frame carries.
+
+    Raises:
+        ConfigError: no such source, or an argument it does not take.
+        CameraError: what the argument names is not there.
+    """
+    name, _, argument = spec.partition(":")
+    source: FrameSource = load_backend(_HERE, name, f"camera {camera}: source").open(argument, camera)
+    return source
