@@ -68,7 +68,12 @@ def _conv(spec: DecoderSpec, policy: str) -> keras.Model:
     for stage, width in enumerate(spec.widths[1:]):
         x = layers.UpSampling2D(2, interpolation="nearest", name=f"up{stage}", dtype=policy)(x)
         x = layers.Conv2D(
-            width, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"up{stage}_conv",
+            width,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=f"up{stage}_conv",
             dtype=policy,
         )(x)
         x = layers.BatchNormalization(name=f"up{stage}_norm", dtype=policy)(x)

@@ -171,7 +171,7 @@ def load_chips(path: str | Path) -> Chips:
         meta = json.loads(str(arrays["meta"]))
         if meta["schema"] != SCHEMA:
             raise InputError(
-                f"{file}: expected chips of schema {SCHEMA}, found {meta['schema']!r}; run python -m train prepare again"
+                f"{file}: expected chips of schema {SCHEMA}, found {meta['schema']!r}; make it again"
             )
         chips = Chips(file, arrays, meta)
         count = len(chips.names)

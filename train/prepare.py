@@ -232,9 +232,7 @@ def download_lfw() -> Path:
 
     try:
         unpacked = Path(
-            keras.utils.get_file(
-                "lfw-deepfunneled.tgz", LFW_URL, file_hash=LFW_MD5, hash_algorithm="md5", extract=True
-            )
+            keras.utils.get_file("lfw-deepfunneled.tgz", LFW_URL, file_hash=LFW_MD5, hash_algorithm="md5", extract=True)
         )
     except Exception as error:  # keras raises bare Exception for a failed download
         raise InputError(
@@ -245,7 +243,9 @@ def download_lfw() -> Path:
     return inner[-1]
 
 
-def _report(out: Path, kept: Sequence[tuple[Photo, Crop]], lost: Sequence[tuple[Photo, str]], splits: dict[str, str]) -> None:
+def _report(
+    out: Path, kept: Sequence[tuple[Photo, Crop]], lost: Sequence[tuple[Photo, str]], splits: dict[str, str]
+) -> None:
     """Say what was kept; list what was not, in a file beside the chips and its first lines on standard error."""
     faceless = sum(reason == "no face" for _, reason in lost)
     skipped = out.with_suffix(".skipped.txt")

@@ -1,0 +1,341 @@
+"""``python -m train fit``: a recipe, a chips file and a seed make a run; a killed one goes on where it was."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from edge_runtime.bundle import file_digest
+from edge_runtime.encoder import normalise
+from edge_runtime.errors import ConfigError, InputError
+from edge_runtime.metrics import pair_accuracy, pair_similarity, tmr_at_fmr
+from edge_runtime.pairs import make_pairs
+from models.autoencoder import Autoencoder
+from models.decoders import DecoderSpec
+from models.encoders import EncoderSpec
+from train.checkpoint import read_state, restore, save_checkpoint
+from train.chips import Chips, load_chips
+from train.datasets import Faces, Held, Views, prefetched
+from train.files import replacing
+from train.losses import WeightedLoss
+from train.recipe import OptimiserPart, Recipe, load_recipe, recipe_names
+from train.runs import RUN_FILE, Run, commit, describe_chips, load_run, versions
+from train.teacher import Teacher
+
+CHECKPOINT = "checkpoint.npz"
+_BEST = "best.npz"
+_PUBLISH_EVERY_S = 60.0
+"""Models and curves are written at the end, and in between at most this often."""
+_HELD_FMR = 1e-3
+_RATES = ("val_pair", "val_tmr")
+"""Columns of the history of which more is better."""
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", required=True, metavar="NAME|FILE", help=f"{', '.join(recipe_names())}, or a .toml")
+    parser.add_argument("--chips", required=True, metavar="FILE", help="from python -m train prepare")
+    parser.add_argument(
+        "--run", required=True, metavar="DIR", dest="folder", help="folder of the run; goes on if begun"
+    )
+    parser.add_argument("--also", action="append", default=[], metavar="FILE", help="further chips to fit on")
+    parser.add_argument("--teacher", metavar="FILE", help="the recipe's teacher: .onnx or .tflite")
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, default=0, help="of every draw (default: 0)")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change the recipe")
+
+
+def run(args: argparse.Namespace) -> int:
+    overrides = list(args.set)
+    if args.epochs is not None:
+        overrides.append(f"fit.epochs={args.epochs}")
+    if args.teacher is not None:
+        overrides.append(f"teacher.path={json.dumps(str(Path(args.teacher).resolve()))}")
+    recipe = load_recipe(args.recipe, overrides)
+    fitted = fit(recipe, load_chips(args.chips), args.folder, args.seed, [load_chips(f) for f in args.also], overrides)
+    print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path}")
+    return 0
+
+
+def fit(
+    recipe: Recipe,
+    chips: Chips,
+    folder: str | Path,
+    seed: int = 0,
+    also: Sequence[Chips] = (),
+    overrides: Sequence[str] = (),
+) -> Run:
+    """Fit a recipe, or go on with a run that was interrupted.
+
+    Args:
+        recipe: how.
+        chips: faces; ``train`` fits, ``select`` validates.
+        folder: of the run; new, empty, or one this very recipe, data and seed began.
+        seed: of every draw.
+        also: further chips whose ``train`` faces are fitted on.
+        overrides: what was changed in the recipe, for the record.
+
+    Raises:
+        InputError: nobody to fit on, or the folder holds another run.
+        ConfigError: parts of the recipe that do not go together.
+    """
+    path = Path(folder)
+    described = [describe_chips(c) for c in (chips, *also)]
+    fingerprint = _fingerprint(recipe, seed, described)
+    state = _begun(path, fingerprint)
+    if state and (path / RUN_FILE).is_file() and (done := load_run(path)).finished:
+        print(f"{path}: already finished", flush=True)
+        return done
+    started = Run(
+        path=path,
+        recipe=recipe.values(),
+        recipe_name=recipe.name,
+        recipe_text=recipe.text,
+        overrides=list(overrides),
+        seed=seed,
+        epochs_done=0,
+        finished=False,
+        chips_file=described[0],
+        also=described[1:],
+        preprocessing=recipe.preprocessing(),
+        code_size=recipe.encoder.code_size,
+        versions=versions(),
+        commit=commit(),
+        precision=precision(recipe.fit.precision),
+        lineage=[],
+    )
+    return _Fitting(recipe, started, [chips, *also], fingerprint, state).go()
+
+
+def _begun(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The state of the run that a folder holds, or None for a new one."""
+    checkpoint = folder / CHECKPOINT
+    if not checkpoint.is_file():
+        if folder.exists() and (not folder.is_dir() or (folder / RUN_FILE).exists()):
+            raise InputError(f"{folder}: expected a new folder or a run with {CHECKPOINT}, found neither; name another")
+        folder.mkdir(parents=True, exist_ok=True)
+        return None
+    state = read_state(checkpoint)
+    if state["fingerprint"] != fingerprint:
+        raise InputError(
+            f"{folder}: expected a new folder or a run of this very recipe, chips and seed, found another run; "
+            "name another folder"
+        )
+    return state
+
+
+class _Fitting:
+    """One run while it is being made."""
+
+    def __init__(
+        self, recipe: Recipe, started: Run, chips: Sequence[Chips], fingerprint: str, state: dict[str, Any] | None
+    ) -> None:
+        self.recipe, self.folder, self.fingerprint = recipe, started.path, fingerprint
+        faces = Faces.of_split(chips, "train")
+        people = faces.people if recipe.loss.identity > 0 else 0
+        self.objective = WeightedLoss(recipe.loss, people > 0)
+        if not self.objective.terms:
+            raise ConfigError(
+                "[loss]: expected a term that can be computed, found identity alone and nobody with a name"
+            )
+        teacher = Teacher(recipe.teacher) if recipe.loss.distil + recipe.loss.distil_relations > 0 else None
+        cache = self.folder / "teacher"
+        self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teacher, cache)
+        held = Faces.of_split(chips[:1], "select")
+        self.held = Held(held, started.preprocessing, self.views.batch, teacher, cache)
+        self._build(people, started.seed, started.precision)
+        self.result = dataclasses.replace(started, lineage=_lineage(chips, faces, teacher))
+        self.best: dict[str, Any] = {}
+        if state:
+            restore(self.folder / CHECKPOINT, self.variables)
+            self._note(state["history"])
+            self.best = state["best"]
+
+    def _build(self, people: int, seed: int, policy: str) -> None:
+        keras.utils.set_random_seed(seed)
+        self.spec = encoder_spec(self.recipe)
+        self.decoder_spec = DecoderSpec(self.spec, self.recipe.decoder.widths)
+        self.model = Autoencoder(self.spec.build(policy), self.decoder_spec.build(policy), people)
+        optimiser = make_optimiser(self.recipe.optimiser, self.views.steps * self.recipe.fit.epochs)
+        self.model.compile(optimiser, self.objective, self.objective.terms)
+        self.model(np.zeros((1, self.spec.size, self.spec.size, self.spec.channels), np.float32))
+        optimiser.build(self.model.trainable_variables)
+        self.variables = [*self.model.weights, *optimiser.variables]
+
+    def go(self) -> Run:
+        """Fit until the last epoch, or until patience ends."""
+        published_at = time.monotonic()
+        while not self._ended():
+            row = self._epoch(self.result.epochs_done)
+            if self._is_best(row):
+                self.best = {"epoch": row["epoch"], "value": row[self.recipe.fit.monitor]}
+                save_checkpoint(self.folder / _BEST, self.model.weights, {})
+            self._note([*self.result.history, row])
+            # The checkpoint alone decides where a killed run goes on; all else is made from it.
+            state = {"fingerprint": self.fingerprint, "history": self.result.history, "best": self.best}
+            save_checkpoint(self.folder / CHECKPOINT, self.variables, state)
+            print(_line(row, self.recipe.fit.epochs), flush=True)
+            if time.monotonic() - published_at > _PUBLISH_EVERY_S and not self._ended():
+                self._publish()
+                published_at = time.monotonic()
+        if self.best:
+            restore(self.folder / _BEST, self.model.weights)
+        self.result = dataclasses.replace(self.result, finished=True)
+        self._publish()
+        return self.result
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        """Fit one epoch, from 0, and measure; the row of the history."""
+        start = time.monotonic()
+        self.model.reset_metrics()
+        values: dict[str, Any] = {}
+        with tqdm(
+            total=self.views.steps, desc=f"epoch {epoch + 1}", unit="step", disable=None, delay=2, leave=False
+        ) as progress:
+            for batch in prefetched(self.views.epoch(epoch)):
+                values = self.model.train_on_batch(batch.chips, batch.targets, return_dict=True)
+                progress.update()
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in values.items()}}
+        if not np.isfinite(row["loss"]):
+            raise InputError(
+                f"{self.folder}: expected a finite loss, found {row['loss']} after epoch {epoch + 1}; "
+                "lower optimiser.learning_rate"
+            )
+        row |= self._measure()
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row["seconds"] = round(time.monotonic() - start, 2)
+        return row
+
+    def _measure(self) -> dict[str, float]:
+        """Loss and pair figures on people nobody was fitted on; empty if there are none."""
+        if not len(self.held):
+            return {}
+        sums: dict[str, float] = {}
+        codes = []
+        for batch in self.held.batches():
+            outputs = self.model.predict_on_batch(batch.chips)
+            codes.append(outputs["code"])
+            terms = self.objective(batch.targets, {key: keras.ops.convert_to_tensor(v) for key, v in outputs.items()})
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(keras.ops.convert_to_numpy(value)) * len(batch.chips)
+        row = {f"val_{name}": total / len(self.held) for name, total in sums.items()}
+        if row:
+            row["val_loss"] = sum(row.values())
+        return row | held_figures(np.concatenate(codes), self.held.faces.names.tolist())
+
+    def _is_best(self, row: dict[str, float]) -> bool:
+        """Whether this epoch is the best so far, if the recipe wants that known."""
+        monitor = self.recipe.fit.monitor
+        if not self.recipe.fit.patience:
+            return False
+        if monitor not in row:
+            raise ConfigError(f"[fit] monitor: expected one of {', '.join(row)}, found {monitor!r}")
+        if not self.best:
+            return True
+        larger_is_better = monitor.startswith(_RATES)
+        return row[monitor] > self.best["value"] if larger_is_better else row[monitor] < self.best["value"]
+
+    def _ended(self) -> bool:
+        done, part = self.result.epochs_done, self.recipe.fit
+        return done >= part.epochs or bool(self.best and done - self.best["epoch"] >= part.patience)
+
+    def _note(self, history: list[dict[str, float]]) -> None:
+        self.result = dataclasses.replace(self.result, history=history, epochs_done=len(history))
+
+    def _publish(self) -> None:
+        """Write models and curves, and last run.json, which says that the rest is there."""
+        for spec, trained, path in (
+            (self.spec, self.model.encoder, self.result.encoder_path),
+            (self.decoder_spec, self.model.decoder, self.result.decoder_path),
+        ):
+            plain = spec.build("float32")
+            plain.set_weights(trained.get_weights())
+            with replacing(path) as draft:
+                plain.save(draft)
+        self.result.draw_curves()
+        self.result.save()
+
+
+def encoder_spec(recipe: Recipe) -> EncoderSpec:
+    """The encoder a recipe asks for."""
+    part = recipe.encoder
+    channels = recipe.preprocessing().channels
+    return EncoderSpec(part.kind, recipe.input.size, channels, part.code_size, part.widths, part.blocks)  # type: ignore[arg-type]
+
+
+def make_optimiser(part: OptimiserPart, steps: int) -> keras.optimizers.Optimizer:
+    """The optimiser a recipe asks for, its schedule stretched over ``steps``."""
+    rate: Any = part.learning_rate
+    if part.schedule == "cosine":
+        warmup = min(part.warmup_steps, steps // 5)
+        rate = keras.optimizers.schedules.CosineDecay(
+            part.learning_rate / 20 if warmup else part.learning_rate,
+            max(steps - warmup, 1),
+            warmup_target=part.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if part.kind == "adam":
+        return keras.optimizers.Adam(rate)
+    optimiser = keras.optimizers.AdamW(rate, weight_decay=part.weight_decay)
+    optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimiser
+
+
+def precision(wish: str) -> str:
+    """Dtype policy for a recipe's ``precision``: ``auto`` takes bfloat16 where the machine computes in it."""
+    if wish != "auto":
+        return wish
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        if tensorflow.config.list_physical_devices("GPU"):
+            return "mixed_bfloat16"
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if flags & _BFLOAT16_FLAGS else "float32"
+
+
+def held_figures(codes: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Pair accuracy and TMR of raw codes (N, D) of people nobody was fitted on; empty where they are too few."""
+    unit, _ = normalise(codes.astype(np.float32))
+    try:
+        left, right, same, fold = make_pairs(names)
+        accuracy = pair_accuracy(pair_similarity(unit[left], unit[right]), same, fold).mean
+        return {"val_pair_accuracy": accuracy, "val_tmr_at_fmr_1e-3": tmr_at_fmr(unit, names, _HELD_FMR).tmr}
+    except InputError:
+        return {}
+
+
+def _fingerprint(recipe: Recipe, seed: int, chips: Sequence[dict[str, str]]) -> str:
+    """sha256 over all that decides a run's numbers."""
+    document = {"recipe": recipe.values(), "seed": seed, "chips": [c["sha256"] for c in chips]}
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _lineage(chips: Sequence[Chips], faces: Faces, teacher: Teacher | None) -> list[str]:
+    lines = []
+    for k, one in enumerate(chips):
+        mine = faces.source == k
+        people = len(set(faces.names[mine].tolist()) - {""})
+        lines.append(f"fitted on {int(mine.sum())} photos of {people or 'unnamed'} people: {one.source}")
+    if teacher is not None:
+        lines.append(f"codes learned from {teacher.path.name}, sha256 {file_digest(teacher.path)[0]}")
+    return lines
+
+
+def _line(row: dict[str, float], epochs: int) -> str:
+    """One line a person reads while it runs."""
+    shown = " ".join(f"{key} {row[key]:.4g}" for key in row if key not in ("epoch", "learning_rate", "seconds"))
+    return f"epoch {row['epoch']}/{epochs} {shown} ({row['seconds']:.1f} s)"
