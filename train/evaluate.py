@@ -90,8 +90,7 @@ def evaluate_codes(args: argparse.Namespace) -> dict[str, Any]:
     else:
         chosen = None
         notes.append("no --split given: that these people were not trained on is unchecked")
-        if pairs:
-            pairs = covered_pairs(pairs, args.folds, set(photos.names.tolist()))
+        if pairs := covered_pairs(pairs, args.folds, set(photos.names.tolist())):
             photos = photos.select(np.isin(photos.names, sorted(pairs.people())))
     document = recognition(photos, _protocol(args, pairs))
     return {"schema": SCHEMA, "kind": "codes", "source": args.target.name, "splits": chosen, "notes": notes, **document}
