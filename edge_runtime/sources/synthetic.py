@@ -27,6 +27,7 @@ _BUST_WH = (320, 620)
 _FACE_SIDE = 176
 _FACE_CENTRE = (160, 170)
 _FOCAL = 900.0
+_HAIR = np.array([[38, 30, 26], [74, 52, 38], [118, 84, 52], [150, 148, 146], [96, 50, 30]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -269,10 +270,16 @@ def _bust(portrait: Pixels, name: str) -> Floats:
     neck = np.arange(height)[:, None] < cy + 128
     colour = np.where((body * (1 - head) > 0.5)[..., None] & ~neck[..., None], shirt, colour)
 
+    hair = _HAIR[int(rng.integers(len(_HAIR)))] * rng.uniform(0.8, 1.2)
+    rows, columns = np.mgrid[:height, :width]
+    line = cy - 66 - 14 * np.cos((columns - cx) / 30 + rng.uniform(-1, 1)) + 0.012 * (columns - cx) ** 2
+    crown: Any = cv2.GaussianBlur((rows < line).astype(np.float32), (0, 0), 3)[..., None]
+    strands = cv2.GaussianBlur(rng.normal(size=(height, width)).astype(np.float32), (0, 0), 2, sigmaY=14)[..., None]
     mask: Any = np.zeros((height, width), np.float32)
     cv2.ellipse(mask, (cx, cy), (72, 84), 0, 0, 360, 1.0, -1)
     mask = cv2.GaussianBlur(mask, (0, 0), 9)[..., None]
     colour = mask * full + (1 - mask) * colour
+    colour = crown * np.clip(hair + 90 * strands, 0, 255) + (1 - crown) * colour
     opacity = cv2.GaussianBlur(np.maximum(head, body), (0, 0), 1.5)[..., None]
     return np.asarray(np.concatenate([colour, opacity], 2), np.float32)
 
