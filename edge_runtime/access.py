@@ -39,6 +39,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 """Every command with its arguments, all of them text."""
 
 
+MAX_PHOTO_BYTES = 64 << 20
+"""The largest photo file taken for enrolling."""
+
+
 class PeopleAccess(Protocol):
     """The five commands, and a context manager around them."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from edge_runtime.chain import FaceChain, central_face
 from edge_runtime.gallery import Gallery
 from edge_runtime.names import clean_name
-from edge_runtime.quality import QualityLimits, measure, rejection, weight
+from edge_runtime.quality import QualityLimits, explanation, measure, weight
 from edge_runtime.types import Detections, Pixels
 
 _RIVAL_WIDTH = 0.6
@@ -85,7 +85,7 @@ class Enroller:
             return EnrolmentResult(False, "several faces of similar size; crop the photo to one")
         landmarks = detections.landmarks[chosen : chosen + 1]
         quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
-        reason = rejection(quality, self._limits)
+        reason = explanation(quality, self._limits)
         if reason is not None:
             return EnrolmentResult(False, reason, quality=quality)
         codes, norms = self._chain.encode(pixels, landmarks)

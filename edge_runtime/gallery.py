@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,6 +31,11 @@ from edge_runtime.types import Floats
 __all__ = ["Gallery", "Person", "TemplateRecord", "Templates"]
 
 _KEY_CHECK = b"familiar"
+
+
+def _bound(wanted: dict[str, Any], device_key: bytes) -> dict[str, Any]:
+    """The ``meta`` columns that say whose codes a gallery holds, with a proof of the device key."""
+    return {**wanted, "key_check": seal(device_key, _KEY_CHECK, f"check/{wanted['encoder_hash']}")}
 
 
 class Gallery:
@@ -83,21 +88,18 @@ class Gallery:
         path = Path(path)
         with database.explained(path):
             absent = not path.exists() or path.stat().st_size == 0
+        wanted = {
+            "encoder_hash": encoder_hash,
+            "preprocessing_hash": preprocessing_hash,
+            "code_size": code_size,
+            "bundle_name": bundle_name,
+        }
         if create and absent:
             device_key = load_key(key_file, create=True)
-            document = {
-                "id": 1,
-                "encoder_hash": encoder_hash,
-                "preprocessing_hash": preprocessing_hash,
-                "code_size": code_size,
-                "bundle_name": bundle_name,
-                "created_s": time.time(),
-                "key_check": seal(device_key, _KEY_CHECK, f"check/{encoder_hash}"),
-            }
-            database.create(path, document)
+            database.create(path, {"id": 1, "created_s": time.time(), **_bound(wanted, device_key)})
         gallery = cls.open_existing(path, key_file)
         try:
-            gallery._check_same(encoder_hash, preprocessing_hash, code_size, bundle_name)
+            gallery._take(wanted)
         except GalleryError:
             gallery.close()
             raise
@@ -130,16 +132,24 @@ class Gallery:
             connection.close()
             raise
 
-    def _check_same(self, encoder_hash: str, preprocessing_hash: str, code_size: int, bundle_name: str) -> None:
-        mine = {"encoder": self.encoder_hash, "preprocessing": self.preprocessing_hash, "code size": self.code_size}
-        wanted = {"encoder": encoder_hash, "preprocessing": preprocessing_hash, "code size": code_size}
-        what = next((key for key in wanted if mine[key] != wanted[key]), None)
-        if what is not None:
-            raise GalleryError(
-                f"{self.path}: expected codes of the bundle in use, {bundle_name!r} ({what} {wanted[what]!s:.12}), "
-                f"found codes of {self.bundle_name!r} ({what} {mine[what]!s:.12}); use that bundle and detector again, "
-                "or set [gallery] path to a new file and enrol again"
-            )
+    def _take(self, wanted: dict[str, Any]) -> None:
+        """Make sure that the codes here are what ``wanted`` says; a gallery without people becomes that."""
+        kinds = ("encoder_hash", "preprocessing_hash", "code_size")
+        what = next((kind for kind in kinds if getattr(self, kind) != wanted[kind]), None)
+        if what is None:
+            return
+        with self._writing() as connection:
+            if connection.execute("SELECT count(*) FROM person").fetchone()[0]:
+                raise GalleryError(
+                    f"{self.path}: expected codes of the bundle in use, {wanted['bundle_name']!r} "
+                    f"({what} {wanted[what]!s:.12}), found codes of {self.bundle_name!r} "
+                    f"({what} {getattr(self, what)!s:.12}); use that bundle and detector again, "
+                    "or set [gallery] path to a new file and enrol again"
+                )
+            bound = _bound(wanted, self._device_key)
+            connection.execute(f"UPDATE meta SET {', '.join(f'{name} = :{name}' for name in bound)}", bound)
+        for name, value in wanted.items():
+            setattr(self, name, value)
 
     def __enter__(self) -> Self:
         return self

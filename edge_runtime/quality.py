@@ -76,15 +76,32 @@ def measure(pixels: Pixels, landmarks: Floats, face_px: float) -> dict[str, floa
 
 def rejection(measures: dict[str, float], limits: QualityLimits) -> str | None:
     """Why a face is not good enough (``small``, ``profile``, ``dark``, ``glare``, ``flat``, ``blurred``), or None."""
+    failed = _first_failure(measures, limits)
+    return failed[0] if failed else None
+
+
+def explanation(measures: dict[str, float], limits: QualityLimits) -> str | None:
+    """What :func:`rejection` says, with what was expected and found, for people to read."""
+    failed = _first_failure(measures, limits)
+    if failed is None:
+        return None
+    reason, measure_name, side, limit = failed
+    return f"{reason} ({measure_name}: expected at {side} {limit:g}, found {measures[measure_name]:.3g})"
+
+
+def _first_failure(measures: dict[str, float], limits: QualityLimits) -> tuple[str, str, str, float] | None:
     checks = (
-        ("small", measures["face_px"] < limits.face_px),
-        ("profile", measures["turn"] > limits.turn),
-        ("dark", measures["light"] < limits.light),
-        ("glare", measures["light"] > limits.glare),
-        ("flat", measures["contrast"] < limits.contrast),
-        ("blurred", measures["sharpness"] < limits.sharpness),
+        ("small", "face_px", "least", limits.face_px),
+        ("profile", "turn", "most", limits.turn),
+        ("dark", "light", "least", limits.light),
+        ("glare", "light", "most", limits.glare),
+        ("flat", "contrast", "least", limits.contrast),
+        ("blurred", "sharpness", "least", limits.sharpness),
     )
-    return next((reason for reason, failed in checks if failed), None)
+    for reason, name, side, limit in checks:
+        if measures[name] < limit if side == "least" else measures[name] > limit:
+            return reason, name, side, limit
+    return None
 
 
 def weight(measures: dict[str, float], limits: QualityLimits) -> float:

@@ -1,0 +1,112 @@
+"""Teach the device a person from photos with one face each.
+
+Prints what became of each photo as soon as it is on disk for good; a photo enrolled before is recognised and
+changes nothing, so an enrolment that was interrupted is simply run again. Three to five photos in different
+light serve best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from edge_runtime.access import MAX_PHOTO_BYTES, PeopleAccess, open_people
+from edge_runtime.config import load_config
+from edge_runtime.enrolment import EnrolmentResult
+from edge_runtime.errors import EnrolmentError, InputError
+from edge_runtime.images import list_images
+from edge_runtime.names import clean_name
+
+_GOOD_NUMBER = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the person's; another writing of a known name adds to that one")
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument("--json", action="store_true", help="one JSON object a photo, and one at the end")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Enrol the photos; returns the exit code.
+
+    Raises:
+        EnrolmentError: not one photo could be used.
+        InputError: a photo or folder is missing, a folder holds no photo, or the name is unusable.
+        FamiliarError: bundle, gallery or daemon cannot be used.
+    """
+    name = clean_name(args.name)
+    photos = list_photos(args.photos)
+    config = load_config(args.config, args.set)
+    results: list[EnrolmentResult] = []
+    with open_people(config, enrolling=True) as people:
+        with tqdm(photos, "enrolling", disable=None, delay=2, unit="photo") as bar:
+            for photo in bar:
+                results.append(_enrol(people, name, photo))
+                bar.write(_line(name, photo, results[-1], args.json), file=sys.stdout)
+                sys.stdout.flush()
+        accepted = [result for result in results if result.accepted]
+        if not accepted:
+            raise EnrolmentError(
+                f"{name}: expected at least one photo with one clear face, found none among {len(results)} "
+                "(each with its reason above); take others, from the front and in good light"
+            )
+        person = people.call("people.show", {"name": name})
+    known = sum(result.known for result in accepted)
+    summary = {
+        "name": person["name"],
+        "enrolled": len(accepted) - known,
+        "known": known,
+        "refused": len(results) - len(accepted),
+        "templates": person["templates"],
+    }
+    print(json.dumps(summary) if args.json else _summary(**summary))
+    return 0
+
+
+def list_photos(paths: list[Path]) -> list[Path]:
+    """Every photo named, and every photo in the folders named, in order and once each.
+
+    Raises:
+        InputError: something named is not there, or a folder holds no photo.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            found.update(dict.fromkeys(list_images(path)))
+        elif path.is_file():
+            found[path] = None
+        else:
+            raise InputError(f"{path}: expected a photo or a folder of photos, found neither; check the path")
+    return list(found)
+
+
+def _enrol(people: PeopleAccess, name: str, photo: Path) -> EnrolmentResult:
+    try:
+        if (size := photo.stat().st_size) > MAX_PHOTO_BYTES:
+            most = MAX_PHOTO_BYTES >> 20
+            return EnrolmentResult(False, f"expected at most {most} MiB, found {size >> 20} MiB; shrink the picture")
+        data = photo.read_bytes()
+    except OSError as error:
+        return EnrolmentResult(False, f"cannot be read ({error.strerror}); check that it exists and is yours")
+    return EnrolmentResult(**people.call("enroll", {"name": name, "source": photo.name}, data))
+
+
+def _line(name: str, photo: Path, result: EnrolmentResult, as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"photo": str(photo), "name": name, **result.as_json()})
+    if not result.accepted:
+        return f"{photo}: refused: {result.reason}"
+    return f"{photo}: {'already enrolled' if result.known else 'enrolled'}"
+
+
+def _summary(name: str, enrolled: int, known: int, refused: int, templates: Any) -> str:
+    parts = [f"{enrolled} enrolled"]
+    parts += [f"{known} already enrolled"] if known else []
+    parts += [f"{refused} refused"] if refused else []
+    hint = "" if templates >= _GOOD_NUMBER else "; 3 to 5 photos in different light recognise better"
+    return f"{name}: {', '.join(parts)}; {templates} {'photo' if templates == 1 else 'photos'} known{hint}"

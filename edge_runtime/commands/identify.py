@@ -1,0 +1,105 @@
+"""Say who is in pictures, one line a face: path,name|unknown,score.
+
+A face too poor to judge gives path,rejected:REASON, and a picture without one path,rejected:no face,; fields
+are quoted as in CSV where they need it. A picture that cannot be read is named on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import io
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.access import open_chain, open_gallery
+from edge_runtime.calibrate import calibrate
+from edge_runtime.chain import FaceChain
+from edge_runtime.commands.enroll import list_photos
+from edge_runtime.config import load_config
+from edge_runtime.errors import ImageError
+from edge_runtime.images import read_image
+from edge_runtime.matcher import Matcher
+from edge_runtime.quality import QualityLimits, measure, rejection
+from edge_runtime.types import Pixels
+
+Row = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="picture, or folder of pictures")
+    parser.add_argument("--json", action="store_true", help="one JSON object a face, with everything decided on")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Identify everybody in the pictures; returns the exit code.
+
+    Raises:
+        InputError: a picture or folder is missing.
+        FamiliarError: bundle or gallery cannot be used.
+    """
+    paths = list_photos(args.images)
+    config = load_config(args.config, args.set)
+    limits = QualityLimits(face_px=config.quality.min_face_px)
+    unreadable = 0
+    with open_chain(config) as chain:
+        with open_gallery(config, chain, create=False) as gallery:
+            templates = gallery.templates()
+        bundle, wish = chain.bundle, config.decide.false_accepts_per_1000_strangers
+        calibration = calibrate(templates, bundle.strangers(), bundle.manifest.strangers, wish)
+        if calibration.note:
+            print(f"familiar: note: {calibration.note}", file=sys.stderr)
+        matcher = Matcher(templates, calibration, config.decide.margin)
+        for path in paths:
+            try:
+                pixels = read_image(path, config.images.max_megapixels)
+            except ImageError as error:
+                unreadable += 1
+                print(f"familiar: {error}", file=sys.stderr)
+                continue
+            for row in faces(chain, matcher, limits, pixels):
+                print(_line(path, row, args.json), flush=True)
+    return ImageError.exit_code if unreadable else 0
+
+
+def faces(chain: FaceChain, matcher: Matcher, limits: QualityLimits, pixels: Pixels) -> Iterator[Row]:
+    """One mapping a face, surest first; one without ``xyxy`` where there is none.
+
+    Args:
+        chain: finds and encodes.
+        matcher: decides.
+        limits: the least a face must have to be judged.
+        pixels: uint8 (H, W, 3) RGB.
+    """
+    detections = chain.detector.detect(pixels)
+    if not len(detections):
+        yield {"rejected": "no face"}
+    for index in range(len(detections)):
+        landmarks = detections.landmarks[index : index + 1]
+        quality = measure(pixels, landmarks[0], float(detections.width[index]))
+        row: Row = {"rejected": rejection(quality, limits), "xyxy": detections.xyxy[index].tolist(), "quality": quality}
+        if row["rejected"] is None:
+            codes, norms = chain.encode(pixels, landmarks)
+            if norms[0] == 0:
+                row["rejected"] = "not a face"
+            else:
+                row |= dataclasses.asdict(matcher.match(codes)[0])
+        yield row
+
+
+def _line(path: Path, row: Row, as_json: bool) -> str:
+    if as_json:
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        return json.dumps({"path": str(path), **finite})
+    if row["rejected"]:
+        fields = [str(path), f"rejected:{row['rejected']}", ""]
+    else:
+        fields = [str(path), row["person"] or "unknown", f"{row['score']:.4f}"]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()

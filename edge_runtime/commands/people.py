@@ -1,0 +1,111 @@
+"""List the people this device knows, show, rename or forget one.
+
+forget deletes a person with everything kept of them; it cannot be undone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from edge_runtime.access import PeopleAccess, open_people
+from edge_runtime.config import load_config
+from edge_runtime.errors import UsageError
+
+_ACTIONS = {
+    "list": ("everybody, in the order they were added", ()),
+    "show": ("what is kept of one person", ("name",)),
+    "rename": ("give a person another name", ("old", "new")),
+    "forget": ("delete a person with everything kept of them", ("name",)),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action, (summary, names) in _ACTIONS.items():
+        sub = actions.add_parser(action, help=summary, description=summary)
+        for name in names:
+            sub.add_argument(name, metavar=name.upper())
+        sub.add_argument("--json", action="store_true", help="machine-readable output")
+        if action == "forget":
+            sub.add_argument("--yes", action="store_true", help="do not ask")
+        # The options of every command, after the action too; without a default, or it would undo one before it.
+        for option in ("--config", "--set"):
+            extra: dict[str, Any] = {"action": "append"} if option == "--set" else {}
+            sub.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **extra)
+        sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one action; returns the exit code.
+
+    Raises:
+        UsageError: forget without ``--yes`` where nobody can be asked.
+        InputError: nobody of that name, or an unusable new one.
+        FamiliarError: gallery or daemon cannot be used.
+    """
+    actions: dict[str, Callable[[PeopleAccess, argparse.Namespace], int]] = {
+        "list": _list,
+        "show": _show,
+        "rename": _rename,
+        "forget": _forget,
+    }
+    with open_people(load_config(args.config, args.set)) as people:
+        return actions[args.action](people, args)
+
+
+def _list(people: PeopleAccess, args: argparse.Namespace) -> int:
+    found = people.call("people.list", {})["people"]
+    if args.json:
+        print(json.dumps(found, indent=2))
+    elif not found:
+        print("nobody is enrolled yet; familiar enroll NAME PHOTO...")
+    width = max((len(person["name"]) for person in found), default=0)
+    for person in [] if args.json else found:
+        print(f"{person['name']:<{width}}  {_photos(person['templates']):>11}  since {_day(person['added'])}")
+    return 0
+
+
+def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
+    person = people.call("people.show", {"name": args.name})
+    if args.json:
+        print(json.dumps(person, indent=2))
+        return 0
+    print(f"{person['name']}: {_photos(person['templates'])}, since {_day(person['added'])}")
+    for record in person["records"]:
+        print(
+            f"  {record['template_id']:>6}  weight {record['weight']:5.2f}  {_day(record['added'])}  {record['source']}"
+        )
+    return 0
+
+
+def _rename(people: PeopleAccess, args: argparse.Namespace) -> int:
+    person = people.call("people.rename", {"old": args.old, "new": args.new})
+    print(json.dumps(person, indent=2) if args.json else f"{args.old} is now {person['name']}")
+    return 0
+
+
+def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("people forget: expected --yes where nobody can be asked; add it if you are sure")
+        person = people.call("people.show", {"name": args.name})
+        print(f"Forget {person['name']} and {_photos(person['templates'])}, for good? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("nothing was changed")
+            return 1
+    person = people.call("people.forget", {"name": args.name})
+    print(json.dumps(person, indent=2) if args.json else f"{person['name']} is forgotten")
+    return 0
+
+
+def _photos(count: int) -> str:
+    return f"{count} photo" if count == 1 else f"{count} photos"
+
+
+def _day(epoch_s: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(epoch_s))
