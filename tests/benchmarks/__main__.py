@@ -1,0 +1,151 @@
+"""Speed and memory as ratios within one run: ``make bench``. The machine may be shared and noisy; ratios survive that.
+
+The two sides of a ratio are timed in turns, and the median of the turns' ratios is printed with its quartiles.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_runtime.align import align, similarity
+from edge_runtime.bundle import Bundle
+from edge_runtime.calibrate import calibrate
+from edge_runtime.detectors import open_detector
+from edge_runtime.encoder import Preprocessing, Template, TfliteEncoder
+from edge_runtime.interpreters import open_interpreter
+from edge_runtime.matcher import Matcher
+from edge_runtime.templates import Templates
+from tests.builders import ROOT, SHARED, draw_face, make_bundle, make_pixels
+
+Row = tuple[str, str]
+_TURNS = 15
+
+
+def ratio(ours: Callable[[], Any], reference: Callable[[], Any], repeats: int = 5) -> tuple[float, float, float]:
+    """Median and quartiles of time(ours) / time(reference), the two timed in turns."""
+    ours(), reference()
+    ratios = []
+    for _ in range(_TURNS):
+        times = []
+        for action in (ours, reference):
+            started = time.perf_counter()
+            for _ in range(repeats):
+                action()
+            times.append(time.perf_counter() - started)
+        ratios.append(times[0] / times[1])
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return middle, low, high
+
+
+def shown(values: tuple[float, float, float]) -> str:
+    return f"{values[0]:8.2f}   ({values[1]:.2f} to {values[2]:.2f})"
+
+
+@contextmanager
+def some_bundle() -> Iterator[Bundle]:
+    """The released bundle, or the tests' tiny one where none is released."""
+    released = ROOT / "models" / "released" / "default"
+    if released.is_dir():
+        yield Bundle(released)
+        return
+    with TemporaryDirectory() as folder:
+        yield make_bundle(Path(folder) / "bundle")
+
+
+def detectors() -> Iterator[Row]:
+    frame = cv2.resize(draw_face(0, 160), (320, 240))
+    haar = open_detector("haar", 24)
+    model = SHARED / "reference" / "yunet_n_320.onnx"
+    if not model.is_file():
+        yield "detect: haar / YuNet, 320x240", "left out: no YuNet file beside the checkout"
+        return
+    yunet = open_detector(f"yunet:{model}", 10)
+    yield "detect: haar / YuNet, 320x240", shown(ratio(lambda: haar.detect(frame), lambda: yunet.detect(frame)))
+
+
+def encoders(bundle: Bundle) -> Iterator[Row]:
+    size_wh = bundle.manifest.preprocessing.template.size_wh
+    encoder = bundle.open_encoder()
+    chip = make_pixels(size_wh[1], size_wh[0])[None]
+    label = f"encode: {bundle.manifest.name} int8 / MobileFaceNet float"
+    model = SHARED / "reference" / "mobilefacenet_float.tflite"
+    if not model.is_file():
+        yield label, "left out: no reference encoder beside the checkout"
+        return
+    plain = Preprocessing("rgb", (0.0,) * 3, (1.0,) * 3, Template.arcface(112))
+    reference = TfliteEncoder(open_interpreter("auto", model), plain)
+    large = make_pixels(112, 112)[None]
+    yield label, shown(ratio(lambda: encoder.encode(chip), lambda: reference.encode(large)))
+
+
+def alignment(bundle: Bundle) -> Iterator[Row]:
+    frame = make_pixels(480, 640)
+    template = bundle.manifest.preprocessing.template
+    landmarks = (Template.arcface(200).as_array() + 100)[None]
+    matrix = similarity(landmarks[0], template.as_array())
+    yield (
+        "align: antialiased warp / plain warpAffine",
+        shown(
+            ratio(
+                lambda: align(frame, landmarks, template), lambda: cv2.warpAffine(frame, matrix, template.size_wh), 50
+            )
+        ),
+    )
+
+
+def matching() -> Iterator[Row]:
+    rng = np.random.default_rng(0)
+    people, each, size = 1000, 10, 128
+    codes = rng.normal(size=(people * each, size)).astype(np.float32)
+    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
+    index = np.repeat(np.arange(people), each)
+    templates = Templates(
+        tuple(map(str, range(people))), index, codes, np.ones(len(codes), np.float32), np.arange(len(codes))
+    )
+    matcher = Matcher(templates, calibrate(templates, codes[::10], 1000, 10.0), 0.02)
+    probe = codes[:1]
+    yield (
+        "match: 1,000 people x 10 / one matrix product",
+        shown(ratio(lambda: matcher.match(probe), lambda: probe @ codes.T, 20)),
+    )
+
+
+def memory(bundle: Bundle) -> Iterator[Row]:
+    # VmHWM, not ru_maxrss: the latter starts at what the parent had.
+    report = "; print([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1])"
+    floor = "import numpy, cv2"
+    whole = (
+        "from edge_runtime.bundle import Bundle; from edge_runtime.chain import FaceChain; "
+        f"c = FaceChain.open(Bundle({str(bundle.path)!r})); c.bundle.check_golden(c.encoder)"
+    )
+    sizes = []
+    for code in (whole, floor):
+        done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True)
+        sizes.append(int(done.stdout.split()[-1]) // 1024)
+    yield (
+        "memory: chain open and run / numpy + cv2 imported",
+        f"{sizes[0] / sizes[1]:8.2f}   ({sizes[0]} / {sizes[1]} MiB)",
+    )
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    with some_bundle() as bundle:
+        rows = [*detectors(), *encoders(bundle), *alignment(bundle), *matching(), *memory(bundle)]
+    for name, value in rows:
+        print(f"{name:<52} {value}")
+
+
+if __name__ == "__main__":
+    main()
