@@ -283,8 +283,10 @@ def socket_path(config: Config) -> Path:
 
 
 def bundle_path(config: Config) -> Path:
-    """The bundle configured, else the state folder's, else a checkout's released one."""
+    """The bundle configured, else the state folder's, else the released one of this code's or the current checkout."""
     if config.bundle.path:
         return Path(config.bundle.path)
-    state = state_dir() / "bundle"
-    return state if state.is_dir() else Path(__file__).parent.parent / "models/released/default"
+    released = Path("models/released/default")
+    checkouts = (Path(__file__).parent.parent / released, released.absolute())
+    places = (state_dir() / "bundle", *checkouts)
+    return next((place for place in places if place.is_dir()), places[0])
