@@ -20,7 +20,7 @@ from edge_runtime.reconstruction import mse, psnr, ssim
 from edge_runtime.types import Floats
 from train.chips import SPLITS, Chips, load_chips
 from train.files import write_json
-from train.recognition import Photos, Protocol, load_codes, load_split, recognition, recognition_lines
+from train.recognition import MOST_MISSING, Photos, Protocol, load_codes, load_split, recognition, recognition_lines
 from train.runs import Run, load_run
 
 SCHEMA = 1
@@ -84,13 +84,14 @@ def evaluate_codes(args: argparse.Namespace) -> dict[str, Any]:
         split = load_split(args.split)
         splits = np.array([split.get(name, "") for name in photos.names.tolist()], np.str_)
         photos, chosen = choose_people(photos, splits, args.people, args.strangers, notes)
-        pairs = covered_pairs(pairs, args.folds, set(photos.names[~photos.stranger].tolist()))
+        people = set(photos.names[~photos.stranger].tolist())
+        pairs = covered_pairs(pairs, args.folds, people, set(split) - people)
     elif args.people or args.strangers:
         raise UsageError("--people and --strangers: expected a --split file that says who is who, received none")
     else:
         chosen = None
         notes.append("no --split given: that these people were not trained on is unchecked")
-        if pairs := covered_pairs(pairs, args.folds, set(photos.names.tolist())):
+        if pairs := covered_pairs(pairs, args.folds, set(photos.names.tolist()), set()):
             photos = photos.select(np.isin(photos.names, sorted(pairs.people())))
     document = recognition(photos, _protocol(args, pairs))
     return {"schema": SCHEMA, "kind": "codes", "source": args.target.name, "splits": chosen, "notes": notes, **document}
@@ -123,7 +124,9 @@ def evaluate_run(args: argparse.Namespace) -> dict[str, Any]:
     }
     photos = dataclasses.replace(photos, codes=normalise(raw)[0])
     known = photos.select(photos.names != "")
-    pairs = covered_pairs(_read_pairs(args.pairs), args.folds, set(known.names[~known.stranger].tolist()))
+    people = set(known.names[~known.stranger].tolist())
+    others = set(chips.names.tolist()) - people
+    pairs = covered_pairs(_read_pairs(args.pairs), args.folds, people, others, MOST_MISSING)
     document |= recognition(known, _protocol(args, pairs))
     document["reconstruction"] = _reconstruction(fitted, raw[held_out], faces[held_out])
     _draw(fitted.path, document)
@@ -162,8 +165,17 @@ def choose_people(
     return photos.select(kept | stranger, stranger), chosen
 
 
-def covered_pairs(pairs: Pairs | None, folds: str | None, people: set[str]) -> Pairs | None:
+def covered_pairs(
+    pairs: Pairs | None, folds: str | None, people: set[str], others: set[str], may_lack: float = 0.0
+) -> Pairs | None:
     """The pairs of the folds asked for, or of all folds whose people are measured.
+
+    Args:
+        pairs: all pairs, or None.
+        folds: numbers with commas, or None.
+        people: who is measured.
+        others: who is known but not measured.
+        may_lack: share of a fold's people who may be unknown (no photo of theirs showed a face).
 
     Raises:
         UsageError: folds without pairs, or not numbers.
@@ -175,20 +187,26 @@ def covered_pairs(pairs: Pairs | None, folds: str | None, people: set[str]) -> P
         return None
     if folds:
         try:
-            chosen = pairs.select([int(fold) for fold in folds.split(",")])
-        except ValueError as error:
-            raise error if isinstance(error, InputError) else UsageError(f"--folds {folds}: expected 7,8") from None
-        if others := sorted(chosen.people() - people):
-            raise InputError(
-                f"--folds {folds}: expected only people who are measured, found {others[0]} and {len(others) - 1} "
-                "others; name their splits with --people, or other folds"
-            )
-        return chosen
-    inside = [fold for fold in sorted(set(pairs.fold.tolist())) if pairs.select([fold]).people() <= people]
+            numbers = [int(fold) for fold in folds.split(",")]
+        except ValueError:
+            raise UsageError(f"--folds {folds}: expected numbers with commas, as 7,8") from None
+        pairs = pairs.select(numbers)
+    inside, outside = [], []
+    for fold in sorted(set(pairs.fold.tolist())):
+        named = pairs.select([fold]).people()
+        absent = named - people
+        fits = not named & others and len(absent) <= may_lack * len(named)
+        inside += [fold] if fits else []
+        outside += sorted(absent) if not fits else []
+    if folds and outside:
+        raise InputError(
+            f"--folds {folds}: expected only people who are measured, found {outside[0]} and {len(outside) - 1} "
+            "others; name their splits with --people, or other folds"
+        )
     if len(inside) < 2:
         raise InputError(
             f"pairs: expected two folds all of whose people are measured, found {len(inside)}; "
-            "name more splits with --people, or leave --pairs out"
+            "name more splits with --people, other folds, or leave --pairs out"
         )
     return pairs.select(inside)
 

@@ -39,6 +39,7 @@ def _axes(palette: Palette, size: tuple[float, float], columns: int = 1) -> tupl
         axis.grid(color=palette.grid, linewidth=0.8)
         axis.set_axisbelow(True)
         axis.tick_params(colors=palette.ink, length=0, labelsize=9)
+        axis.tick_params(which="minor", length=0)
         for side in axis.spines.values():
             side.set_visible(False)
         for text in (axis.xaxis.label, axis.yaxis.label, axis.title):
@@ -64,8 +65,9 @@ def roc_figure(verification: dict[str, Any], palette: Palette = LIGHT) -> Figure
         axis.annotate(
             f"EER {100 * eer:.1f} %",
             (eer, 1 - eer),
-            (8, -12),
+            (-9, 4),
             textcoords="offset points",
+            ha="right",
             color=palette.ink,
             fontsize=9,
         )

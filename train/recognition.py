@@ -32,7 +32,8 @@ FPIRS = (0.01, 0.001)
 """The open-set rates that a table gives; the curve has more."""
 _CURVE_FPIRS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _CURVE_POINTS = 400
-_MOST_MISSING = 0.1
+MOST_MISSING = 0.1
+"""Share of official pairs (and people) that a detector may fail on before the pairs count as another data set's."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def _verification(photos: Photos, protocol: Protocol) -> dict[str, Any]:
         left, right = protocol.pairs.indices(photos.paths.tolist(), allow_missing=not photos.complete)
         same, fold, source = protocol.pairs.same, protocol.pairs.fold, protocol.pairs_name
     missing = (left < 0) | (right < 0)
-    if missing.mean() > _MOST_MISSING:
+    if missing.mean() > MOST_MISSING:
         raise InputError(
             f"pairs: expected nearly all photos among the chips, {missing.mean():.0%} of the pairs lack one; "
             "name pairs of these people (--folds), or prepare their photos"
