@@ -1,0 +1,147 @@
+"""What is sent: a folder with the wheel, the bundle, the configuration, the unit, and the sums of them all."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from edge_runtime.bundle import MANIFEST, Bundle, file_digest
+from edge_runtime.deploy.layout import FIRST_CONFIGURATION, Layout, package_text
+from edge_runtime.errors import DeployError, InputError
+
+_SUMS = "SHA256SUMS"
+_DISTRIBUTION = "familiar-edge"
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A folder ready to be sent.
+
+    Attributes:
+        folder: what becomes the release.
+        sums: sha256 (hex) of its ``SHA256SUMS``, which lists every other file.
+        size: bytes of all files.
+    """
+
+    folder: Path
+    sums: str
+    size: int
+
+    def release_id(self, now: datetime) -> str:
+        """``20250131T120000Z-1a2b3c4d``: names sort by age, and the same content shows."""
+        return f"{now:%Y%m%dT%H%M%SZ}-{self.sums[:8]}"
+
+
+def find_checkout() -> Path | None:
+    """The checkout this package runs from; None: it is installed."""
+    root = Path(__file__).parents[2]
+    project = root / "pyproject.toml"
+    if project.is_file() and tomllib.loads(project.read_text()).get("project", {}).get("name") == _DISTRIBUTION:
+        return root
+    return None
+
+
+def build_wheel(checkout: Path, folder: Path) -> Path:
+    """Build the wheel of a checkout into ``folder``.
+
+    Raises:
+        DeployError: pip could not build it.
+    """
+    # From a copy, because setuptools leaves a build folder behind and packs what an older build left in it.
+    source = folder / "source"
+    source.mkdir(parents=True)
+    shutil.copytree(
+        checkout / "edge_runtime", source / "edge_runtime", ignore=shutil.ignore_patterns("__pycache__", ".*")
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(checkout / name, source)
+    words = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*words, "--wheel-dir", str(folder), str(source)], capture_output=True, text=True)
+    shutil.rmtree(source)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise DeployError(
+            f"pip could not build the wheel ({said[-1] if said else 'it said nothing'}); use --wheel FILE"
+        )
+    return wheels[0]
+
+
+def check_wheel(path: Path) -> Path:
+    """A wheel of this project.
+
+    Raises:
+        InputError: another file.
+    """
+    if not path.name.startswith("familiar_edge-") or not zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path}: expected a wheel named familiar_edge-….whl, found another file; name one of pip wheel"
+        )
+    return path
+
+
+def make_payload(
+    folder: Path,
+    wheel: Path,
+    bundle: Bundle,
+    layout: Layout,
+    groups: Iterable[str],
+    configuration: Path | None = None,
+    wheelhouse: Path | None = None,
+) -> Payload:
+    """Lay out a release.
+
+    Args:
+        folder: to fill; it is made.
+        wheel: of the runtime.
+        bundle: checked; only what its manifest lists is sent.
+        layout: of the device.
+        groups: for the unit.
+        configuration: checked; None: the device keeps its own, or gets a first one.
+        wheelhouse: wheels for a device without internet.
+
+    Raises:
+        InputError: a wheelhouse without wheels.
+    """
+    (folder / "bundle").mkdir(parents=True)
+    shutil.copy(wheel, folder)
+    for name in (MANIFEST, *bundle.manifest.files):
+        shutil.copy(bundle.path / name, folder / "bundle")
+    if (bundle.path / "manifest.sig").is_file():
+        shutil.copy(bundle.path / "manifest.sig", folder / "bundle")
+    if configuration:
+        shutil.copy(configuration, folder / "familiar.toml")
+    else:
+        (folder / "first.toml").write_text(FIRST_CONFIGURATION)
+    if wheelhouse:
+        _copy_wheels(wheelhouse, folder / "wheelhouse")
+    (folder / "familiar.service").write_text(layout.unit(groups))
+    (folder / "install.sh").write_text(package_text("install.sh"))
+    wrapper = folder / "familiar"
+    wrapper.write_text(layout.wrapper())
+    wrapper.chmod(0o755)
+    return _sealed(folder)
+
+
+def _copy_wheels(source: Path, target: Path) -> None:
+    wheels = sorted(source.glob("*.whl"))
+    if not wheels:
+        raise InputError(f"{source}: expected a folder with wheels, found none; make one with pip download")
+    target.mkdir()
+    for wheel in wheels:
+        shutil.copy(wheel, target)
+
+
+def _sealed(folder: Path) -> Payload:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = [(path.relative_to(folder).as_posix(), *file_digest(path)) for path in paths]
+    (folder / _SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest, _ in digests))
+    sums, size = file_digest(folder / _SUMS)
+    return Payload(folder, sums, size + sum(count for _, _, count in digests))
