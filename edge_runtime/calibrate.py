@@ -106,4 +106,6 @@ def wilson(rate: float, n: int) -> tuple[float, float]:
     centre = rate + _Z95**2 / (2 * n)
     reach = _Z95 * math.sqrt(rate * (1 - rate) / n + _Z95**2 / (4 * n * n))
     scale = 1000 / (1 + _Z95**2 / n)
-    return max(scale * (centre - reach), 0.0), min(scale * (centre + reach), 1000.0)
+    # Exactly zero and exactly all are not left to rounding.
+    low, high = scale * (centre - reach) if rate > 0 else 0.0, scale * (centre + reach) if rate < 1 else 1000.0
+    return max(low, 0.0), min(high, 1000.0)

@@ -15,6 +15,7 @@ from edge_runtime.keys import check_private
 SCHEMA = 1
 _APPLICATION_ID = 0x46414D49  # "FAMI", so that `file` and we know what it is
 _BUSY_S = 10.0
+_DAMAGED = "it is left as it is; put a backup in its place, or move it away and enrol again"
 
 _TABLES = (
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), encoder_hash TEXT NOT NULL,"
@@ -42,7 +43,7 @@ def explained(path: Path) -> Iterator[None]:
         elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             mend = "make room on the disk and check that it is sound; what was confirmed before is kept"
         elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            mend = "it is left as it is; put a backup in its place, or move it away and enrol again"
+            mend = _DAMAGED
         else:
             mend = "check that the file and its folder are yours to write"
         raise GalleryError(f"{path}: expected a sound gallery, SQLite says: {error}; {mend}") from error
@@ -125,7 +126,9 @@ def read_meta(path: Path, connection: sqlite3.Connection) -> sqlite3.Row:
     with explained(path):
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            raise sqlite3.DatabaseError(found)
+            raise GalleryError(
+                f"{path}: expected a sound gallery, found it damaged ({' '.join(found.split())}); {_DAMAGED}"
+            )
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         kind = connection.execute("PRAGMA application_id").fetchone()[0]
         if kind != _APPLICATION_ID:

@@ -1,0 +1,145 @@
+"""``embed``: one raw code a picture, in the promised layout, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.chain import FaceChain
+from edge_runtime.cli import main
+from edge_runtime.images import read_image
+from edge_runtime.types import Pixels
+from tests.builders import draw_face, make_bundle, make_pixels
+
+Embed = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture
+def embed(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Embed:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "conf"))
+    monkeypatch.setenv("FAMILIAR_BUNDLE_PATH", str(bundle.path))
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: main(["embed", *arguments])
+
+
+def save(path: Path, pixels: Pixels, orientation: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=exif)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    save(root / "b/1.png", draw_face(0, 120))
+    save(root / "b-2.PNG", draw_face(1, 120))
+    save(root / "a/none.bmp", make_pixels())
+    save(root / "c.jpg", np.rot90(draw_face(2, 120)), orientation=6)
+    save(root / "tiny.pgm", draw_face(3, 40))
+    (root / "zero.webp").write_bytes(b"")
+    (root / "notes.txt").write_text("not a picture")
+    save(root / ".hidden/x.png", draw_face(0, 120))
+    return root
+
+
+def test_layout_is_exactly_what_is_promised(
+    embed: Embed, folder: Path, bundle: Bundle, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert embed("photos", "--out", "codes.npz") == 0
+    captured = capfd.readouterr()
+    assert "photos/zero.webp: expected a picture, found an empty file" in captured.err
+    assert captured.out == "6 pictures, 4 with a face, 1 unreadable: codes.npz\n"
+    with np.load("codes.npz", allow_pickle=False) as archive:
+        found = dict(archive)
+    assert set(found) == {"paths", "codes", "detected", "xyxy", "landmarks"}
+    assert found["paths"].tolist() == ["a/none.bmp", "b-2.PNG", "b/1.png", "c.jpg", "tiny.pgm", "zero.webp"]
+    assert found["detected"].tolist() == [False, True, True, True, True, False]
+    assert {name: (value.dtype, value.shape) for name, value in found.items() if name != "paths"} == {
+        "codes": (np.dtype("f4"), (6, 32)),
+        "detected": (np.dtype("?"), (6,)),
+        "xyxy": (np.dtype("f4"), (6, 4)),
+        "landmarks": (np.dtype("f4"), (6, 5, 2)),
+    }
+    lengths = np.linalg.norm(found["codes"], axis=1)
+    assert np.allclose(lengths, found["detected"].astype(float), atol=1e-5)
+    assert not found["xyxy"][[0, 5]].any() and not found["landmarks"][[0, 5]].any()
+    with FaceChain.open(bundle) as chain:
+        pixels = read_image(folder / "b/1.png")
+        detections = chain.detector.detect(pixels)
+        codes, _ = chain.encode(pixels, detections.landmarks[:1])
+    assert np.array_equal(found["codes"][2], codes[0])
+    assert np.array_equal(found["xyxy"][2], detections.xyxy[0])
+    assert np.array_equal(found["landmarks"][2], detections.landmarks[0])
+
+
+def test_face_nearest_the_middle_is_taken(embed: Embed, tmp_path: Path) -> None:
+    canvas = make_pixels(400, 700)
+    face, corner = draw_face(0, 100), draw_face(1, 120)
+    canvas[125:275, 275:425] = face
+    canvas[:180, :180] = corner
+    save(tmp_path / "photos/both.png", canvas)
+    save(
+        tmp_path / "photos/middle.png", np.asarray(np.where(np.arange(700)[None, :, None] < 200, 90, canvas), np.uint8)
+    )
+    assert embed("photos", "--out", "codes.npz") == 0
+    with np.load("codes.npz") as archive:
+        assert archive["detected"].all()
+        assert np.abs((archive["xyxy"][:, :2] + archive["xyxy"][:, 2:]) / 2 - [349.5, 199.5]).max() < 30
+
+
+def test_processes_do_not_change_a_byte(embed: Embed, folder: Path) -> None:
+    assert embed("photos", "--out", "one.npz") == 0
+    assert embed("photos", "--out", "two.npz", "--jobs", "2") == 0
+    with np.load("one.npz") as one, np.load("two.npz") as two:
+        assert all(np.array_equal(one[name], two[name]) for name in one.files)
+
+
+def test_out_is_replaced_whole_and_named_as_asked(
+    embed: Embed, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "codes").write_text("older")
+    assert embed("photos", "--out", "codes", "--json") == 0
+    assert json.loads(capfd.readouterr().out) == {"pictures": 6, "detected": 4, "unreadable": 1, "out": "codes"}
+    with np.load("codes") as archive:
+        assert len(archive["paths"]) == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["codes", "photos"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("nowhere", "--out", "x.npz"), 4, "found nothing there"),
+        (("empty", "--out", "x.npz"), 4, "found none"),
+        (("photos", "--out", "no/x.npz"), 4, "expected a folder to write to"),
+        (("photos", "--out", "x.npz", "--jobs", "0"), 2, "at least 1"),
+        (("photos", "--out", "x.npz", "--detector", "eyes"), 3, "expected one of haar"),
+        (("photos", "--out", "x.npz", "--detector", "yunet:none.onnx"), 4, "none.onnx"),
+        (("photos", "--out", "x.npz", "--set", "bundle.path=empty"), 6, "expected a bundle"),
+    ],
+)
+def test_each_mistake_is_one_line_and_writes_nothing(
+    embed: Embed,
+    folder: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert embed(*arguments) == code
+    captured = capfd.readouterr()
+    assert captured.out == "" and says in captured.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos"]
