@@ -78,9 +78,9 @@ def calibrate(templates: Templates, strangers: Floats, people_behind: int, wish_
         )
     scores = np.sort((strangers @ templates.person_codes().T).max(1)).astype(np.float32)
     if not n:
-        note = "the bundle's strangers stand for no real people, so no rate can be vouched for"
+        nobody = "the bundle's strangers stand for no real people, so no rate can be vouched for"
         highest = float(np.nextafter(scores[-1], np.float32(2))) if len(scores) else math.inf
-        return Calibration(highest, wish_per_1000, 1000.0, supported, (0.0, 1000.0), scores, note)
+        return Calibration(highest, wish_per_1000, 1000.0, supported, (0.0, 1000.0), scores, nobody)
     note: str | None = None
     passing = 0
     if wish_per_1000 < supported:

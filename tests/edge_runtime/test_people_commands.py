@@ -59,10 +59,10 @@ def write(path: Path, pixels: Pixels) -> str:
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Two people, three photos each, and a stranger's photo."""
-    for person in range(2):
+    for person, drawn in enumerate((0, 6)):
         for number in range(3):
-            write(tmp_path / f"album/P{person}/{number}.png", draw_face(person, 120 + 10 * number, number))
-    write(tmp_path / "album/stranger.png", draw_face(6, 130))
+            write(tmp_path / f"album/P{person}/{number}.png", draw_face(drawn, 120 + 10 * number, number))
+    write(tmp_path / "album/stranger.png", draw_face(3, 130))
     return tmp_path / "album"
 
 
