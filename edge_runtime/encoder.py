@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,37 @@ class Preprocessing:
                 f"normalisation: expected {self.channels} means and positive stds, "
                 f"received {self.mean!r} and {self.std!r}"
             )
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """From the keys ``colour``, ``mean``, ``std`` and ``template`` (``points``, ``size_wh``) of a JSON document.
+
+        Raises:
+            InputError: a value out of range.
+            KeyError, TypeError, ValueError, IndexError: a value missing, or of another kind.
+        """
+        points, size_wh = document["template"]["points"], document["template"]["size_wh"]
+        template = Template(
+            tuple((float(x), float(y)) for x, y in points),
+            (int(size_wh[0]), int(size_wh[1])),
+        )
+        if not np.isfinite(template.as_array()).all():
+            raise InputError(f"template: expected finite points, received {points!r}")
+        return cls(
+            document["colour"], tuple(map(float, document["mean"])), tuple(map(float, document["std"])), template
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready; the inverse of :meth:`from_json`."""
+        return {
+            "colour": self.colour,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "template": {
+                "points": [list(point) for point in self.template.points],
+                "size_wh": list(self.template.size_wh),
+            },
+        }
 
     @property
     def channels(self) -> int:
