@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from edge_runtime.types import Floats
 from train.files import replacing
@@ -31,20 +31,17 @@ LIGHT = Palette("#424a53", "#e4e7eb", "#ffffff", ("#2f6fde", "#d9730d", "#0f9d76
 DARK = Palette("#b6bec9", "#2e3540", "#161b22", ("#6ea8fe", "#f0a35e", "#4fd1a5", "#d28be6"))
 
 
-def _axes(palette: Palette, size: tuple[float, float], columns: int = 1) -> tuple[Figure, list[Axes]]:
+def _axes(palette: Palette, size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained", facecolor=palette.paper)
-    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
-    for axis in axes:
-        axis.set_facecolor(palette.paper)
-        axis.grid(color=palette.grid, linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.tick_params(colors=palette.ink, length=0, labelsize=9)
-        axis.tick_params(which="minor", length=0)
-        for side in axis.spines.values():
-            side.set_visible(False)
-        for text in (axis.xaxis.label, axis.yaxis.label, axis.title):
-            text.set_color(palette.ink)
-    return figure, axes
+    axis = figure.add_subplot(facecolor=palette.paper)
+    axis.grid(color=palette.grid, linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.tick_params(which="both", colors=palette.ink, length=0, labelsize=9)
+    for side in axis.spines.values():
+        side.set_visible(False)
+    for text in (axis.xaxis.label, axis.yaxis.label):
+        text.set_color(palette.ink)
+    return figure, axis
 
 
 def _percent(axis: Any) -> None:
@@ -53,7 +50,7 @@ def _percent(axis: Any) -> None:
 
 def roc_figure(verification: dict[str, Any], palette: Palette = LIGHT) -> Figure:
     """TMR over FMR on a logarithmic axis, from what ``recognition`` gives."""
-    figure, (axis,) = _axes(palette, (5.2, 3.6))
+    figure, axis = _axes(palette, (5.2, 3.6))
     fmr, tmr = (np.asarray(verification["roc"][key]) for key in ("fmr", "tmr"))
     least = 1 / max(verification["pairs"] - verification["same"], 1)
     shown = np.maximum(fmr, least)
@@ -79,7 +76,7 @@ def roc_figure(verification: dict[str, Any], palette: Palette = LIGHT) -> Figure
 
 def identification_figure(identification: dict[str, Any], palette: Palette = LIGHT) -> Figure:
     """DIR over FPIR with the spread over draws, from what ``recognition`` gives."""
-    figure, (axis,) = _axes(palette, (5.2, 3.6))
+    figure, axis = _axes(palette, (5.2, 3.6))
     fpir, mean, std = (np.asarray(identification["curve"][key]) for key in ("fpir", "dir_mean", "dir_std"))
     axis.fill_between(
         fpir, np.clip(mean - std, 0, 1), np.clip(mean + std, 0, 1), color=palette.lines[0], alpha=0.18, linewidth=0
@@ -103,28 +100,31 @@ def history_panels(history: Sequence[dict[str, float]]) -> list[tuple[str, list[
             panels.append((key, [k for k in (key, f"val_{key}") if k in keys]))
         elif key.removeprefix("val_") not in keys:
             panels.append((key.removeprefix("val_"), [key]))
-    return panels
+    # With a single term, the loss and that term are one curve.
+    seen: list[list[list[float | None]]] = []
+    different = []
+    for title, group in panels:
+        curves = [[row.get(key) for row in history] for key in group]
+        if curves not in seen:
+            seen.append(curves)
+            different.append((title, group))
+    return different
 
 
-def history_figure(history: Sequence[dict[str, float]], palette: Palette = LIGHT) -> Figure:
-    """One panel a measure over epochs; people it was fitted on in the first colour, others in the second."""
-    panels = history_panels(history)
-    columns = min(len(panels), 2)
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(7.2, 2.3 * rows), layout="constrained", facecolor=palette.paper)
-    for i, (title, keys) in enumerate(panels):
-        axis = figure.add_subplot(rows, columns, i + 1, facecolor=palette.paper)
-        axis.grid(color=palette.grid, linewidth=0.8)
-        axis.tick_params(colors=palette.ink, length=0, labelsize=8)
-        for side in axis.spines.values():
-            side.set_visible(False)
+def history_figures(history: Sequence[dict[str, float]], palette: Palette = LIGHT) -> list[Figure]:
+    """A figure a measure over epochs; people it was fitted on in the first colour, others in the second."""
+    figures = []
+    for title, keys in history_panels(history):
+        figure, axis = _axes(palette, (5.2, 2.9))
         for key in keys:
             points = [(row.get("epoch", n + 1), row[key]) for n, row in enumerate(history) if key in row]
             marker = "o" if len(points) == 1 else ""
             colour = palette.lines[1 if key.startswith("val_") else 0]
-            axis.plot(*zip(*points, strict=True), marker=marker, color=colour, linewidth=1.8)
-        axis.set_title(title.replace("_", " "), color=palette.ink, fontsize=10, loc="left")
-    return figure
+            axis.plot(*zip(*points, strict=True), marker=marker, color=colour, linewidth=2)
+        axis.set_title(title.replace("_", " "), color=palette.ink, fontsize=11, loc="left")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figures.append(figure)
+    return figures
 
 
 def reconstruction_figure(original: Floats, restored: Floats, scores: Floats, blocks: int = 2) -> Figure:

@@ -166,10 +166,10 @@ def _verification(photos: Photos, protocol: Protocol) -> dict[str, Any]:
     """Accuracy, AUC and EER of pairs; a photo without a face never matches."""
     if protocol.pairs is None:
         left, right, same, fold = make_pairs(photos.names.tolist(), protocol.seed)
-        source = f"made from the people (seed {protocol.seed}, at most 10 same pairs a person)"
+        source = f"made from the people (seed {protocol.seed})"
     else:
         left, right = protocol.pairs.indices(photos.paths.tolist(), allow_missing=not photos.complete)
-        same, fold, source = protocol.pairs.same, protocol.pairs.fold, protocol.pairs_name
+        same, fold, source = protocol.pairs.same, protocol.pairs.fold, f"of {protocol.pairs_name}"
     missing = (left < 0) | (right < 0)
     if missing.mean() > MOST_MISSING:
         raise InputError(
@@ -251,12 +251,12 @@ def recognition_lines(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Rows of a table of what :func:`recognition` found: measure, figure, how it was measured."""
     rows: list[tuple[str, str, str]] = []
     if pairs := document["verification"]:
-        low, high = pairs["interval_95"]
-        how = f"{pairs['pairs']:,} pairs, {_folds(pairs['folds'])}; 95 %: {percent(low)} to {percent(high)}"
+        low, high = (percent(end) for end in pairs["interval_95"])
+        how = f"{pairs['pairs']:,} pairs {pairs['source']}, {_folds(pairs['folds'])}; 95 %: {low} to {high}"
         figure = f"{percent(pairs['accuracy'])} ± {100 * pairs['standard_error']:.2f}"
         rows += [
             ("pair accuracy", figure, how),
-            ("ROC AUC", f"{pairs['auc']:.4f}", pairs["source"]),
+            ("ROC AUC", f"{pairs['auc']:.4f}", "the same pairs"),
             ("equal error rate", percent(pairs["eer"]), "where FMR = FNMR"),
         ]
     if tmr := document["tmr_at_fmr"]:
@@ -265,7 +265,7 @@ def recognition_lines(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     if found := document["identification"]:
         how = (
             f"{found['people']} people x {found['photos']} photos, {found['draws']} draws; "
-            f"{found['searches']:.0f} searches, {found['strangers']:.0f} strangers"
+            f"{found['searches']:,.0f} searches, {found['strangers']:,.0f} strangers"
         )
         for rate in found["rates"]:
             figure = f"{percent(rate['dir_mean'], 1)} ± {100 * rate['dir_std']:.1f}"

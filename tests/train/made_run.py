@@ -58,7 +58,7 @@ def make_run(folder: Path, preprocessing: Preprocessing = GREY, code_size: int =
         recipe=recipe,
         recipe_name="small",
         recipe_text="# small\n",
-        overrides=["fit.epochs=3"],
+        overrides=["fit.epochs=3", 'teacher.path="/home/somebody/teacher.onnx"'],
         seed=7,
         epochs_done=3,
         finished=True,

@@ -9,10 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib")
-pytestmark = pytest.mark.desktop
-
-from train.__main__ import main  # noqa: E402
+from train.__main__ import main
 
 
 def make_codes(path: Path, people: int = 60, photos: int = 5, noise: float = 0.9, undetected: tuple[int, ...] = ()):
