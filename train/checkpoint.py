@@ -7,6 +7,7 @@ run's seed and the number of the epoch.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def _read(path: Path, count: int) -> tuple[dict[str, Any], list[NDArray[Any]]]:
             if count and len(archive.files) != count + 1:
                 raise KeyError(f"{count} variables")
             return json.loads(str(archive["state"])), [archive[f"v{k:04d}"] for k in range(count)]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: not a checkpoint of this model ({error}); delete the run's folder and fit again"
         ) from error

@@ -7,6 +7,7 @@ align again at its own size, and jitter, without the photos.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,15 +171,13 @@ def load_chips(path: str | Path) -> Chips:
             arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(str(arrays["meta"]))
         if meta["schema"] != SCHEMA:
-            raise InputError(
-                f"{file}: expected chips of schema {SCHEMA}, found {meta['schema']!r}; make it again"
-            )
+            raise InputError(f"{file}: expected chips of schema {SCHEMA}, found {meta['schema']!r}; make it again")
         chips = Chips(file, arrays, meta)
         count = len(chips.names)
         if not len(chips.split) == len(chips.paths) == len(chips.landmarks) == len(arrays["offsets"]) - 1 == count:
             raise KeyError("arrays of different lengths")
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
         raise InputError(f"{file}: expected a chips file, it cannot be read as one ({error}); make it again") from error
     return chips

@@ -254,7 +254,10 @@ def _report(
         print(f"train prepare: {photo.relative}: {reason}", file=sys.stderr)
     if len(lost) > _SHOWN:
         print(f"train prepare: and {len(lost) - _SHOWN} more, all in {skipped}", file=sys.stderr)
-    people = {name: {photo.person for photo, _ in kept if splits[photo.person] == name} for name in SPLITS}
-    print(f"{out}: {len(kept)} faces of {len({photo.person for photo, _ in kept} - {''})} named people")
-    print("people: " + ", ".join(f"{name} {len(members)}" for name, members in people.items()))
+    named = {photo.person for photo, _ in kept} - {""}
+    if named:
+        counts = {name: sum(splits[person] == name for person in named) for name in SPLITS}
+        print(f"{out}: {len(kept)} faces of {len(named)} people: " + ", ".join(f"{k} {n}" for k, n in counts.items()))
+    else:
+        print(f"{out}: {len(kept)} faces without a name, all for training")
     print(f"no face: {faceless}, unusable: {len(lost) - faceless} (listed in {skipped})")

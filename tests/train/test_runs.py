@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edge_runtime.encoder import Preprocessing
+from edge_runtime.errors import InputError
+from tests.builders import TINY_PREPROCESSING
+from train.runs import load_run, preprocessing_as_json, preprocessing_from_json
+
+
+def test_a_preprocessing_survives_json():
+    text = json.dumps(preprocessing_as_json(TINY_PREPROCESSING))
+    assert preprocessing_from_json(json.loads(text)) == TINY_PREPROCESSING
+    assert isinstance(preprocessing_from_json(json.loads(text)), Preprocessing)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "expected the folder of a run"),
+        ("{", "missing or wrong"),
+        ('{"schema": 99}', "expected schema 1, found 99"),
+        ('{"schema": 1, "chips": {}}', "missing or wrong"),
+    ],
+)
+def test_a_wrong_folder_is_one_line(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_run(tmp_path)
