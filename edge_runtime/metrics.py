@@ -28,9 +28,6 @@ Reals = NDArray[np.float64]
 _BLOCK = 512
 
 
-# Verification
-
-
 def pair_similarity(left: Floats, right: Floats) -> Floats:
     """Cosine of codes (P, D) row by row, float32 (P,); -1 where either code is zero."""
     a, b = _unit(left, "left"), _unit(right, "right")
@@ -218,9 +215,6 @@ def _weighted_quantile(unit: Floats, person: NDArray[np.int64], weight: Reals, a
     return floor
 
 
-# Open-set identification
-
-
 @dataclass(frozen=True, slots=True)
 class OpenSet:
     """Identification among enrolled people with strangers about, over seeded draws of who is enrolled.
@@ -341,9 +335,6 @@ def _identify(
         rates.append(float(np.mean((top[mated] == person[mated]) & (best[mated] > threshold))))
         thresholds.append(threshold)
     return rates, thresholds, (int(mated.sum()), len(strangers))
-
-
-# Codes, proportions
 
 
 def cosine_summary(a: Floats, b: Floats) -> dict[str, float]:
