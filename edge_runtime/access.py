@@ -112,11 +112,15 @@ class LocalPeople:
             raise UsageError("enroll: expected a gallery opened for enrolling")
         if self._enroller is None:
             self._enroller = self._make_enroller()
+        digest = hashlib.sha256(photo).digest()
+        known = self._enroller.known(name, digest)
+        if known is not None:
+            return known
         try:
             pixels = decode_image(photo, source, self._max_megapixels)
         except ImageError as error:
             return EnrolmentResult(False, str(error).removeprefix(f"{source}: "))
-        return self._enroller.photo(name, pixels, hashlib.sha256(photo).digest(), source)
+        return self._enroller.photo(name, pixels, digest, source)
 
     def close(self) -> None:
         """Close the resources given; may be called again."""

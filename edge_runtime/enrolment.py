@@ -56,6 +56,11 @@ class Enroller:
         self._limits = limits or QualityLimits.for_enrolment()
         self._lock = threading.Lock()
 
+    def known(self, name: str, digest: bytes) -> EnrolmentResult | None:
+        """The result for a photo that was enrolled before, by the sha256 of its file; None for a new one."""
+        template_id = self.gallery.has_photo(name, digest)
+        return None if template_id is None else EnrolmentResult(True, template_id=template_id, known=True)
+
     def photo(self, name: str, pixels: Pixels, digest: bytes | None, source: str) -> EnrolmentResult:
         """Enrol one photo; when this returns with ``accepted``, the template is on disk for good.
 
@@ -74,9 +79,9 @@ class Enroller:
             return self._photo(name, pixels, digest, source)
 
     def _photo(self, name: str, pixels: Pixels, digest: bytes | None, source: str) -> EnrolmentResult:
-        known = None if digest is None else self.gallery.has_photo(name, digest)
+        known = None if digest is None else self.known(name, digest)
         if known is not None:
-            return EnrolmentResult(True, template_id=known, known=True)
+            return known
         detections = self._chain.detector.detect(pixels)
         if not len(detections):
             return EnrolmentResult(False, "no face found")
