@@ -7,9 +7,13 @@ import concurrent.futures
 import csv
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,14 +110,15 @@ def find_photos(root: Path, unlabelled: bool = False) -> list[Photo]:
     Raises:
         InputError: no such folder, no pictures, or not a single folder of a person.
     """
-    photos = []
+    photos, loose = [], []
     for path in list_images(root):
         relative = path.relative_to(root)
-        person = "" if unlabelled else relative.parts[0] if len(relative.parts) > 1 else None
-        if person is not None:
-            photos.append(Photo(path, relative.as_posix(), person))
+        if unlabelled or len(relative.parts) > 1:
+            photos.append(Photo(path, relative.as_posix(), "" if unlabelled else relative.parts[0]))
         else:
-            print(f"train prepare: {path}: in no person's folder, passed over", file=sys.stderr)
+            loose.append(path)
+    if photos and loose:
+        print(f"train prepare: {loose[0]}: in no person's folder, passed over ({len(loose)} in all)", file=sys.stderr)
     if not photos:
         raise InputError(
             f"{root}: expected a folder per person with photos in it, found loose pictures only; "
@@ -186,6 +191,10 @@ def find_faces(photos: Sequence[Photo], detector: str, jobs: int) -> list[Crop |
             for chunk in pool.map(_crop_all, chunks):
                 results += chunk
                 progress.update(len(chunk))
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"expected {jobs} processes to read photos, found one killed by the system; free memory or use fewer --jobs"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
     return results
@@ -198,7 +207,18 @@ _worker_detector: Detector | None = None
 def _start_worker(spec: str) -> None:
     global _worker_detector
     cv2.setNumThreads(1)
+    # Ctrl-C reaches the whole group; the parent alone answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker_detector = open_detector(spec)
+
+
+def _end_with_parent() -> None:
+    """A pool's workers would wait for ever for a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _crop_all(paths: Sequence[Path]) -> list[Crop | str]:
@@ -219,8 +239,13 @@ def _crop(path: Path, detect: Callable) -> Crop | str:  # type: ignore[type-arg]
         return f"no usable face: {error}"
 
 
-def download_lfw() -> Path:
-    """Download LFW (deep-funneled) into Keras's cache, check it, unpack it.
+def download_lfw(url: str = LFW_URL, md5: str = LFW_MD5, cache: Path | None = None) -> Path:
+    """Download LFW (deep-funneled), check it, unpack it; a file already there and whole is not fetched again.
+
+    Args:
+        url: of the .tgz.
+        md5: of the .tgz, hex.
+        cache: folder to keep it in; None: Keras's own.
 
     Returns:
         the folder that holds a folder per person.
@@ -230,17 +255,17 @@ def download_lfw() -> Path:
     """
     import keras
 
+    name = url.rpartition("/")[2]
     try:
-        unpacked = Path(
-            keras.utils.get_file("lfw-deepfunneled.tgz", LFW_URL, file_hash=LFW_MD5, hash_algorithm="md5", extract=True)
+        unpacked = keras.utils.get_file(
+            name, url, file_hash=md5, hash_algorithm="md5", extract=True, cache_dir=cache and str(cache)
         )
     except Exception as error:  # keras raises bare Exception for a failed download
         raise InputError(
-            f"lfw: expected to download {LFW_URL}, which failed ({' '.join(str(error).split())}); "
+            f"lfw: expected to download {url}, which failed ({' '.join(str(error).split())}); "
             "get LFW elsewhere and pass its folder: --data DIR"
         ) from error
-    inner = [unpacked, *sorted(unpacked.rglob("lfw-deepfunneled"))] if unpacked.is_dir() else [unpacked.parent]
-    return inner[-1]
+    return next(iter(sorted(Path(unpacked).rglob(name.partition(".")[0]))), Path(unpacked))
 
 
 def _report(

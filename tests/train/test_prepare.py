@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,34 @@ def test_unlabelled_photos_have_no_names_and_all_train(people, tmp_path):
     assert main(["prepare", "--data", str(people), "--out", str(out), "--unlabelled", "--limit", "3"]) == 0
     chips = load_chips(out)
     assert set(chips.names.tolist()) == {""} and set(chips.split.tolist()) == {"train"}
+
+
+_PARENT = """
+import multiprocessing, os, signal
+from concurrent.futures import ProcessPoolExecutor
+from train.prepare import _start_worker
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start_worker, ("haar",))
+    print(pool.submit(os.getpid).result(), flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfd_open (Linux)")
+def test_the_workers_of_a_killed_preparation_end(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(_PARENT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = os.pidfd_open(int(parent.stdout.readline()))
+    try:
+        parent.kill()
+        assert select.select([worker], [], [], 30)[0]
+    finally:
+        os.close(worker)
+        parent.wait()
+        parent.stdout.close()
 
 
 def test_loose_pictures_alone_ask_for_a_folder_per_person(tmp_path):
