@@ -2,7 +2,8 @@
 
 Codes are drawn from a normal distribution fitted to one mean code a training person. What is drawn is kept if
 the Haar cascade finds it and, with a reference encoder, if its nearest training photo is no nearer than a real
-stranger's nearest training photo is; of those, the ones that differ most from each other are taken.
+stranger's nearest training photo is. Of the half that the cascade is surest of, the ones that differ most from
+each other are taken.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import keras
@@ -24,6 +24,7 @@ from edge_runtime.align import Template, align
 from edge_runtime.detectors import open_detector
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
+from edge_runtime.protocols import Detector
 from edge_runtime.types import Floats, Pixels
 from train.datasets import Faces, prefetched, teach
 from train.files import write_json
@@ -31,7 +32,7 @@ from train.recipe import TeacherPart
 from train.runs import Run, load_run, same_chips
 from train.teacher import Teacher
 
-_CANDIDATES = 12
+_CANDIDATES = 16
 """Faces to choose from for each one wanted."""
 _TRIES = 100
 """Draws for each one wanted before giving up."""
@@ -46,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=8, metavar="N", help="how many faces (default: 8)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     parser.add_argument("--size", type=int, default=128, metavar="PX", help="side of a picture (default: 128)")
-    parser.add_argument("--spread", type=float, default=1.0, help="1: as people differ; less: nearer to the average")
+    parser.add_argument(
+        "--spread", type=float, default=0.8, help="1: as people differ; less: nearer to the average (default: 0.8)"
+    )
     reference = parser.add_argument_group("reference encoder that looks for memorised people")
     reference.add_argument("--reference", metavar="FILE", help="a face encoder, .onnx or .tflite; RGB")
     reference.add_argument("--reference-size", type=int, default=112, metavar="PX", help="side of its input")
@@ -206,7 +209,7 @@ class Drawn:
 
 
 def generate(
-    generator: FaceGenerator, guard: MemoryGuard | None, count: int, seed: int, size: int, spread: float = 1.0
+    generator: FaceGenerator, guard: MemoryGuard | None, count: int, seed: int, size: int, spread: float
 ) -> Drawn:
     """Draw, sieve, and take the ``count`` faces that differ most.
 
@@ -226,31 +229,32 @@ def generate(
     detector = open_detector("haar")
     kept: list[Pixels] = []
     nearest: list[float] = []
+    sure: list[float] = []
     tries = unseen = too_near = 0
     with tqdm(total=_CANDIDATES * count, unit="face", disable=None, delay=2, leave=False) as progress:
         while len(kept) < _CANDIDATES * count and tries < _TRIES * count:
             chips = generator.draw(_BATCH, spread, rng)
-            tries += len(chips)
-            seen = [chip for chip in chips if is_found(detector, enlarge(chip, size))]
-            unseen += len(chips) - len(seen)
-            near = guard.nearest(np.stack(seen), template) if guard and seen else np.full(len(seen), -1, np.float32)
-            new = [k for k in range(len(seen)) if guard is None or near[k] < guard.limit]
-            too_near += len(seen) - len(new)
-            kept += [seen[k] for k in new]
-            nearest += [float(near[k]) for k in new]
+            score = np.array([face_score(detector, enlarge(chip, size)) for chip in chips])
+            chips, score = chips[score > 0], score[score > 0]
+            near = guard.nearest(chips, template) if guard else np.full(len(chips), -1, np.float32)
+            new = np.flatnonzero(near < (guard.limit if guard else 1))
+            tries, unseen, too_near = tries + _BATCH, unseen + _BATCH - len(chips), too_near + len(chips) - len(new)
+            kept += [chips[k] for k in new]
+            nearest += near[new].tolist()
+            sure += score[new].tolist()
             progress.update(len(new))
     found = f"found {unseen} of {tries} that the Haar cascade does not see and {too_near} too near to a training photo"
     if len(kept) < count:
         raise InputError(f"expected {count} faces of nobody, {found}; try another --spread or fit longer")
-    codes = generator.encode(np.stack(kept))
-    taken, alike = most_different(codes, count)
+    best = np.argsort(sure, kind="stable")[::-1][: max(len(kept) // 2, count)]
+    taken, alike = most_different(generator.encode(np.stack([kept[k] for k in best])), count)
     if alike > generator.alike_limit:
         raise InputError(
             f"expected {count} different faces, found two with the cosine {alike:.2f} "
             f"({generator.alike_limit:.2f} allowed: 19 in 20 pairs of people); ask for fewer or a larger --spread"
         )
-    faces = np.stack([enlarge(kept[k], size) for k in taken])
-    return Drawn(faces, [nearest[k] for k in taken] if guard else [], alike, unseen, too_near)
+    faces = np.stack([enlarge(kept[best[k]], size) for k in taken])
+    return Drawn(faces, [nearest[best[k]] for k in taken] if guard else [], alike, unseen, too_near)
 
 
 def enlarge(chip: Pixels, size: int) -> Pixels:
@@ -258,16 +262,17 @@ def enlarge(chip: Pixels, size: int) -> Pixels:
     return np.asarray(cv2.resize(chip, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def is_found(detector: Any, face: Pixels) -> bool:
-    """Whether a detector finds exactly one face where this one is, with its edges drawn out as surroundings."""
+def face_score(detector: Detector, face: Pixels) -> float:
+    """How sure a detector is of one face where this one is, its edges drawn out as surroundings; 0: it is not."""
     side = face.shape[0]
     border = side // 2
     scene = cv2.copyMakeBorder(face, border, border, border, border, cv2.BORDER_REPLICATE)
     faces = detector.detect(np.asarray(scene, np.uint8))
     if len(faces) != 1:
-        return False
+        return 0.0
     offset = np.abs(faces.centre[0] - (scene.shape[0] - 1) / 2).max()
-    return bool(offset < 0.15 * side and 0.6 * side < faces.width[0] < 1.3 * side)
+    in_place = offset < 0.15 * side and 0.6 * side < faces.width[0] < 1.3 * side
+    return float(faces.score[0]) if in_place else 0.0
 
 
 def most_different(codes: Floats, count: int) -> tuple[list[int], float]:

@@ -56,7 +56,7 @@ def test_colours_and_their_normalisation_go_together():
 
 
 def test_an_unknown_recipe_names_those_there_are():
-    with pytest.raises(ConfigError, match="conv, conv_distil, dense"):
+    with pytest.raises(ConfigError, match="conv, conv_distil, dense, portrait"):
         load_recipe("nosuch")
 
 
