@@ -95,6 +95,8 @@ def _cohort(cohort: dict[str, Any], measured: dict[str, Any]) -> str:
                 for r in measured["rates"]["drawn"]
             ),
         ]
+    if measured["lenient"]:
+        lines += ["", f"**Ask for fewer false accepts than you want**: {measured['lenient']}."]
     return "\n".join(lines)
 
 

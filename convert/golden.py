@@ -40,8 +40,9 @@ def draw_chips(count: int, size_wh: tuple[int, int], seed: int = 0) -> Pixels:
 def make_golden(encoder: TfliteEncoder, size_wh: tuple[int, int], count: int, seed: int = 0) -> tuple[Pixels, Floats]:
     """Chips for the self-test and the codes they must give.
 
-    Of several times as many drawn, those with the longest codes are kept: there a last bit that two
-    interpreters round differently weighs least, and a zero code would test nothing.
+    Of several times as many drawn, those with codes of the most usual length are kept: a very long one is
+    clipped at the ends of int8, in a short one a last bit that two interpreters round differently weighs too much,
+    and a zero one would test nothing.
 
     Returns:
         uint8 (count, h, w, 3) RGB and float32 (count, D) of unit length.
@@ -51,10 +52,12 @@ def make_golden(encoder: TfliteEncoder, size_wh: tuple[int, int], count: int, se
     """
     chips = draw_chips(_CANDIDATES * count, size_wh, seed)
     codes, norms = encoder.encode(chips)
-    kept = np.sort(np.argsort(-norms, kind="stable")[:count])
-    if not norms[kept].all():
+    usable = norms > 0
+    distance = np.where(usable, np.abs(norms - np.median(norms[usable] if usable.any() else norms)), np.inf)
+    kept = np.sort(np.argsort(distance, kind="stable")[:count])
+    if not usable[kept].all():
         raise BundleError(
-            f"golden chips: expected codes for {count} drawn pictures, found {int((norms > 0).sum())} of "
+            f"golden chips: expected codes for {count} drawn pictures, found {int(usable.sum())} of "
             f"{len(chips)} that are not zero; the encoder is dead, train it again"
         )
     return chips[kept], codes[kept]

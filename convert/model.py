@@ -295,5 +295,7 @@ def _summary(out: Path, manifest: dict[str, Any]) -> str:
         )
     if parity["forced"]:
         lines.append(f"written by --force parity although: {'; '.join(parity['forced'])}")
+    if metrics["cohort"]["lenient"]:
+        lines.append(f"take care: {metrics['cohort']['lenient']}")
     lines.append(f"{cohort['codes']:,} strangers drawn like {cohort['people']:,} people; {cohort['source']}")
     return "\n".join(lines)

@@ -102,11 +102,11 @@ def _work(job: Path) -> dict[str, Any]:
         return {
             "error": f"expected a Keras model of stock layers, Keras does not load it ({_line(error)}); save it anew"
         }
-    if fault := _unfit(encoder, preprocessing):
+    if fault := unfit(encoder, preprocessing):
         return {"error": fault}
     probe = np.load(job / "probe.npy")
     batches = [probe[at : at + _BATCH] for at in range(0, len(probe), _BATCH)]
-    codes = [np.asarray(encoder(preprocessing.as_float(batch), training=False), np.float32) for batch in batches]
+    codes = [keras.ops.convert_to_numpy(encoder(preprocessing.as_float(batch), training=False)) for batch in batches]
     width, height = preprocessing.template.size_wh
     fixed = keras.Input(batch_shape=(1, height, width, preprocessing.channels))
     chips = np.load(job / "calibration.npy")
@@ -130,8 +130,13 @@ def _work(job: Path) -> dict[str, Any]:
     return {"versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}}
 
 
-def _unfit(encoder: Any, preprocessing: Preprocessing) -> str | None:
-    """Why this Keras model is no encoder for this preprocessing; None if it is."""
+def unfit(encoder: Any, preprocessing: Preprocessing) -> str | None:
+    """Why this Keras model is no encoder for this preprocessing; None if it is.
+
+    Args:
+        encoder: a ``keras.Model``.
+        preprocessing: of its input.
+    """
     if len(encoder.inputs or ()) != 1 or len(encoder.outputs or ()) != 1:
         return "expected a functional model of one input and one output; save the encoder alone"
     width, height = preprocessing.template.size_wh

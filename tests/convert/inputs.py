@@ -1,0 +1,81 @@
+"""Small chips files, Keras encoders and runs to convert; needs TensorFlow only where a model is made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from convert.golden import draw_chips
+from edge_runtime.align import Template
+from edge_runtime.bundle import file_digest
+from edge_runtime.encoder import Preprocessing
+from train.chips import CROP_TEMPLATE, Crop, write_chips
+
+PREPROCESSING = Preprocessing("grey", (127.5,), (127.5,), Template.arcface(28, 6))
+SPLITS = {"train": (6, 8), "select": (14, 4), "cohort": (14, 1)}
+"""People and photos of each, for :func:`write_people`."""
+
+
+def write_people(path: Path, splits: dict[str, tuple[int, int]] = SPLITS, names: bool = True) -> Path:
+    """A chips file of drawn people: each a picture of their own, each photo of it a little different."""
+    rng = np.random.default_rng(0)
+    crops, people, split = [], [], []
+    pictures = iter(draw_chips(sum(n for n, _ in splits.values()), CROP_TEMPLATE.size_wh, seed=7))
+    for name, (count, photos) in splits.items():
+        for person in range(count):
+            picture = next(pictures)
+            for _ in range(photos):
+                noise = cv2.GaussianBlur(rng.normal(size=picture.shape), (0, 0), 6)
+                photo = np.clip(picture + 12 * noise / noise.std(), 0, 255).astype(np.uint8)
+                jpeg = cv2.imencode(".jpg", cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))[1].tobytes()
+                landmarks = CROP_TEMPLATE.as_array() + rng.normal(0, 1, (5, 2)).astype(np.float32)
+                crops.append(Crop(jpeg, landmarks.astype(np.float32)))
+                people.append(f"{name}{person}" if names else "")
+                split.append(name)
+    paths = [f"{k}.jpg" for k in range(len(crops))]
+    write_chips(path, crops, people, split, paths, "haar", "drawings of nobody")
+    return path
+
+
+def save_encoder(path: Path, kind: str = "dense") -> Path:
+    """A Keras encoder of 28x28 grey chips with random weights: ``dense``, ``unit`` (normalises), ``sizeless``."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(3)
+    sides = (None, None) if kind == "sizeless" else (28, 28)
+    chip = keras.Input((*sides, 1))
+    if kind == "sizeless":
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, 2)(chip)))
+        x = layers.Dense(16)(layers.GlobalAveragePooling2D()(x))
+    else:
+        x = layers.Dense(16)(layers.Dense(24, "relu")(layers.Flatten()(chip)))
+        x = layers.UnitNormalization()(x) if kind == "unit" else x
+    keras.Model(chip, x).save(path)
+    return path
+
+
+def write_run(folder: Path, chips: Path, encoder: Path) -> Path:
+    """A run's folder, as ``train`` leaves it."""
+    folder.mkdir()
+    (folder / "encoder.keras").write_bytes(encoder.read_bytes())
+    document = {
+        "schema": 1,
+        "recipe_name": "tiny",
+        "recipe": {"teacher": {"path": "/home/somebody/teacher.onnx"}},
+        "seed": 5,
+        "epochs_done": 2,
+        "finished": True,
+        "chips": {"path": str(chips), "sha256": file_digest(chips)[0], "preprocessing_hash": "", "detector": "haar"},
+        "preprocessing": PREPROCESSING.as_json(),
+        "code_size": 16,
+        "versions": {},
+        "commit": None,
+        "lineage": ["fitted on drawings of nobody"],
+        "history": [],
+    }
+    (folder / "run.json").write_text(json.dumps(document))
+    return folder
