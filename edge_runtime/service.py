@@ -214,7 +214,8 @@ class Service:
             self._wait(min(sign_of_life_s, *(camera.wake_s for camera in self.cameras.values())))
             if self._reload_wanted:
                 self._reload_wanted = False
-                self._guarded(self.reload)
+                if self._guarded(self.reload):
+                    print("familiar: [decide] and the gallery are read again", file=sys.stderr)
             for camera in self.cameras.values():
                 if self._stopping:
                     break
@@ -257,12 +258,14 @@ class Service:
         if not self._sink.close(_DRAIN_S):
             print("familiar: warning: the last events could not be written in time", file=sys.stderr)
 
-    def _guarded(self, action: Callable[[], None]) -> None:
-        """Do something that may fail without ending the loop: what was in force then stays so."""
+    def _guarded(self, action: Callable[[], None]) -> bool:
+        """Do something that may fail without ending the loop: what was in force then stays so, and it is False."""
         try:
             action()
         except FamiliarError as error:
             print(f"familiar: warning: {error}", file=sys.stderr)
+            return False
+        return True
 
     def _sink_trouble(self, error: Exception) -> None:
         if isinstance(error, BrokenPipeError):

@@ -60,14 +60,14 @@ class DirSource:
         """
         started_wall, seq, shown_s = time.time(), 0, 0.0
         for path in self._paths:
-            if not self._open:
-                return
             try:
                 pixels = read_image(path)
             except ImageError as error:
                 print(f"familiar: warning: {error}", file=sys.stderr)
                 continue
             for at_s in (shown_s + held / FPS for held in range(HELD_FRAMES)):
+                if not self._open:
+                    return
                 yield Frame(pixels, self._camera, seq, at_s, started_wall + at_s)
                 seq += 1
             shown_s += HELD_FRAMES / FPS + PAUSE_S

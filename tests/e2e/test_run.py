@@ -1,0 +1,304 @@
+"""``familiar run`` as its user and systemd see it: a process, its output, its signals, its socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.control import ControlClient
+from tests.builders import ROOT, SHARED, draw_face, make_bundle
+from tests.clips import visit, write_clip
+
+LIVE = "synthetic:fps=10,size=320x240,realtime,loop"
+PATIENCE_S = 60
+
+
+class Daemon:
+    """A running ``familiar run`` with its events as they come."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "edge_runtime", "run", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=environment(folder),
+        )
+        assert self.process.stdout is not None
+        self._events = self.process.stdout.fileno()
+        self._rest = b""
+        assert self.process.stderr is not None
+        self._errors = self.process.stderr.fileno()
+
+    def next_line(self, says: str) -> str:
+        """Wait for a line on standard error that has ``says`` in it; what came before it is passed over."""
+        text = b""
+        while True:
+            *lines, text = text.split(b"\n")
+            found = [line.decode() for line in lines if says.encode() in line]
+            if found:
+                return found[0]
+            assert select.select([self._errors], [], [], PATIENCE_S)[0], f"no line with {says!r} came"
+            text += os.read(self._errors, 65536)
+
+    def next_event(self, *kinds: str) -> dict[str, Any]:
+        """Wait for the next event of these kinds; others before it are passed over."""
+        while True:
+            line, newline, rest = self._rest.partition(b"\n")
+            if newline:
+                self._rest = rest
+                event: dict[str, Any] = json.loads(line)
+                if event["kind"] in kinds:
+                    return event
+            else:
+                assert select.select([self._events], [], [], PATIENCE_S)[0], f"none of {kinds} came"
+                more = os.read(self._events, 65536)
+                assert more, f"the daemon ended before one of {kinds}"
+                self._rest += more
+
+    def capture_pids(self) -> list[int]:
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in listed]
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[list[dict[str, Any]], str]:
+        """Signal it and wait; the events that were left, and standard error."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[list[dict[str, Any]], str]:
+        out, err = self.process.communicate(timeout=PATIENCE_S)
+        return [json.loads(line) for line in (self._rest + out).splitlines()], err.decode()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_RUNTIME_DIR": str(folder / "run"),
+        "FAMILIAR_BUNDLE_PATH": str(folder / "bundle"),
+    }
+
+
+def familiar(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge_runtime", *arguments],
+        cwd=ROOT,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of this module's own, with a bundle, and a clip of a visit."""
+    made = tmp_path_factory.mktemp("home")
+    make_bundle(made / "bundle")
+    write_clip(made / "visit.avi", visit(0))
+    return made
+
+
+@pytest.fixture
+def started(folder: Path) -> Iterator[Any]:
+    """Starts daemons, and ends what a failed test left running."""
+    daemons: list[Daemon] = []
+
+    def start(*arguments: str) -> Daemon:
+        daemons.append(Daemon(folder, *arguments))
+        return daemons[-1]
+
+    yield start
+    for daemon in daemons:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.communicate()
+
+
+def test_a_clip_runs_to_its_end(started: Any, folder: Path) -> None:
+    daemon = started("--camera", f"door=file:{folder / 'visit.avi'}")
+    events, err = daemon.wait()
+    assert daemon.process.returncode == 0, err
+    assert [event["kind"] for event in events] == ["appeared", "unknown", "left"]
+    assert "105 frames" in err
+    assert "1 tracks: 0 identified, 1 unknown, 0 rejected" in err
+    assert not (folder / "run/familiar/control.sock").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_open_tracks_leave(started: Any, number: signal.Signals) -> None:
+    daemon = started("--camera", f"door={LIVE}")
+    seen = daemon.next_event("appeared")
+    events, err = daemon.end(number)
+    assert daemon.process.returncode == 0, err
+    assert seen["track_id"] in [event["track_id"] for event in events if event["kind"] == "left"]
+    assert "familiar: door:" in err
+    assert "Traceback" not in err
+
+
+def test_a_signal_ends_it_while_no_frame_comes(started: Any) -> None:
+    daemon = started("--camera", f"door={LIVE}")
+    daemon.next_event("appeared")
+    (capture,) = daemon.capture_pids()
+    os.kill(capture, signal.SIGSTOP)
+    _, err = daemon.end()
+    assert daemon.process.returncode == 0, err
+    assert not Path(f"/proc/{capture}").exists()
+
+
+def test_a_killed_capture_is_reported_and_replaced(started: Any) -> None:
+    daemon = started("--camera", f"door={LIVE}")
+    daemon.next_event("appeared")
+    (capture,) = daemon.capture_pids()
+    os.kill(capture, signal.SIGKILL)
+    assert "SIGKILL" in daemon.next_event("camera_lost")["reason"]
+    daemon.next_event("camera_back")
+    (second,) = daemon.capture_pids()
+    assert second != capture
+    daemon.end()
+    assert daemon.process.returncode == 0
+
+
+def test_enrolling_while_it_runs_counts_for_the_next_decision(started: Any, folder: Path) -> None:
+    # The same visit over and over, at the clip's own pace: a camera as far as the daemon can tell.
+    pictures = [picture for _ in range(12) for picture in visit(2, after=50)]
+    clip = write_clip(folder / "many.avi", pictures, fps=50)
+    daemon = started("--camera", f"door=file:{clip}?realtime")
+    assert daemon.next_event("identified", "unknown")["kind"] == "unknown"
+    client = ControlClient.connect(folder / "run/familiar/control.sock")
+    assert client is not None
+    done, data = cv2.imencode(".png", np.ascontiguousarray(draw_face(2, background=3)[:, :, ::-1]))
+    assert done
+    answer = client.call("enroll", {"name": "Ada", "source": "a.png"}, data.tobytes())
+    assert answer["accepted"], answer
+    assert daemon.next_event("identified", "unknown")["person"] == "Ada"
+    status = familiar(folder, "status", "--json")
+    assert json.loads(status.stdout)["gallery"]["people"] == 1
+    assert "door: running" in familiar(folder, "status").stdout
+    client.call("people.forget", {"name": "Ada"})
+    daemon.end()
+    assert daemon.process.returncode == 0
+
+
+def test_it_ends_when_nobody_reads_its_output(started: Any) -> None:
+    daemon = started("--camera", f"door={LIVE}")
+    daemon.next_event("appeared")
+    daemon.process.stdout.close()
+    daemon.process.stdout = None
+    _, err = daemon.process.communicate(timeout=PATIENCE_S)
+    assert daemon.process.returncode == 0
+    assert b"Traceback" not in err
+
+
+def test_a_second_daemon_is_refused(started: Any, folder: Path) -> None:
+    first = started("--camera", f"door={LIVE}")
+    first.next_event("appeared")
+    second = started("--camera", f"door={LIVE}")
+    _, err = second.wait()
+    assert second.process.returncode == 8
+    assert f"process {first.process.pid} does" in err
+    first.end()
+    assert first.process.returncode == 0
+
+
+def test_a_hang_up_signal_reloads_and_survives_a_broken_file(started: Any, folder: Path) -> None:
+    config = folder / "familiar.toml"
+    config.write_text("[decide]\nmargin = 0.1\n")
+    daemon = started("--config", str(config), "--camera", f"door={LIVE}")
+    daemon.next_event("appeared")
+    client = ControlClient.connect(folder / "run/familiar/control.sock")
+    assert client is not None
+    assert client.call("status", {})["gallery"]["margin"] == 0.1
+
+    config.write_text("[decide]\nmargin = 0.3\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.next_line("read again")
+    assert client.call("status", {})["gallery"]["margin"] == 0.3
+    config.write_text("[decide]\nmargim = 0.4\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    assert "did you mean 'margin'?" in daemon.next_line("margim")
+    assert client.call("status", {})["gallery"]["margin"] == 0.3
+    daemon.end()
+    assert daemon.process.returncode == 0
+
+
+def test_starting_and_stopping_leaves_nothing(started: Any, folder: Path) -> None:
+    shared_memory = set(Path("/dev/shm").iterdir())
+    for _ in range(2):
+        daemon = started("--camera", f"door={LIVE}", "--camera", f"hall={LIVE}")
+        daemon.next_event("appeared")
+        captures = daemon.capture_pids()
+        assert len(captures) == 2
+        daemon.end()
+        assert daemon.process.returncode == 0
+        assert not [pid for pid in captures if Path(f"/proc/{pid}").exists()]
+        assert list((folder / "run/familiar").iterdir()) == []
+    assert set(Path("/dev/shm").iterdir()) <= shared_memory
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 3, "[camera.front]"),
+        (["--camera", "door"], 2, "NAME=SPEC"),
+        (["--camera", "door=v4l2:977"], 9, "/dev/video977"),
+        (["--camera", "door=file:nowhere.mp4"], 9, "nowhere.mp4"),
+        (["--camera", "door=webcam:0"], 3, "dir, file, synthetic, v4l2"),
+        (["--camera", f"door={LIVE}", "--set", "bundle.path=/nowhere"], 6, "/nowhere"),
+        (["--camera", f"door={LIVE}", "--set", "decide.margim=1"], 3, "did you mean 'margin'?"),
+    ],
+)
+def test_what_is_wrong_ends_in_one_line(folder: Path, arguments: list[str], code: int, says: str) -> None:
+    done = familiar(folder, "run", *arguments)
+    assert done.returncode == code
+    assert done.stdout == ""
+    ours = [line for line in done.stderr.splitlines() if not line.startswith("INFO:")]
+    assert len(ours) == 1
+    assert says in ours[0]
+
+
+def test_status_without_a_daemon_says_how_to_start_one(folder: Path) -> None:
+    done = familiar(folder, "status")
+    assert done.returncode == 11
+    assert "familiar run" in done.stderr
+
+
+def test_the_self_test_passes(folder: Path) -> None:
+    done = familiar(folder, "run", "--self-test")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("self-test passed")
+
+
+def test_bench_times_every_stage(folder: Path) -> None:
+    clip = folder / "visit.avi"
+    done = familiar(folder, "bench", "--source", f"file:{clip}", "--frames", "12", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["frames"] == 12
+    assert set(document["stages"]) == {"read", "detect", "align", "encode", "match"}
+    assert all(row["runs"] and row["mean_ms"] > 0 for row in document["stages"].values())
+    assert sum(row["share"] for row in document["stages"].values()) == pytest.approx(1)
+    table = familiar(folder, "bench", "--source", f"file:{clip}", "--frames", "2").stdout
+    assert "no face" in table
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real clip is beside the checkout, in ../shared, and is missing")
+def test_the_real_clip_runs_with_people_coming_and_going(started: Any) -> None:
+    daemon = started("--camera", f"clip=file:{SHARED / 'data/clips/short_hamilton_clip.mp4'}")
+    events, err = daemon.wait()
+    assert daemon.process.returncode == 0, err
+    kinds = [event["kind"] for event in events]
+    assert kinds.count("appeared") == kinds.count("left") >= 2
+    assert "275 frames" in err

@@ -1,0 +1,45 @@
+"""What the device's package may load, seen from a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.builders import ROOT
+
+FORBIDDEN = {"tensorflow", "keras", "train", "convert", "models", "matplotlib"}
+
+
+def loaded_by(program: str) -> set[str]:
+    """The top-level modules a program has loaded at its end."""
+    told = f"{program}\nimport json, sys\nprint(json.dumps(sorted({{n.partition('.')[0] for n in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_the_package_itself_loads_nothing_heavy() -> None:
+    assert not loaded_by("import edge_runtime") & {"cv2", "numpy", "PIL", "cryptography", *FORBIDDEN}
+
+
+def test_no_module_of_the_device_loads_the_desktop() -> None:
+    program = (
+        "import importlib, pkgutil, edge_runtime\n"
+        "names = [m.name for m in pkgutil.walk_packages(edge_runtime.__path__, 'edge_runtime.')]\n"
+        "assert len(names) > 30, names\n"
+        "for name in names:\n"
+        "    if not name.endswith('__main__'):\n"
+        "        importlib.import_module(name)\n"
+    )
+    assert not loaded_by(program) & FORBIDDEN
+
+
+def test_help_of_every_command_needs_no_interpreter() -> None:
+    program = (
+        "from edge_runtime.cli import main\n"
+        "try:\n"
+        "    main(['--help'])\n"
+        "except SystemExit as done:\n"
+        "    assert done.code == 0\n"
+    )
+    assert not loaded_by(program) & {"ai_edge_litert", "tflite_runtime", *FORBIDDEN}
