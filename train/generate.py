@@ -305,7 +305,7 @@ def save(out: Path, drawn: Drawn, generator: FaceGenerator, guard: MemoryGuard |
         "seed": seed,
         "lineage": generator.run.lineage,
         # Pixel centres are at whole numbers, so enlarging also shifts by a part of a pixel.
-        "landmarks": np.round((template.as_array() + 0.5) * scale - 0.5, 3).tolist(),
+        "landmarks": np.round((template.as_array().astype(float) + 0.5) * scale - 0.5, 3).tolist(),
         "largest_cosine_between_two": drawn.alike,
         "nearest_training_photo": drawn.nearest,
         "reference": guard and {"allowed": guard.limit, "strangers_mean": guard.strangers, "photos": guard.photos},
