@@ -61,9 +61,8 @@ def run(args: argparse.Namespace) -> int:
     unfit = ("split",) if is_run else ("chips",)
     if wrong := [name for name in unfit if getattr(args, name)]:
         raise UsageError(f"--{wrong[0]}: only for {'codes' if is_run else 'a run'}, {args.target} is not")
-    document = evaluate_run(args) if is_run else evaluate_codes(args)
     out = args.out or (args.target / EVALUATION_FILE if is_run else None)
-    document = _plain(document)
+    document = _plain(evaluate_run(args, out) if out and is_run else evaluate_codes(args))
     if out:
         write_json(out, document)
     if args.json:
@@ -97,8 +96,8 @@ def evaluate_codes(args: argparse.Namespace) -> dict[str, Any]:
     return {"schema": SCHEMA, "kind": "codes", "source": args.target.name, "splits": chosen, "notes": notes, **document}
 
 
-def evaluate_run(args: argparse.Namespace) -> dict[str, Any]:
-    """Recognition and reconstruction of a run's models on held-out chips, with pictures in its folder."""
+def evaluate_run(args: argparse.Namespace, out: Path) -> dict[str, Any]:
+    """Recognition and reconstruction of a run's models on held-out chips, with pictures beside ``out``."""
     fitted = load_run(args.target)
     chips = _chips(fitted, args.chips)
     notes: list[str] = []
@@ -128,8 +127,10 @@ def evaluate_run(args: argparse.Namespace) -> dict[str, Any]:
     others = set(chips.names.tolist()) - people
     pairs = covered_pairs(_read_pairs(args.pairs), args.folds, people, others, MOST_MISSING)
     document |= recognition(known, _protocol(args, pairs))
-    document["reconstruction"] = _reconstruction(fitted, raw[held_out], faces[held_out])
-    _draw(fitted.path, document)
+    document["reconstruction"] = _reconstruction(
+        fitted, raw[held_out], faces[held_out], picture_path(out, "reconstruction")
+    )
+    _draw(out, document)
     return document
 
 
@@ -261,7 +262,12 @@ def _model(path: Path) -> Any:
         ) from error
 
 
-def _reconstruction(fitted: Run, codes: Floats, faces: NDArray[np.uint8]) -> dict[str, Any]:
+def picture_path(out: Path, name: str) -> Path:
+    """``NAME.png`` beside a run's own evaluation, ``STEM-NAME.png`` beside another file: neither replaces the other's."""
+    return out.with_name(f"{name}.png" if out.name == EVALUATION_FILE else f"{out.stem}-{name}.png")
+
+
+def _reconstruction(fitted: Run, codes: Floats, faces: NDArray[np.uint8], picture: Path) -> dict[str, Any]:
     """Per-picture figures, their baseline, and a grid of faces from the best to the worst."""
     decoder = _model(fitted.decoder_path)
     mean_face = (faces.mean(0) / 255).astype(np.float32)
@@ -277,7 +283,7 @@ def _reconstruction(fitted: Run, codes: Floats, faces: NDArray[np.uint8]) -> dic
         columns["baseline"].append(mse(original, np.broadcast_to(mean_face, original.shape)))
         restored.append(np.rint(drawn * 255).astype(np.uint8))
     figures = {key: np.concatenate(values) for key, values in columns.items()}
-    _draw_grid(fitted, faces, np.concatenate(restored), figures["ssim"])
+    _draw_grid(fitted, faces, np.concatenate(restored), figures["ssim"], picture)
     summary = {
         key: {"mean": float(values.mean()), "p10": _quantile(values, 10), "p90": _quantile(values, 90)}
         for key, values in figures.items()
@@ -290,7 +296,9 @@ def _quantile(values: NDArray[np.float64], percent: float) -> float:
     return float(np.percentile(values, percent))
 
 
-def _draw_grid(fitted: Run, faces: NDArray[np.uint8], restored: NDArray[np.uint8], scores: NDArray[np.float64]) -> None:
+def _draw_grid(
+    fitted: Run, faces: NDArray[np.uint8], restored: NDArray[np.uint8], scores: NDArray[np.float64], picture: Path
+) -> None:
     from train.figures import reconstruction_figure, save_png
 
     # Evenly over the ranks, so that neither the good nor the bad ones are picked.
@@ -299,18 +307,16 @@ def _draw_grid(fitted: Run, faces: NDArray[np.uint8], restored: NDArray[np.uint8
     original, drawn = (values[shown].astype(np.float32) / 255 for values in (faces, restored))
     if fitted.preprocessing.colour == "bgr":
         original, drawn = original[..., ::-1], drawn[..., ::-1]
-    save_png(
-        reconstruction_figure(original, drawn, scores[shown].astype(np.float32)), fitted.path / "reconstruction.png"
-    )
+    save_png(reconstruction_figure(original, drawn, scores[shown].astype(np.float32)), picture)
 
 
-def _draw(folder: Path, document: dict[str, Any]) -> None:
+def _draw(out: Path, document: dict[str, Any]) -> None:
     from train.figures import identification_figure, roc_figure, save_png
 
     if document["verification"]:
-        save_png(roc_figure(document["verification"]), folder / "roc.png")
+        save_png(roc_figure(document["verification"]), picture_path(out, "roc"))
     if document["identification"]:
-        save_png(identification_figure(document["identification"]), folder / "identification.png")
+        save_png(identification_figure(document["identification"]), picture_path(out, "identification"))
 
 
 def table(document: dict[str, Any]) -> list[str]:

@@ -94,6 +94,14 @@ _NOT_CURVES = ("epoch", "seconds", "learning_rate", "step", "steps")
 def history_panels(history: Sequence[dict[str, float]]) -> list[tuple[str, list[str]]]:
     """What is drawn together: a measure of training with its ``val_`` twin, then whatever is only validated."""
     keys = [key for key in dict.fromkeys(k for row in history for k in row) if key not in _NOT_CURVES]
+    curve = {key: [row.get(key) for row in history] for key in keys}
+    # Where only some terms are validated, their sum is no twin of the whole loss.
+    if "val_loss" in keys and any(
+        curve[f"val_{key}"] == curve["val_loss"] and curve[key] != curve.get("loss")
+        for key in keys
+        if key != "loss" and f"val_{key}" in keys
+    ):
+        keys.remove("val_loss")
     panels = []
     for key in keys:
         if not key.startswith("val_"):
@@ -104,7 +112,7 @@ def history_panels(history: Sequence[dict[str, float]]) -> list[tuple[str, list[
     seen: list[list[list[float | None]]] = []
     different = []
     for title, group in panels:
-        curves = [[row.get(key) for row in history] for key in group]
+        curves = [curve[key] for key in group]
         if curves not in seen:
             seen.append(curves)
             different.append((title, group))

@@ -59,7 +59,9 @@ def test_colour_run_and_strangers_of_the_cohort(tmp_path):
     assert found["only_strangers"] == PHOTOS
     assert found["identification"]["strangers"] == (len(SELECT) - 2 + 1) * PHOTOS
     assert found["reconstruction"]["photos"] == len(SELECT) * PHOTOS
+    assert (tmp_path / "e-reconstruction.png").exists()
     assert not (folder / "evaluation.json").exists()
+    assert not list(folder.glob("*.png"))
 
 
 def test_official_pairs_may_miss_a_photo_but_not_most(grey_run, tmp_path, capsys):
