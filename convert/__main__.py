@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from edge_runtime.cli import guarded
+from edge_runtime.errors import InterpreterError
 
 COMMANDS = {"model": "turn a trained Keras encoder into a full-int8 bundle"}
 """Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""
@@ -21,7 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m convert", description="Model in, bundle out.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        module = importlib.import_module(f"convert.{name}")
+        try:
+            module = importlib.import_module(f"convert.{name}")
+        except ModuleNotFoundError as error:
+            print(f"convert: {error.name} is not installed; pip install -e '.[desktop]'", file=sys.stderr)
+            return InterpreterError.exit_code
         command = commands.add_parser(name, help=summary, description=module.__doc__)
         command.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
         module.add_arguments(command)
