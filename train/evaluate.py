@@ -263,7 +263,7 @@ def _model(path: Path) -> Any:
 
 
 def picture_path(out: Path, name: str) -> Path:
-    """``NAME.png`` beside a run's own evaluation, ``STEM-NAME.png`` beside another file: neither replaces the other's."""
+    """``NAME.png`` beside a run's own evaluation, ``STEM-NAME.png`` beside any other file."""
     return out.with_name(f"{name}.png" if out.name == EVALUATION_FILE else f"{out.stem}-{name}.png")
 
 
