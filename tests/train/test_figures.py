@@ -14,9 +14,7 @@ def test_no_history():
 
 
 def test_a_measure_stands_with_its_twin_and_what_is_no_measure_is_left_out():
-    rows = [
-        {"epoch": e, "seconds": 1.0, "loss": 3.0 / e, "val_loss": 4.0 / e, "val_pair_accuracy": 0.5} for e in (1, 2)
-    ]
+    rows = [{"epoch": e, "seconds": 1.0, "loss": 3.0 / e, "val_loss": 4.0 / e, "val_pairs": 0.5} for e in (1, 2)]
     assert history_panels(rows) == [("loss", ["loss", "val_loss"]), ("pairs", ["val_pairs"])]
 
 
