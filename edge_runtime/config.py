@@ -40,8 +40,8 @@ class CameraConfig:
 @dataclass(frozen=True)
 class DetectConfig:
     detector: str = _key("bundle", "bundle (the one it was trained with) | haar | yunet:FILE.onnx")
-    every: int = _key(3, "look for faces in every n-th frame", 1, 1000)
-    min_face_px: int = _key(24, "smallest face to look for, px", 8, 4096)
+    every: int = _key(4, "look for faces in every n-th frame", 1, 1000)
+    min_face_px: int = _key(32, "smallest face to look for, px", 8, 4096)
 
 
 @dataclass(frozen=True)
