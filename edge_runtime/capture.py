@@ -70,6 +70,7 @@ class CaptureProcess:
         self.ended = False
         self._spec, self._camera, self._deadline_s = spec, camera, deadline_s
         self._asked = False
+        self._hung_up_s = 0.0
         self._head: bytearray | None
         self._stamps = (0, 0.0, 0.0)
         self._payload: Pixels
@@ -148,15 +149,17 @@ class CaptureProcess:
                 yield frame
 
     def hang_up(self) -> None:
-        """Tell the process to end, without waiting for it."""
+        """Tell the process to end, without waiting for it; its time to do so starts now."""
         self.ended = True
-        self._channel.close()
+        if self._channel.fileno() >= 0:
+            self._channel.close()
+            self._hung_up_s = time.monotonic()
 
     def close(self, grace_s: float = _GRACE_S) -> None:
-        """End the process within a second, by force after ``grace_s``; may be called again."""
+        """End the process within a second, by force ``grace_s`` after :meth:`hang_up`; may be called again."""
         self.hang_up()
         try:
-            self._process.wait(grace_s)
+            self._process.wait(max(self._hung_up_s + grace_s - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
             self._process.kill()
             try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,31 @@ def test_it_ends_when_nobody_reads_its_output(started: Any) -> None:
     _, err = daemon.process.communicate(timeout=PATIENCE_S)
     assert daemon.process.returncode == 0
     assert b"Traceback" not in err
+
+
+def test_it_stops_although_its_output_is_stuck(folder: Path) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"\n" * 4096)
+    os.set_blocking(write, True)
+    command = [sys.executable, "-m", "edge_runtime", "run", "--camera", f"door={LIVE}"]
+    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE, cwd=ROOT, env=environment(folder)) as process:
+        os.close(write)
+        path = folder / "run/familiar/control.sock"
+        deadline = time.monotonic() + PATIENCE_S
+        while (client := ControlClient.connect(path)) is None:
+            assert time.monotonic() < deadline and process.poll() is None
+            select.select([], [], [], 0.05)
+        while not client.call("status", {})["cameras"].get("door", {}).get("tracks"):
+            assert time.monotonic() < deadline
+            select.select([], [], [], 0.05)
+        process.terminate()
+        _, err = process.communicate(timeout=PATIENCE_S)
+    os.close(read)
+    assert process.returncode == 0
+    assert b"could not be written in time" in err
 
 
 def test_a_second_daemon_is_refused(started: Any, folder: Path) -> None:
