@@ -54,7 +54,8 @@ def calibrate(templates: Templates, strangers: Floats, people_behind: int, wish_
     k of the n pass is at most (k + 1) / (n + 1), whatever the distribution (Vovk, Gammerman, Shafer,
     "Algorithmic Learning in a Random World", 2005, chapter 2). The threshold taken is the lowest for which
     that is within the wish. A wish below 3/n, the "rule of three" of ISO/IEC 19795-1, cannot be vouched for:
-    then no stranger of the cohort passes, and the note says so.
+    then the threshold is the highest the cohort supports, one that not one stranger in n passes, and the note
+    says so.
 
     Args:
         templates: of everybody enrolled.
@@ -86,8 +87,10 @@ def calibrate(templates: Templates, strangers: Floats, people_behind: int, wish_
     if wish_per_1000 < supported:
         note = (
             f"{n} strangers can vouch for {supported:.3g} of 1,000, not for {wish_per_1000:g}: "
-            "the threshold lies above every one of them"
+            "the threshold is the strictest they support"
         )
+        # Where several codes were drawn for each stranger, the highest few are no evidence of their own.
+        passing = max(len(scores) // n - 1, 0)
     else:
         # Several codes of one stranger are not several strangers: rates are per person.
         passing = math.floor((wish_per_1000 / 1000 * (n + 1) - 1) * len(scores) / n + 1e-9)
