@@ -93,8 +93,8 @@ class Service:
             self.chain.bundle.check_golden(self.chain.encoder)
             self._strangers = self.chain.bundle.strangers()
             self.gallery = stack.enter_context(open_gallery(config, self.chain))
-            self.matcher = make_matcher(self.gallery, self.chain, self._strangers, config)
             self._version = self.gallery.version
+            self.matcher = make_matcher(self.gallery, self.chain, self._strangers, config)
             stack.callback(self._close_enrolling)
             self._sink = QueuedSink(open_sink(f"jsonlines:{config.events.path}"), self._sink_trouble)
             stack.callback(self._sink.close, 0.0)
@@ -110,11 +110,11 @@ class Service:
             FamiliarError: no camera could be opened, or a clip ended before its time and nothing else goes on.
         """
         with self._signals():
-            for name, camera in self.config.camera.items():
-                with self._lock:
-                    pipeline = Pipeline(self.chain, self.matcher, self.config, name)
-                    self.cameras[name] = Camera(name, camera, pipeline)
             try:
+                for name, camera in self.config.camera.items():
+                    with self._lock:
+                        pipeline = Pipeline(self.chain, self.matcher, self.config, name)
+                        self.cameras[name] = Camera(name, camera, pipeline)
                 self._loop()
             finally:
                 self._drain()
