@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from edge_runtime.errors import ConfigError
+from edge_runtime.settings import key, read_toml, section
 
 RECIPES = Path(__file__).parent / "recipes"
-
-
-def _key(low: float, high: float) -> Any:
-    return field(metadata={"low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -33,14 +25,14 @@ class Recipe:
         golden_chips: how many pictures the self-test has.
     """
 
-    name: str
-    calibration_chips: int = _key(1, 10_000)
-    per_tensor_dense: bool = _key(0, 1)
-    seed: int = _key(0, 2**32 - 1)
-    cosine_mean: float = _key(-1, 1)
-    cosine_p1: float = _key(-1, 1)
-    cohort_codes: int = _key(1, 1_000_000)
-    golden_chips: int = _key(1, 1000)
+    name: str = key()
+    calibration_chips: int = key(low=1, high=10_000)
+    per_tensor_dense: bool = key(low=0, high=1)
+    seed: int = key(low=0, high=2**32 - 1)
+    cosine_mean: float = key(low=-1, high=1)
+    cosine_p1: float = key(low=-1, high=1)
+    cohort_codes: int = key(low=1, high=1_000_000)
+    golden_chips: int = key(low=1, high=1000)
 
 
 def recipe_names() -> list[str]:
@@ -58,29 +50,5 @@ def load_recipe(name_or_path: str) -> Recipe:
         ConfigError: no such recipe, not TOML, an unknown or missing key, a wrong type or a value out of range.
     """
     path = Path(name_or_path) if name_or_path.endswith(".toml") else RECIPES / f"{name_or_path}.toml"
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"recipe {name_or_path!r}: expected one of {', '.join(recipe_names())}, or a .toml file "
-            f"({error.strerror or error})"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    fields = {item.name: item for item in dataclasses.fields(Recipe) if item.metadata}
-    for key in document.keys() - fields.keys():
-        near = difflib.get_close_matches(key, fields, 1, 0.5)
-        raise ConfigError(f"{path}: unknown key {key!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it"))
-    for key, item in fields.items():
-        if key not in document:
-            raise ConfigError(f"{path}: expected the key {key}, found none; see {RECIPES / 'int8.toml'}")
-        value = document[key] = (
-            float(document[key]) if item.type == "float" and type(document[key]) is int else document[key]
-        )
-        if type(value).__name__ != item.type:
-            raise ConfigError(f"{path}: {key}: expected {item.type}, found {value!r}")
-        if not item.metadata["low"] <= value <= item.metadata["high"]:
-            raise ConfigError(
-                f"{path}: {key}: expected {item.metadata['low']:g} to {item.metadata['high']:g}, found {value!r}"
-            )
-    return Recipe(path.stem, **document)
+    document, _ = read_toml(path, f"a recipe, one of {', '.join(recipe_names())}, or a .toml file")
+    return section(Recipe, {"name": path.stem, **document}, str(path))

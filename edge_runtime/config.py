@@ -7,84 +7,78 @@ Unknown keys are errors that name the nearest known one.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.settings import check_known, key, read_toml, section
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
 
 
-def _key(default: Any, help: str, low: float | None = None, high: float | None = None) -> Any:
-    """A configuration key; ``low`` and ``high`` are inclusive."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
-
-
 @dataclass(frozen=True)
 class BundleConfig:
-    path: str = _key("", "folder of the bundle; empty: the state folder's, then a checkout's released one")
+    path: str = key("", "folder of the bundle; empty: the state folder's, then a checkout's released one")
 
 
 @dataclass(frozen=True)
 class CameraConfig:
-    source: str = _key("", "v4l2:0 | file:clip.mp4 | dir:photos | synthetic:")
-    deadline_s: float = _key(10.0, "seconds without a frame after which the camera counts as lost", 0.1, 3600)
+    source: str = key("", "v4l2:0 | file:clip.mp4 | dir:photos | synthetic:")
+    deadline_s: float = key(10.0, "seconds without a frame after which the camera counts as lost", 0.1, 3600)
 
 
 @dataclass(frozen=True)
 class DetectConfig:
-    detector: str = _key("bundle", "bundle (the one it was trained with) | haar | yunet:FILE.onnx")
-    every: int = _key(4, "look for faces in every n-th frame", 1, 1000)
-    min_face_px: int = _key(32, "smallest face to look for, px", 8, 4096)
+    detector: str = key("bundle", "bundle (the one it was trained with) | haar | yunet:FILE.onnx")
+    every: int = key(4, "look for faces in every n-th frame", 1, 1000)
+    min_face_px: int = key(32, "smallest face to look for, px", 8, 4096)
 
 
 @dataclass(frozen=True)
 class DecideConfig:
-    false_accepts_per_1000_strangers: float = _key(
+    false_accepts_per_1000_strangers: float = key(
         1.0, "how many of 1,000 strangers may be called by somebody's name", 0.001, 1000
     )
-    margin: float = _key(0.02, "how far the best person must be ahead of the second best (score)", 0, 2)
-    views: int = _key(3, "good views of a face before the first decision", 1, 100)
-    recheck_s: float = _key(1.0, "seconds between re-checks of a decided track", 0, 3600)
-    left_after_s: float = _key(1.5, "seconds without a face after which a track has left", 0.05, 3600)
+    margin: float = key(0.02, "how far the best person must be ahead of the second best (score)", 0, 2)
+    views: int = key(3, "good views of a face before the first decision", 1, 100)
+    recheck_s: float = key(1.0, "seconds between re-checks of a decided track", 0, 3600)
+    left_after_s: float = key(1.5, "seconds without a face after which a track has left", 0.05, 3600)
 
 
 @dataclass(frozen=True)
 class QualityConfig:
-    min_face_px: float = _key(32.0, "smallest face that may get a name, px", 8, 4096)
+    min_face_px: float = key(32.0, "smallest face that may get a name, px", 8, 4096)
 
 
 @dataclass(frozen=True)
 class GalleryConfig:
-    path: str = _key("", "gallery database; empty: gallery.db in the state folder")
-    key_file: str = _key("", "device key, outside the state folder; empty: device.key beside the configuration")
+    path: str = key("", "gallery database; empty: gallery.db in the state folder")
+    key_file: str = key("", "device key, outside the state folder; empty: device.key beside the configuration")
 
 
 @dataclass(frozen=True)
 class ImagesConfig:
-    max_megapixels: float = _key(50.0, "larger photos are refused, megapixels", 0.1, 10000)
+    max_megapixels: float = key(50.0, "larger photos are refused, megapixels", 0.1, 10000)
 
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    interpreter: str = _key("auto", "auto | litert | tflite")
-    threads: int = _key(1, "CPU threads of one model run", 1, 64)
+    interpreter: str = key("auto", "auto | litert | tflite")
+    threads: int = key(1, "CPU threads of one model run", 1, 64)
 
 
 @dataclass(frozen=True)
 class ControlConfig:
-    socket: str = _key("", "control socket; empty: control.sock in the run folder")
+    socket: str = key("", "control socket; empty: control.sock in the run folder")
 
 
 @dataclass(frozen=True)
 class EventsConfig:
-    path: str = _key("-", "file that gets one JSON line an event; -: standard output")
+    path: str = key("-", "file that gets one JSON line an event; -: standard output")
 
 
 @dataclass(frozen=True)
@@ -131,12 +125,7 @@ def load_config(
     chosen = Path(named) if named else default_path()
     document: dict[str, Any] = {}
     if named or chosen.is_file():
-        try:
-            document = tomllib.loads(chosen.read_text())
-        except OSError as error:
-            raise ConfigError(f"{chosen}: expected a TOML file, cannot read it ({error.strerror})") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{chosen}: not valid TOML: {error}") from error
+        document, _ = read_toml(chosen, "a configuration file")
     for name, value in sorted(environ.items()):
         _apply_environment(document, name, value)
     for override in overrides:
@@ -156,57 +145,25 @@ def parse_config(document: Mapping[str, Any], where: str = "configuration") -> C
     sections = _section_types()
     values: dict[str, Any] = {}
     for name, table in document.items():
-        _known(name, sections, where, "section")
-        if not isinstance(table, dict):
-            raise ConfigError(f"{where}: [{name}]: expected a table, found {table!r}")
-        if name in _TABLES:
-            for key, inner in table.items():
-                if not isinstance(inner, dict):
-                    raise ConfigError(
-                        f"{where}: {name}.{key}: expected a name with its own table, as [{name}.front], found {inner!r}"
-                    )
-            values[name] = {k: _section(sections[name], t, f"{where}: [{name}.{k}]") for k, t in table.items()}
-        else:
-            values[name] = _section(sections[name], table, f"{where}: [{name}]")
+        check_known(name, sections, where, "section")
+        if name not in _TABLES:
+            values[name] = section(sections[name], table, f"{where}: [{name}]")
+            continue
+        for inner in table.values() if isinstance(table, dict) else [table]:
+            if not isinstance(inner, dict):
+                raise ConfigError(f"{where}: [{name}]: expected a table a name, as [{name}.front], found {inner!r}")
+        values[name] = {k: section(sections[name], inner, f"{where}: [{name}.{k}]") for k, inner in table.items()}
     return Config(**values)
 
 
 def describe() -> list[tuple[str, str, Any, str]]:
     """(dotted key, type, default, meaning) of every key, in the file's order."""
     rows = []
-    for name, section in _section_types().items():
+    for name, kind in _section_types().items():
         prefix = f"{name}.NAME" if name in _TABLES else name
-        for item in dataclasses.fields(section):
+        for item in dataclasses.fields(kind):
             rows.append((f"{prefix}.{item.name}", str(item.type), item.default, item.metadata["help"]))
     return rows
-
-
-def _section(kind: type[Any], table: Mapping[str, Any], where: str) -> Any:
-    fields = {item.name: item for item in dataclasses.fields(kind)}
-    types = get_type_hints(kind)
-    values = {}
-    for key, value in table.items():
-        _known(key, fields, where, "key")
-        values[key] = _checked(value, types[key], fields[key].metadata, f"{where} {key}")
-    return kind(**values)
-
-
-def _checked(value: Any, kind: type[Any], limits: Mapping[str, Any], where: str) -> Any:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{where}: expected {kind.__name__}, found {value!r}")
-    low, high = limits["low"], limits["high"]
-    if low is not None and not low <= value <= high:
-        raise ConfigError(f"{where}: expected {low:g} to {high:g}, found {value!r}")
-    return value
-
-
-def _known(name: str, known: Mapping[str, Any], where: str, what: str) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        raise ConfigError(f"{where}: unknown {what} {name!r}; {hint}")
 
 
 def _apply_environment(document: dict[str, Any], name: str, value: str) -> None:

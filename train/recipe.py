@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
-import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from edge_runtime.align import Template
 from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import ConfigError
+from edge_runtime.settings import check_known, key, read_toml, section
 
 RECIPES = Path(__file__).parent / "recipes"
-
-
-def _key(default: Any, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"low": low, "high": high, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -34,9 +29,9 @@ class InputPart:
         std: per channel, 0..255.
     """
 
-    colour: str = _key("rgb", choices=("rgb", "bgr", "grey"))
-    size: int = _key(64, 8, 512)
-    margin_px: float = _key(6.0, -24, 40)
+    colour: str = key("rgb", choices=("rgb", "bgr", "grey"))
+    size: int = key(64, low=8, high=512)
+    margin_px: float = key(6.0, low=-24, high=40)
     mean: tuple[float, ...] = (127.5, 127.5, 127.5)
     std: tuple[float, ...] = (127.5, 127.5, 127.5)
 
@@ -45,8 +40,8 @@ class InputPart:
 class EncoderPart:
     """See ``models.encoders.EncoderSpec``."""
 
-    kind: str = _key("conv", choices=("dense", "conv"))
-    code_size: int = _key(128, 2, 4096)
+    kind: str = key("conv", choices=("dense", "conv"))
+    code_size: int = key(128, low=2, high=4096)
     widths: tuple[int, ...] = (32, 64, 128, 256)
     blocks: tuple[int, ...] = ()
 
@@ -72,13 +67,13 @@ class LossPart:
         distil_relations: of the squared difference of the batch's cosines.
     """
 
-    reconstruction: float = _key(1.0, 0, 1e6)
-    reconstruction_kind: str = _key("mse", choices=("mse", "cross_entropy"))
-    identity: float = _key(0.0, 0, 1e6)
-    identity_margin: float = _key(0.2, 0, 1)
-    identity_scale: float = _key(30.0, 0.1, 1000)
-    distil: float = _key(0.0, 0, 1e6)
-    distil_relations: float = _key(0.0, 0, 1e6)
+    reconstruction: float = key(1.0, low=0, high=1e6)
+    reconstruction_kind: str = key("mse", choices=("mse", "cross_entropy"))
+    identity: float = key(0.0, low=0, high=1e6)
+    identity_margin: float = key(0.2, low=0, high=1)
+    identity_scale: float = key(30.0, low=0.1, high=1000)
+    distil: float = key(0.0, low=0, high=1e6)
+    distil_relations: float = key(0.0, low=0, high=1e6)
 
 
 @dataclass(frozen=True)
@@ -95,13 +90,13 @@ class AugmentPart:
         blur: share of the inputs that are blurred.
     """
 
-    rotate_deg: float = _key(0.0, 0, 180)
-    scale: float = _key(0.0, 0, 0.5)
-    shift_px: float = _key(0.0, 0, 20)
+    rotate_deg: float = key(0.0, low=0, high=180)
+    scale: float = key(0.0, low=0, high=0.5)
+    shift_px: float = key(0.0, low=0, high=20)
     flip: bool = False
-    light: float = _key(0.0, 0, 5)
-    noise: float = _key(0.0, 0, 60)
-    blur: float = _key(0.0, 0, 1)
+    light: float = key(0.0, low=0, high=5)
+    noise: float = key(0.0, low=0, high=60)
+    blur: float = key(0.0, low=0, high=1)
 
     @property
     def moves(self) -> bool:
@@ -121,11 +116,11 @@ class OptimiserPart:
         warmup_steps: steps of linear growth before; cosine only.
     """
 
-    kind: str = _key("adam", choices=("adam", "adamw"))
-    learning_rate: float = _key(1e-3, 1e-7, 10)
-    weight_decay: float = _key(0.0, 0, 1)
-    schedule: str = _key("constant", choices=("constant", "cosine"))
-    warmup_steps: int = _key(0, 0, 10**6)
+    kind: str = key("adam", choices=("adam", "adamw"))
+    learning_rate: float = key(1e-3, low=1e-7, high=10)
+    weight_decay: float = key(0.0, low=0, high=1)
+    schedule: str = key("constant", choices=("constant", "cosine"))
+    warmup_steps: int = key(0, low=0, high=10**6)
 
 
 @dataclass(frozen=True)
@@ -142,12 +137,12 @@ class FitPart:
         monitor: column of the history: smaller is better for a loss, larger for the rest.
     """
 
-    epochs: int = _key(50, 1, 100_000)
-    batch: int = _key(256, 2, 65_536)
-    precision: str = _key("float32", choices=("auto", "float32", "mixed_bfloat16"))
-    views: int = _key(0, 0, 10_000)
-    photos_a_person: int = _key(0, 0, 10**6)
-    patience: int = _key(0, 0, 100_000)
+    epochs: int = key(50, low=1, high=100_000)
+    batch: int = key(256, low=2, high=65_536)
+    precision: str = key("float32", choices=("auto", "float32", "mixed_bfloat16"))
+    views: int = key(0, low=0, high=10_000)
+    photos_a_person: int = key(0, low=0, high=10**6)
+    patience: int = key(0, low=0, high=100_000)
     monitor: str = "val_loss"
 
 
@@ -165,9 +160,9 @@ class TeacherPart:
     """
 
     path: str = ""
-    colour: str = _key("rgb", choices=("rgb", "bgr", "grey"))
-    size: int = _key(112, 8, 1024)
-    margin_px: float = _key(0.0, -24, 40)
+    colour: str = key("rgb", choices=("rgb", "bgr", "grey"))
+    size: int = key(112, low=8, high=1024)
+    margin_px: float = key(0.0, low=-24, high=40)
     mean: tuple[float, ...] = (127.5, 127.5, 127.5)
     std: tuple[float, ...] = (127.5, 127.5, 127.5)
 
@@ -224,16 +219,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
             that do not go together.
     """
     path = Path(name_or_path) if name_or_path.endswith(".toml") else RECIPES / f"{name_or_path}.toml"
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(
-            f"recipe {name_or_path!r}: expected one of {', '.join(recipe_names())}, or a .toml file "
-            f"({error.strerror or error})"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    document, text = read_toml(path, f"a recipe, one of {', '.join(recipe_names())}, or a .toml file")
     for override in overrides:
         _override(document, override)
     return parse_recipe(document, path.stem, text, str(path))
@@ -247,17 +233,9 @@ def parse_recipe(document: Mapping[str, Any], name: str, text: str = "", where: 
     """
     sections = {key: kind for key, kind in get_type_hints(Recipe).items() if key not in ("name", "text")}
     parts = {}
-    for section, table in document.items():
-        _known(section, sections, where, "section")
-        if not isinstance(table, dict):
-            raise ConfigError(f"{where}: [{section}]: expected a table, found {table!r}")
-        kind = sections[section]
-        hints, fields = get_type_hints(kind), {item.name: item for item in dataclasses.fields(kind)}
-        values = {}
-        for key, value in table.items():
-            _known(key, fields, f"{where}: [{section}]", "key")
-            values[key] = _checked(value, hints[key], fields[key].metadata, f"{where}: [{section}] {key}")
-        parts[section] = kind(**values)
+    for name_of, table in document.items():
+        check_known(name_of, sections, where, "section")
+        parts[name_of] = section(sections[name_of], table, f"{where}: [{name_of}]")
     recipe = Recipe(name, text, **parts)
     loss = recipe.loss
     if loss.reconstruction + loss.identity + loss.distil + loss.distil_relations <= 0:
@@ -278,26 +256,3 @@ def _override(document: dict[str, Any], override: str) -> None:
     table = document.setdefault(section, {})
     if isinstance(table, dict):
         table[key] = value
-
-
-def _known(name: str, known: Mapping[str, Any], where: str, what: str) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        raise ConfigError(f"{where}: unknown {what} {name!r}; {hint}")
-
-
-def _checked(value: Any, kind: Any, limits: Mapping[str, Any] | types.MappingProxyType[Any, Any], where: str) -> Any:
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: expected a list, found {value!r}")
-        return tuple(_checked(item, get_args(kind)[0], {}, where) for item in value)
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{where}: expected {kind.__name__}, found {value!r}")
-    if limits.get("low") is not None and not limits["low"] <= value <= limits["high"]:
-        raise ConfigError(f"{where}: expected {limits['low']:g} to {limits['high']:g}, found {value!r}")
-    if limits.get("choices") and value not in limits["choices"]:
-        raise ConfigError(f"{where}: expected {' or '.join(limits['choices'])}, found {value!r}")
-    return value

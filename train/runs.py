@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.align import Template
 from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
 from train.chips import Chips, load_chips
@@ -89,7 +88,7 @@ class Run:
             **{key: getattr(self, key) for key in ("recipe_name", "seed", "epochs_done", "finished")},
             "chips": self.chips_file,
             "also": self.also,
-            "preprocessing": preprocessing_as_json(self.preprocessing),
+            "preprocessing": self.preprocessing.as_json(),
             **{key: getattr(self, key) for key in ("code_size", "precision", "versions", "commit", "lineage")},
             **{key: getattr(self, key) for key in ("recipe", "overrides", "recipe_text", "history")},
         }
@@ -149,7 +148,7 @@ def load_run(folder: str | Path) -> Run:
             for item in dataclasses.fields(Run)
             if item.name not in ("path", "chips_file", "preprocessing")
         }
-        preprocessing = preprocessing_from_json(document["preprocessing"])
+        preprocessing = Preprocessing.from_json(document["preprocessing"])
         return Run(path=path, chips_file=chips, preprocessing=preprocessing, **plain)
     except OSError as error:
         raise InputError(
@@ -186,30 +185,6 @@ def same_chips(described: dict[str, str]) -> Chips:
             f"found {found[:12]}…; put the old file back or fit again"
         )
     return chips
-
-
-def preprocessing_as_json(preprocessing: Preprocessing) -> dict[str, Any]:
-    """JSON-ready; the inverse of :func:`preprocessing_from_json`."""
-    return {
-        "colour": preprocessing.colour,
-        "mean": list(preprocessing.mean),
-        "std": list(preprocessing.std),
-        "template": {
-            "points": [list(point) for point in preprocessing.template.points],
-            "size_wh": list(preprocessing.template.size_wh),
-        },
-    }
-
-
-def preprocessing_from_json(document: dict[str, Any]) -> Preprocessing:
-    """From ``colour``, ``mean``, ``std``, ``template``; raises as ``Preprocessing`` does."""
-    template = Template(
-        tuple((float(x), float(y)) for x, y in document["template"]["points"]),
-        (int(document["template"]["size_wh"][0]), int(document["template"]["size_wh"][1])),
-    )
-    return Preprocessing(
-        document["colour"], tuple(map(float, document["mean"])), tuple(map(float, document["std"])), template
-    )
 
 
 def versions() -> dict[str, str]:

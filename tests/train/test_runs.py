@@ -7,13 +7,13 @@ import pytest
 from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
 from tests.builders import TINY_PREPROCESSING
-from train.runs import load_run, preprocessing_as_json, preprocessing_from_json
+from train.runs import load_run
 
 
 def test_a_preprocessing_survives_json():
-    text = json.dumps(preprocessing_as_json(TINY_PREPROCESSING))
-    assert preprocessing_from_json(json.loads(text)) == TINY_PREPROCESSING
-    assert isinstance(preprocessing_from_json(json.loads(text)), Preprocessing)
+    text = json.dumps(TINY_PREPROCESSING.as_json())
+    assert Preprocessing.from_json(json.loads(text)) == TINY_PREPROCESSING
+    assert isinstance(Preprocessing.from_json(json.loads(text)), Preprocessing)
 
 
 @pytest.mark.parametrize(
