@@ -21,6 +21,7 @@ from typing import Any, Protocol, Self
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.chain import FaceChain
+from edge_runtime.closing import Closing
 from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path
 from edge_runtime.enrolment import Enroller, EnrolmentResult
 from edge_runtime.errors import ImageError, InputError, UsageError
@@ -63,7 +64,7 @@ class PeopleAccess(Protocol):
     ) -> None: ...
 
 
-class LocalPeople:
+class LocalPeople(Closing):
     """The commands on an open gallery; safe to call from several threads."""
 
     def __init__(
@@ -125,14 +126,6 @@ class LocalPeople:
     def close(self) -> None:
         """Close the resources given; may be called again."""
         self._resources.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:

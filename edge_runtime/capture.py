@@ -20,11 +20,10 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.types import Frame, Pixels
 
@@ -44,7 +43,7 @@ class CaptureLostError(CameraError):
     """The capture process died or missed its deadline; the source itself may be well."""
 
 
-class CaptureProcess:
+class CaptureProcess(Closing):
     """One opening of one source; see ``protocols.FrameSource``. Iterate it, or drive it from a selector:
 
     ``ask()``, wait until ``fileno()`` is readable or ``due_s`` has come, ``take()``, and again.
@@ -167,14 +166,6 @@ class CaptureProcess:
             except subprocess.TimeoutExpired:
                 # Stuck in the kernel beyond any signal: it goes when the driver lets it go.
                 print(f"familiar: warning: capture process {self.pid} does not die", file=sys.stderr)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _expect_head(self) -> None:
         self._head = bytearray(_HEAD.size)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import numpy as np
 
 from edge_runtime.align import align
 from edge_runtime.bundle import Bundle
+from edge_runtime.closing import Closing
 from edge_runtime.detectors import open_detector
 from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.protocols import Detector
 from edge_runtime.types import Detections, Floats, Pixels
 
 
-class FaceChain:
+class FaceChain(Closing):
     """A bundle's encoder behind a detector.
 
     Attributes:
@@ -66,14 +64,6 @@ class FaceChain:
         """Free both models; may be called again."""
         self.detector.close()
         self.encoder.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def central_face(detections: Detections, size_wh: tuple[int, int]) -> int:

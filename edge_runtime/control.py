@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from edge_runtime.closing import Closing
 from edge_runtime.errors import ControlError, FamiliarError, InputError, UsageError, revive
 
 Answer = dict[str, Any]
@@ -39,7 +40,7 @@ _LENGTH = struct.Struct(">I")
 _PEER = struct.Struct("3i")
 
 
-class ControlServer:
+class ControlServer(Closing):
     """Answers requests on a thread of its own, one after the other."""
 
     def __init__(self, path: Path, handler: Handler, request_s: float = REQUEST_S) -> None:
@@ -71,14 +72,6 @@ class ControlServer:
         self._wake.close()
         self._thread.join(timeout_s)
         self._listener.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector, self._woken:

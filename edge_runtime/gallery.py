@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from edge_runtime import database
+from edge_runtime.closing import Closing
 from edge_runtime.errors import GalleryError, InputError
 from edge_runtime.keys import KEY_BYTES, load_key, seal, unseal
 from edge_runtime.names import clean_name, same_name
@@ -38,7 +38,7 @@ def _bound(wanted: dict[str, Any], device_key: bytes) -> dict[str, Any]:
     return {**wanted, "key_check": seal(device_key, _KEY_CHECK, f"check/{wanted['encoder_hash']}")}
 
 
-class Gallery:
+class Gallery(Closing):
     """A gallery on disk; one connection, safe to use from several threads. See :meth:`open`.
 
     Attributes:
@@ -150,14 +150,6 @@ class Gallery:
             connection.execute(f"UPDATE meta SET {', '.join(f'{name} = :{name}' for name in bound)}", bound)
         for name, value in wanted.items():
             setattr(self, name, value)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the database; may be called again."""

@@ -18,13 +18,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from edge_runtime.access import COMMANDS, LocalPeople, open_chain, open_gallery
 from edge_runtime.calibrate import calibrate
 from edge_runtime.camera import Camera
 from edge_runtime.chain import FaceChain
+from edge_runtime.closing import Closing
 from edge_runtime.config import Config, gallery_path, socket_path
 from edge_runtime.control import Answer, ControlServer
 from edge_runtime.enrolment import Enroller
@@ -44,7 +44,7 @@ _DRAIN_S = 0.6
 """How long the last events may take: a stop has two seconds in all."""
 
 
-class Service:
+class Service(Closing):
     """A daemon that is open: everything is checked, and ``run`` starts the cameras.
 
     Attributes:
@@ -192,14 +192,6 @@ class Service:
     def close(self) -> None:
         """Let go of everything; may be called again."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _loop(self) -> None:
         watchdog_s = watchdog_interval_s() or _IDLE_S

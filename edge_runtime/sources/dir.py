@@ -6,9 +6,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, ConfigError, ImageError, InputError
 from edge_runtime.images import list_images, read_image
 from edge_runtime.types import Frame
@@ -27,7 +26,7 @@ def open(argument: str, camera: str) -> DirSource:
     return DirSource(Path(argument), camera)
 
 
-class DirSource:
+class DirSource(Closing):
     """See ``protocols.FrameSource``; sorted by path, unreadable photos are named on standard error and passed over."""
 
     live = False
@@ -43,14 +42,6 @@ class DirSource:
         except InputError as error:
             raise CameraError(str(error)) from error
         self._folder, self._camera, self._open = folder, camera, True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         """``HELD_FRAMES`` frames a readable photo; ``captured_s`` starts at 0.

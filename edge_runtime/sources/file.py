@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 
+from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.types import Frame
 
@@ -29,7 +29,7 @@ def open(argument: str, camera: str) -> FileSource:
     return FileSource(Path(argument.removesuffix(_REALTIME) if realtime else argument), camera, realtime)
 
 
-class FileSource:
+class FileSource(Closing):
     """See ``protocols.FrameSource``; ``captured_s`` are the clip's own timestamps, from 0."""
 
     live = False
@@ -59,14 +59,6 @@ class FileSource:
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if 0 < fps <= 1000 else _DEFAULT_FPS
         self._announced = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames to the clip's end.

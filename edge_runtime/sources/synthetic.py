@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, get_type_hints
+from typing import Any, get_type_hints
 
 import cv2
 import numpy as np
 
+from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.images import read_image
 from edge_runtime.types import Floats, Frame, Pixels
@@ -202,7 +202,7 @@ class Scene:
         return _placement((x, y), visit.face_px * (1 - 0.1 * away), yaw, roll)
 
 
-class SyntheticSource:
+class SyntheticSource(Closing):
     """See ``protocols.FrameSource``."""
 
     def __init__(self, options: SceneOptions, camera: str, portraits: Path = PORTRAITS) -> None:
@@ -210,14 +210,6 @@ class SyntheticSource:
         self._scene = Scene(options, portraits)
         self._camera = camera
         self._open = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         options = self._scene.options

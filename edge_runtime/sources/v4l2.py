@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 
+from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.types import Frame
 
@@ -23,7 +23,7 @@ def open(argument: str, camera: str) -> V4l2Source:
     return V4l2Source(Path(f"/dev/video{int(argument)}" if argument.isdecimal() else argument), camera)
 
 
-class V4l2Source:
+class V4l2Source(Closing):
     """See ``protocols.FrameSource``; gives whatever size and rate the camera is set to."""
 
     live = True
@@ -53,14 +53,6 @@ class V4l2Source:
                 f"(fuser -v {device}), or it is a metadata node: found {_devices()}"
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames for ever.
