@@ -101,7 +101,9 @@ class Connection:
         return ["ssh", *self._options, "-o", f"ControlPath={self._folder.name}/mux"]
 
     def _command(self, words: Sequence[str], terminal: bool = False) -> list[str]:
-        return [*self._ssh(), "-tt" if terminal else "-T", "--", self.host, shlex.join(words)]
+        # With a terminal ssh would say goodbye as well.
+        kind = ["-tt", "-o", "LogLevel=ERROR"] if terminal else ["-T"]
+        return [*self._ssh(), *kind, "--", self.host, shlex.join(words)]
 
     def script(self, action: str, arguments: Sequence[str]) -> list[tuple[str, str]]:
         """Run the installing script, sent over standard input, and return the facts it tells.

@@ -158,7 +158,7 @@ def _tell_end(request: Request, release: str, told: Steps) -> None:
     layout = request.layout
     host = request.host
     if dict(told.facts)["started"] == "yes":
-        told.step(f"{host} runs release {release}; next: ssh {host} sudo {layout.command} status")
+        told.step(f"{host} runs release {release}; next: ssh -t {host} sudo {layout.command} status")
         return
     account = f"sudo -u {layout.user} " if not layout.root else ""
     told.step(

@@ -20,9 +20,10 @@ home = os.path.realpath(sys.base_prefix).startswith(("/home/", "/root/"))
 print("%d.%d" % sys.version_info[:2], struct.calcsize("P") * 8, "venv" if venv else "-", "home" if home else "-")
 '
 COPY_GALLERY='
-import sqlite3, sys
+import os, sqlite3, sys
 from edge_runtime.config import gallery_path, load_config
 
+os.umask(0o077)
 path = gallery_path(load_config())
 if path.exists():
     sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True).backup(sqlite3.connect(sys.argv[1]))
@@ -195,8 +196,10 @@ make_environment() {
 
 make_account() {
   if is_root && ! id "$user" >/dev/null 2>&1; then
-    useradd --system --user-group --no-create-home --home-dir "$state" --shell /usr/sbin/nologin "$user" \
-      >>"$log" 2>&1 || fail_with_log "cannot make the account $user"
+    # The group outlives an account that was removed, if somebody else is in it.
+    if getent group "$user" >/dev/null; then set -- --gid "$user"; else set -- --user-group; fi
+    useradd --system "$@" --no-create-home --home-dir "$state" --shell /usr/sbin/nologin "$user" >>"$log" 2>&1 ||
+      fail_with_log "cannot make the account $user" 1
     step "made the account $user for the service"
   fi
 }
@@ -223,8 +226,10 @@ self_test() {
     "$release/venv/bin/python" -c "$COPY_GALLERY" "$trial/gallery.db" >"$log" 2>&1 </dev/null ||
     fail_with_log "the gallery cannot be read: $(tail -n 1 "$log")"
   as_service env HOME="$trial" FAMILIAR_CONFIG="$tested" FAMILIAR_STATE="$trial" RUNTIME_DIRECTORY="$trial" \
-    FAMILIAR_GALLERY_PATH="$trial/gallery.db" "$release/familiar" run --self-test >"$log" 2>&1 </dev/null ||
+    FAMILIAR_GALLERY_PATH="$trial/gallery.db" "$release/familiar" run --self-test >"$log" 2>&1 </dev/null || {
+    sed -i "s|$trial/|$state/|g" "$log"
     fail_with_log "the self-test did not pass: $(tail -n 1 "$log" | sed 's/^familiar: //')"
+  }
   rm -rf "$trial"
   step "$(tail -n 1 "$log")"
 }
@@ -261,7 +266,7 @@ switch() {
   make_key
   sync
   case $chosen in
-    given) step "configuration replaced: $config/familiar.toml" ;;
+    given) step "configuration as sent: $config/familiar.toml" ;;
     kept) step "configuration kept: $config/familiar.toml" ;;
     new) step "configuration made: $config/familiar.toml" ;;
   esac
@@ -295,7 +300,6 @@ start() {
     return
   fi
   begin "starting familiar.service"
-  since=$(date +%s)
   systemctl daemon-reload && systemctl enable --quiet familiar.service 2>>"$log"
   systemctl reset-failed familiar.service 2>/dev/null
   systemctl restart familiar.service 2>>"$log" || not_started
@@ -309,7 +313,9 @@ start() {
 }
 
 not_started() {
-  journalctl --unit familiar.service --since "@$since" --output cat --no-pager --quiet >"$log" 2>/dev/null
+  invocation=$(systemctl show --property InvocationID --value familiar.service)
+  journalctl --output cat --no-pager --quiet \
+    "_SYSTEMD_INVOCATION_ID=$invocation" + "INVOCATION_ID=$invocation" >"$log" 2>/dev/null
   reason=$(grep '^familiar: ' "$log" | tail -n 1)
   fail_with_log "familiar.service did not start${reason:+: ${reason#familiar: }}"
 }

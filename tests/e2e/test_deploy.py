@@ -1,0 +1,277 @@
+"""``familiar deploy`` to a real sshd, into a folder that stands for the device's root.
+
+systemd does not run in most places where tests do: ``standin_systemctl.py`` takes its part, and is not systemd.
+The tests of one device follow each other: first installation, upgrade, then upgrades that fail.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.bundle import Bundle
+from tests.builders import ROOT, draw_face, make_bundle, write_manifest
+from tests.e2e.loopback import STANDIN, Loopback, missing, start_sshd
+
+# A deployment starts on a desktop and installs its own interpreter there, whichever is installed here.
+pytestmark = [pytest.mark.desktop, pytest.mark.skipif(bool(missing()), reason=missing())]
+
+RUNNING = '[camera.front]\nsource = "synthetic:loop,realtime,fps=2"\n# by the owner\n'
+Run = subprocess.CompletedProcess[str]
+
+
+class Device:
+    """A folder that stands for a device's root, and what a person does with it."""
+
+    def __init__(self, loopback: Loopback, root: Path) -> None:
+        self.loopback = loopback
+        self.root = root
+        self.config = root / "etc/familiar/familiar.toml"
+        self.key = root / "etc/familiar/device.key"
+        self.home = root / "opt/familiar"
+
+    def deploy(self, *arguments: str | Path) -> Run:
+        own = ["--root", self.root, "--user", getpass.getuser()]
+        words = ["deploy", self.loopback.host, *self.loopback.options, *own, *arguments]
+        return subprocess.run(
+            [sys.executable, "-m", "edge_runtime", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+        )
+
+    def familiar(self, *arguments: str | Path) -> Run:
+        program = self.root / "usr/local/bin/familiar"
+        words = [program, *map(str, arguments)]
+        return subprocess.run(words, cwd="/", env={"PATH": os.defpath}, capture_output=True, text=True)
+
+    def people(self) -> list[str]:
+        return [person["name"] for person in json.loads(self.familiar("people", "list", "--json").stdout)]
+
+    def daemon(self) -> int:
+        """Process id of the running daemon, as it says itself."""
+        told = self.familiar("status", "--json")
+        assert told.returncode == 0, told.stderr
+        return int(json.loads(told.stdout)["pid"])
+
+    def releases(self) -> list[str]:
+        return sorted(path.name for path in (self.home / "releases").iterdir())
+
+    def current(self) -> str:
+        return (self.home / "current").readlink().name
+
+    def state(self) -> tuple[object, ...]:
+        """What an upgrade that fails leaves as it is."""
+        unit = (self.root / "etc/systemd/system/familiar.service").read_text()
+        return self.current(), self.releases(), self.config.read_text(), self.key.read_bytes(), unit
+
+
+@pytest.fixture(scope="module")
+def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    server, loopback = start_sshd(tmp_path_factory.mktemp("sshd"))
+    before = set(Path.home().glob(".familiar-deploy.*"))
+    yield loopback
+    server.terminate()
+    server.wait(10)
+    assert set(Path.home().glob(".familiar-deploy.*")) == before, "an upload was left behind"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny").path
+
+
+@pytest.fixture(scope="module")
+def installed(loopback: Loopback, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Device, Run]:
+    """A device after its first deployment, without systemd, from the package index."""
+    device = Device(loopback, tmp_path_factory.mktemp("device"))
+    return device, device.deploy("--bundle", bundle)
+
+
+@pytest.fixture(scope="module")
+def wheelhouse(installed: tuple[Device, Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every wheel the device needs, fetched by the device's own pip, as docs/deploy.md says."""
+    device, done = installed
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    pip = [device.home / "current/venv/bin/python", "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]
+    (wheel,) = (device.home / "current").resolve().glob("*.whl")
+    subprocess.run([*pip, "--dest", folder, f"{wheel}[litert]"], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def upgraded(
+    installed: tuple[Device, Run], bundle: Path, wheelhouse: Path
+) -> Iterator[tuple[Device, Run, Callable[..., Run]]]:
+    """The same device upgraded, with the stand-in for systemd, and with one person enrolled before."""
+    device, _ = installed
+    standin = device.loopback.commands
+    for name in ("systemctl", "journalctl"):
+        (standin / name).write_text(f"#!{sys.executable}\n{STANDIN.read_text()}")
+        (standin / name).chmod(0o755)
+    (standin / "root").write_text(str(device.root))
+    (device.root / "run/systemd/system").mkdir(parents=True)
+    device.config.write_text(RUNNING)
+    photo = device.root / "ada.png"
+    cv2.imwrite(str(photo), cv2.cvtColor(draw_face(0), cv2.COLOR_RGB2BGR))
+    enrolled = device.familiar("enroll", "Ada", photo)
+    assert enrolled.returncode == 0, enrolled.stderr
+    (wheel,) = (device.home / "current").resolve().glob("*.whl")
+    for name in ("20010101T000000Z-1", "20020101T000000Z-2", "20030101T000000Z-3"):
+        (device.home / "releases" / name).mkdir()
+        (device.home / "releases" / name / ".complete").touch()
+    (device.home / "releases/20040101T000000Z-4").mkdir()
+
+    def upgrade(*arguments: str | Path) -> Run:
+        return device.deploy("--wheel", wheel, "--wheelhouse", wheelhouse, *arguments)
+
+    yield device, upgrade("--bundle", bundle), upgrade
+    subprocess.run([standin / "systemctl", "stop", "familiar.service"], check=True)
+
+
+def test_a_dry_run_tells_the_plan_and_changes_nothing(loopback: Loopback, bundle: Path, tmp_path: Path) -> None:
+    done = Device(loopback, tmp_path).deploy("--bundle", bundle, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "[litert]" in done.stdout
+    assert "nothing was changed" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_first_deployment(installed: tuple[Device, Run]) -> None:
+    device, done = installed
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "self-test passed" in done.stdout
+    assert "systemd does not run here" in done.stdout
+    assert done.stdout.rstrip().endswith(f"{device.home}/current/familiar run")
+    assert device.releases() == [device.current()]
+    assert device.key.stat().st_mode & 0o777 == 0o600
+    assert len(device.key.read_bytes()) == 32
+    assert "v4l2:0" in device.config.read_text()
+    listed = device.familiar("people", "list")
+    assert listed.returncode == 0, listed.stderr
+    verified = device.familiar("bundle", "verify")
+    assert f"releases/{device.current()}/bundle" in verified.stdout, verified.stderr
+
+
+def test_a_device_holds_the_runtime_alone(installed: tuple[Device, Run]) -> None:
+    (packages,) = (installed[0].home / "current/venv/lib").glob("python3*/site-packages")
+    present = {path.name for path in packages.iterdir()}
+    assert {"edge_runtime", "numpy", "cv2", "ai_edge_litert"} <= present
+    assert not present & {"tensorflow", "keras", "train", "convert", "models", "tests"}
+
+
+def test_an_installed_wheel_asks_for_a_wheel_to_send(installed: tuple[Device, Run], bundle: Path) -> None:
+    done = installed[0].familiar("deploy", "pi@127.0.0.1", "--bundle", bundle)
+    assert (done.returncode, done.stderr.count("\n")) == (12, 1)
+    assert "--wheel FILE" in done.stderr
+
+
+def test_upgrade_keeps_people_key_and_configuration(upgraded: tuple[Device, Run, Callable[..., Run]]) -> None:
+    device, done, _ = upgraded
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 people enrolled" in done.stdout, "the self-test did not look at the gallery"
+    assert "familiar.service is active" in done.stdout
+    assert device.config.read_text() == RUNNING
+    assert device.current() == device.releases()[-1]
+    assert not (device.home / "current/wheelhouse").exists()
+    assert Path(f"/proc/{device.daemon()}/cmdline").read_text().find(device.current()) > 0
+    assert device.people() == ["Ada"]
+
+
+def test_the_last_three_releases_stay(
+    installed: tuple[Device, Run], upgraded: tuple[Device, Run, Callable[..., Run]]
+) -> None:
+    """One is here from long ago; older ones are gone, and so is what a power cut left without its mark."""
+    device, _, _ = upgraded
+    first = re.search("has release (\\S+);", installed[1].stdout)
+    assert first
+    assert device.releases() == ["20030101T000000Z-3", first[1], device.current()]
+
+
+def test_wrong_outputs_leave_the_daemon_alone(upgraded: tuple[Device, Run, Callable[..., Run]], tmp_path: Path) -> None:
+    device, _, upgrade = upgraded
+    wrong = make_bundle(tmp_path / "wrong").path
+    with np.load(wrong / "golden.npz") as golden:
+        np.savez(wrong / "golden.npz", chips=golden["chips"], codes=-golden["codes"])
+    write_manifest(wrong)
+    Bundle(wrong)
+    before, pid = device.state(), device.daemon()
+    done = upgrade("--bundle", wrong)
+    assert (done.returncode, done.stderr.count("\n")) == (12, 1)
+    assert "golden outputs" in done.stderr
+    assert f"release {device.current()} stays in use" in done.stderr
+    assert (device.state(), device.daemon()) == (before, pid)
+
+
+def test_a_daemon_that_does_not_start_brings_the_old_one_back(
+    upgraded: tuple[Device, Run, Callable[..., Run]], bundle: Path, tmp_path: Path
+) -> None:
+    device, _, upgrade = upgraded
+    (tmp_path / "new.toml").write_text('[camera.front]\nsource = "file:/no/such/clip.mp4"\n')
+    before, pid = device.state(), device.daemon()
+    done = upgrade("--bundle", bundle, "--config", tmp_path / "new.toml")
+    assert (done.returncode, done.stderr.count("\n")) == (12, 1)
+    assert "/no/such/clip.mp4" in done.stderr
+    assert f"the previous release {device.current()} runs again" in done.stdout
+    assert device.state() == before
+    assert device.daemon() != pid
+    assert device.people() == ["Ada"]
+
+
+def test_what_pip_says_is_shown(
+    upgraded: tuple[Device, Run, Callable[..., Run]], bundle: Path, wheelhouse: Path, tmp_path: Path
+) -> None:
+    device, _, upgrade = upgraded
+    (tmp_path / "few").mkdir()
+    tqdm = next(wheelhouse.glob("tqdm-*.whl"))
+    (tmp_path / "few" / tqdm.name).write_bytes(tqdm.read_bytes())
+    before = device.state()
+    done = upgrade("--bundle", bundle, "--wheelhouse", tmp_path / "few")
+    assert (done.returncode, done.stderr.count("\n")) == (12, 1)
+    assert "No matching distribution found" in done.stdout
+    assert device.state() == before
+
+
+def test_two_deployments_at_once(installed: tuple[Device, Run], bundle: Path) -> None:
+    device, _ = installed
+    (wheel,) = (device.home / "current").resolve().glob("*.whl")
+    before = device.releases()
+    with (device.home / ".deploy.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = device.deploy("--bundle", bundle, "--wheel", wheel)
+    assert (done.returncode, done.stderr.count("\n")) == (12, 1)
+    assert "another deployment" in done.stderr
+    assert device.releases() == before
+
+
+def test_nothing_is_sent_with_a_broken_configuration(loopback: Loopback, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.toml").write_text("[decide]\nmargni = 1\n")
+    done = Device(loopback, tmp_path / "device").deploy("--bundle", bundle, "--config", tmp_path / "new.toml")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "'margin'" in done.stderr
+
+
+def test_a_device_with_an_unknown_host_key_is_refused(loopback: Loopback, bundle: Path, tmp_path: Path) -> None:
+    """known_hosts is the user's: nothing is added to it unasked."""
+    strangers = tmp_path / "known_hosts"
+    strangers.touch()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "edge_runtime", "deploy", loopback.host, "--bundle", str(bundle)),
+            *("-o", f"UserKnownHostsFile={strangers}", "-o", "BatchMode=yes", *loopback.options[:4]),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (12, 1)
+    assert "Host key verification failed" in done.stderr
