@@ -16,6 +16,8 @@ from edge_runtime.types import Detections, Pixels, check_pixels
 
 SCORE_FLOOR = 0.6
 _NMS_IOU = 0.3
+_LEAST_SIDE_PX = 16
+"""Of narrower pictures OpenCV 4.14 reads memory that was never written, and now and then gives infinite boxes."""
 
 
 def open(argument: str, min_face_px: int) -> Detector:
@@ -44,13 +46,15 @@ class YunetDetector:
         """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide."""
         check_pixels(pixels)
         size_wh = (pixels.shape[1], pixels.shape[0])
+        if min(size_wh) < _LEAST_SIDE_PX:
+            return Detections.empty()
         if size_wh != self._size_wh:
             self._net.setInputSize(size_wh)
             self._size_wh = size_wh
         _, rows = self._net.detect(np.ascontiguousarray(pixels[:, :, ::-1]))
         if rows is None:
             return Detections.empty()
-        rows = rows[rows[:, 2] >= self._min_face_px].astype(np.float32)
+        rows = rows[np.isfinite(rows).all(1) & (rows[:, 2] >= self._min_face_px)].astype(np.float32)
         rows = rows[np.argsort(-rows[:, 14], kind="stable")]
         xyxy = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], 1)
         landmarks = rows[:, 4:14].reshape(-1, 5, 2)
