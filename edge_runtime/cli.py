@@ -13,6 +13,7 @@ from types import FrameType
 
 from edge_runtime.backends import backend_names, load_backend
 from edge_runtime.errors import FamiliarError, InterpreterError
+from edge_runtime.quiet import ABSL, without_lines
 
 _COMMANDS = "edge_runtime.commands"
 
@@ -49,7 +50,8 @@ def tool_main(package: str, description: str, verbs: Mapping[str, str], argv: Se
         command.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
         if arguments[:1] == [name]:
             try:
-                module = importlib.import_module(f"{package}.{name}")
+                with without_lines(*ABSL):
+                    module = importlib.import_module(f"{package}.{name}")
             except ModuleNotFoundError as error:
                 print(f"{package}: {error.name} is not installed; pip install -e '.[desktop]'", file=sys.stderr)
                 return InterpreterError.exit_code

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.pairs import Pairs, parse_pairs
+from edge_runtime.quiet import ABSL, without_lines
 from edge_runtime.reconstruction import mse, psnr, ssim
 from edge_runtime.types import Floats
 from train.chips import SPLITS, Chips, load_chips
@@ -251,7 +252,8 @@ def _encode(fitted: Run, chips: Chips, wanted: NDArray[np.int64]) -> tuple[Float
 
 
 def _model(path: Path) -> Any:
-    import keras
+    with without_lines(*ABSL):
+        import keras
 
     try:
         return keras.saving.load_model(path, compile=False)

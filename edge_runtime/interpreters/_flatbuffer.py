@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError, InterpreterError
-
-_BANNER = b"INFO: Created TensorFlow Lite XNNPACK delegate"
+from edge_runtime.quiet import XNNPACK, without_lines
 
 
 class FlatbufferInterpreter:
@@ -22,7 +17,7 @@ class FlatbufferInterpreter:
 
     def __init__(self, interpreter_class: Any, model: Path, threads: int, package: str) -> None:
         try:
-            with _without_banner():
+            with without_lines(XNNPACK):
                 interpreter = interpreter_class(model_path=str(model), num_threads=threads)
                 interpreter.allocate_tensors()
             inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
@@ -73,24 +68,6 @@ class FlatbufferInterpreter:
     def close(self) -> None:
         """Free the model; may be called again."""
         self._interpreter = None
-
-
-@contextmanager
-def _without_banner() -> Iterator[None]:
-    """Keep one line of native code off standard error: no setting silences it, and it is no news to anybody.
-
-    Everything else written meanwhile, by this thread or another, is passed on afterwards.
-    """
-    with tempfile.TemporaryFile() as held:
-        original = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
-            held.seek(0)
-            os.write(2, b"".join(line for line in held if not line.startswith(_BANNER)))
 
 
 def _quantization(details: dict[str, Any]) -> tuple[float, int]:
