@@ -1,0 +1,52 @@
+"""What pip puts on a device: the runtime and its data, and none of the desktop's packages."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+
+from tests.builders import ROOT
+
+pytestmark = pytest.mark.desktop
+
+
+@pytest.fixture(scope="module")
+def wheel_names(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode and "setuptools" in done.stderr:
+        pytest.skip("no package index to fetch setuptools from")
+    assert done.returncode == 0, done.stderr
+    (wheel,) = out.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def test_the_wheel_holds_one_package(wheel_names):
+    roots = {name.partition("/")[0] for name in wheel_names}
+    assert {root for root in roots if not root.endswith(".dist-info")} == {"edge_runtime"}
+
+
+def test_every_module_and_data_file_of_the_runtime_is_in_the_wheel(wheel_names):
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "edge_runtime").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert wanted - set(wheel_names) == set()
+
+
+def test_a_device_needs_no_tensorflow():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    device = [*project["dependencies"], *project["optional-dependencies"]["litert"]]
+    assert not [need for need in device if need.startswith(("tensorflow", "keras"))]
+    assert {need.split(">")[0].split("=")[0] for need in project["dependencies"]} == {
+        "numpy",
+        "opencv-python-headless",
+        "cryptography",
+        "pillow",
+        "tqdm",
+    }
