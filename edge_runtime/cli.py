@@ -58,11 +58,12 @@ def tool_main(package: str, description: str, verbs: Mapping[str, str], argv: Se
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     return guarded(lambda: int(args.run(args)), args.debug, f"{package} {args.command}")
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def leave(number: int, frame: FrameType | None) -> None:
+    """A signal handler that ends the process through the ``finally`` blocks."""
     raise SystemExit(128 + number)
 
 

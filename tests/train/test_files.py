@@ -12,9 +12,9 @@ from train.files import replacing, write_json
 
 _WRITER = """
 import signal, sys
-from train.__main__ import _terminate
+from edge_runtime.cli import leave
 from train.files import replacing
-signal.signal(signal.SIGTERM, _terminate)
+signal.signal(signal.SIGTERM, leave)
 with replacing(sys.argv[1]) as draft:
     draft.write_text("half")
     print("half-way", flush=True)
