@@ -17,11 +17,11 @@ from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.pairs import Pairs, parse_pairs
 from edge_runtime.quiet import ABSL, without_lines
-from edge_runtime.reconstruction import mse, psnr, ssim
 from edge_runtime.types import Floats
 from train.chips import SPLITS, Chips, load_chips
 from train.files import write_json
 from train.recognition import MOST_MISSING, Photos, Protocol, load_codes, load_split, recognition, recognition_lines
+from train.reconstruction import mse, psnr, ssim
 from train.runs import Run, load_run
 
 SCHEMA = 1

@@ -13,10 +13,10 @@ pytestmark = pytest.mark.desktop
 
 from edge_runtime.encoder import normalise  # noqa: E402
 from edge_runtime.metrics import tmr_at_fmr  # noqa: E402
-from edge_runtime.reconstruction import ssim  # noqa: E402
 from tests.train.made_run import BGR, GREY, PHOTOS, SELECT, make_run  # noqa: E402
 from train.__main__ import main  # noqa: E402
 from train.chips import load_chips  # noqa: E402
+from train.reconstruction import ssim  # noqa: E402
 
 FEW = ("--enrol", "2", "--photos", "2", "--draws", "3")
 

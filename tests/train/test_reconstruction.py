@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
-from edge_runtime.reconstruction import mse, psnr, ssim
+from train.reconstruction import mse, psnr, ssim
 
 
 def pictures(count: int, height: int, width: int, channels: int, seed: int = 0) -> np.ndarray:
