@@ -14,6 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import keras
@@ -21,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.align import Template, align
+from edge_runtime.bundle import Bundle
 from edge_runtime.detectors import open_detector
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
@@ -50,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spread", type=float, default=0.8, help="1: as people differ; less: nearer to the average (default: 0.8)"
     )
+    parser.add_argument(
+        "--judge", metavar="BUNDLE", help="two faces are to differ by this bundle's encoder (default: by the run's)"
+    )
     reference = parser.add_argument_group("reference encoder that looks for memorised people")
     reference.add_argument("--reference", metavar="FILE", help="a face encoder, .onnx or .tflite; RGB")
     reference.add_argument("--reference-size", type=int, default=112, metavar="PX", help="side of its input")
@@ -68,8 +73,9 @@ def run(args: argparse.Namespace) -> int:
         part = TeacherPart(args.reference, "rgb", args.reference_size, 0.0, args.reference_mean, args.reference_std)
         reference = Teacher(part)
     generator = FaceGenerator(load_run(args.folder))
+    judge = BundleJudge(Bundle(args.judge), generator.run.preprocessing.template) if args.judge else generator
     guard = MemoryGuard(reference, generator.training, generator.held) if reference else None
-    drawn = generate(generator, guard, args.count, args.seed, args.size, args.spread)
+    drawn = generate(generator, guard, args.count, args.seed, args.size, args.spread, judge)
     save(out, drawn, generator, guard, args.seed)
     print(f"{out}: {args.count} faces; largest cosine between two of them {drawn.alike:.3f}")
     if guard is None:
@@ -156,6 +162,30 @@ class FaceGenerator:
         return np.concatenate([means, codes[~named]]).astype(np.float32)
 
 
+class Judge(Protocol):
+    """Says how alike two faces are: by codes (N, D) of unit length, and a cosine that two people rarely exceed."""
+
+    alike_limit: float
+
+    def encode(self, chips: Pixels) -> Floats: ...
+
+
+class BundleJudge:
+    """The encoder of a bundle; its strangers say what two people rarely exceed."""
+
+    def __init__(self, bundle: Bundle, template: Template) -> None:
+        """Open the encoder; ``template`` is that of the chips to come."""
+        self._encoder = bundle.open_encoder()
+        self._own = bundle.manifest.preprocessing.template
+        self._points = template.as_array()[None]
+        self.alike_limit = _alike_limit(bundle.strangers())
+
+    def encode(self, chips: Pixels) -> Floats:
+        """Codes (N, D) of unit length of chips (N, h, w, 3) RGB."""
+        views = np.concatenate([align(chip, self._points, self._own) for chip in chips])
+        return self._encoder.encode(views)[0]
+
+
 class MemoryGuard:
     """Knows, by a reference encoder, how near a picture is to a training photo, and how near strangers are.
 
@@ -196,7 +226,7 @@ class Drawn:
     Attributes:
         faces: uint8 (N, size, size, 3) RGB: the decoder's chip, enlarged.
         nearest: cosine to the nearest training photo of each; empty without a guard.
-        alike: largest cosine, by the run's own encoder, between two of them.
+        alike: largest cosine, by the judge's encoder, between two of them.
         unseen: how many drawn faces the Haar cascade did not find.
         too_near: how many the guard refused.
     """
@@ -209,7 +239,13 @@ class Drawn:
 
 
 def generate(
-    generator: FaceGenerator, guard: MemoryGuard | None, count: int, seed: int, size: int, spread: float
+    generator: FaceGenerator,
+    guard: MemoryGuard | None,
+    count: int,
+    seed: int,
+    size: int,
+    spread: float,
+    judge: Judge | None = None,
 ) -> Drawn:
     """Draw, sieve, and take the ``count`` faces that differ most.
 
@@ -220,6 +256,7 @@ def generate(
         seed: of the draws.
         size: side of a picture, px.
         spread: of the codes, times that of the training people's.
+        judge: says how alike two faces are; None: the run's own encoder.
 
     Raises:
         InputError: too few that are found, new, and different.
@@ -247,11 +284,12 @@ def generate(
     if len(kept) < count:
         raise InputError(f"expected {count} faces of nobody, {found}; try another --spread or fit longer")
     best = np.argsort(sure, kind="stable")[::-1][: max(len(kept) // 2, count)]
-    taken, alike = most_different(generator.encode(np.stack([kept[k] for k in best])), count)
-    if alike > generator.alike_limit:
+    judge = judge or generator
+    taken, alike = most_different(judge.encode(np.stack([kept[k] for k in best])), count)
+    if alike > judge.alike_limit:
         raise InputError(
             f"expected {count} different faces, found two with the cosine {alike:.2f} "
-            f"({generator.alike_limit:.2f} allowed: 19 in 20 pairs of people); ask for fewer or a larger --spread"
+            f"({judge.alike_limit:.2f} allowed: 19 in 20 pairs of people); ask for fewer or a larger --spread"
         )
     faces = np.stack([enlarge(kept[best[k]], size) for k in taken])
     return Drawn(faces, [nearest[best[k]] for k in taken] if guard else [], alike, unseen, too_near)

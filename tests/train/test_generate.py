@@ -10,12 +10,12 @@ pytest.importorskip("tensorflow")
 
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import InputError
-from tests.builders import ROOT, draw_face, make_pixels
+from tests.builders import ROOT, draw_face, make_bundle, make_pixels
 from tests.train.drawn_chips import make_chips
 from train.__main__ import main
 from train.datasets import Faces
 from train.fit import fit
-from train.generate import FaceGenerator, MemoryGuard, enlarge, face_score, most_different
+from train.generate import BundleJudge, FaceGenerator, MemoryGuard, enlarge, face_score, most_different
 from train.recipe import TeacherPart, load_recipe
 from train.runs import load_run
 from train.teacher import Teacher
@@ -71,6 +71,16 @@ def test_the_guard_knows_a_training_photo_from_a_new_face(run_folder):
     assert guard.photos == 42 and copied.min() > 0.97 > guard.limit > guard.strangers
     with pytest.raises(InputError, match="people in select"):
         MemoryGuard(Teacher(REFERENCE), training, Faces.of_split([chips], "cohort"))
+
+
+def test_a_bundle_may_judge_how_alike_two_faces_are(run_folder, tmp_path):
+    judge = BundleJudge(make_bundle(tmp_path / "bundle"), load_run(run_folder).preprocessing.template)
+    same, other = draw_face(0, 120)[30:150, 30:150], draw_face(4, 120)[30:150, 30:150]
+    chips = np.stack([cv2.resize(face, (28, 28), interpolation=cv2.INTER_AREA) for face in (same, same, other)])
+    codes = judge.encode(chips)
+    assert codes[0] @ codes[1] == pytest.approx(1, abs=1e-4)
+    assert codes[0] @ codes[2] < 0.9
+    assert 0 < judge.alike_limit < 0.6
 
 
 def test_pictures_and_numbers_are_written_together(run_folder, tmp_path, capsys):
