@@ -35,7 +35,7 @@ class Tile:
     caption: str
 
 
-def draw_sheet(tiles: list[Tile], heading: str, subheading: str, columns: int = 3, tile_width: int = 400) -> Pixels:
+def draw_sheet(tiles: list[Tile], heading: str, subheading: str, columns: int = 4, tile_width: int = 380) -> Pixels:
     """Lay the tiles out in rows.
 
     Returns:

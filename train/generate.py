@@ -23,10 +23,12 @@ from tqdm import tqdm
 
 from edge_runtime.align import Template, align
 from edge_runtime.bundle import Bundle
+from edge_runtime.chain import FaceChain
 from edge_runtime.detectors import open_detector
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.protocols import Detector
+from edge_runtime.sources.synthetic import still
 from edge_runtime.types import Floats, Pixels
 from train.datasets import Faces, prefetched, teach
 from train.files import write_json
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         part = TeacherPart(args.reference, "rgb", args.reference_size, 0.0, args.reference_mean, args.reference_std)
         reference = Teacher(part)
     generator = FaceGenerator(load_run(args.folder))
-    judge = BundleJudge(Bundle(args.judge), generator.run.preprocessing.template) if args.judge else generator
+    judge = BundleJudge(Bundle(args.judge)) if args.judge else generator
     guard = MemoryGuard(reference, generator.training, generator.held) if reference else None
     drawn = generate(generator, guard, args.count, args.seed, args.size, args.spread, judge)
     save(out, drawn, generator, guard, args.seed)
@@ -163,27 +165,32 @@ class FaceGenerator:
 
 
 class Judge(Protocol):
-    """Says how alike two faces are: by codes (N, D) of unit length, and a cosine that two people rarely exceed."""
+    """Says how alike two faces are: by codes (N, D), and a cosine that two people rarely exceed."""
 
     alike_limit: float
 
-    def encode(self, chips: Pixels) -> Floats: ...
+    def encode(self, chips: Pixels) -> Floats:
+        """Codes of unit length; zero for a face that cannot be judged."""
+        ...
 
 
 class BundleJudge:
-    """The encoder of a bundle; its strangers say what two people rarely exceed."""
+    """The encoder of a bundle, seeing the faces as the synthetic camera shows them."""
 
-    def __init__(self, bundle: Bundle, template: Template) -> None:
-        """Open the encoder; ``template`` is that of the chips to come."""
-        self._encoder = bundle.open_encoder()
-        self._own = bundle.manifest.preprocessing.template
-        self._points = template.as_array()[None]
+    def __init__(self, bundle: Bundle) -> None:
+        """Open the bundle's detector and encoder; its strangers say what two people rarely exceed."""
+        self._chain = FaceChain.open(bundle)
         self.alike_limit = _alike_limit(bundle.strangers())
 
     def encode(self, chips: Pixels) -> Floats:
-        """Codes (N, D) of unit length of chips (N, h, w, 3) RGB."""
-        views = np.concatenate([align(chip, self._points, self._own) for chip in chips])
-        return self._encoder.encode(views)[0]
+        """Codes (N, D) of chips (N, h, w, 3) RGB: unit length, or zero unless the detector finds just one face."""
+        codes = np.zeros((len(chips), self._chain.encoder.code_size), np.float32)
+        for code, chip in zip(codes, chips, strict=True):
+            picture = still(enlarge(chip, 128))
+            faces = self._chain.detector.detect(picture)
+            if len(faces) == 1:
+                code[:] = self._chain.encode(picture, faces.landmarks)[0][0]
+        return codes
 
 
 class MemoryGuard:
@@ -285,7 +292,11 @@ def generate(
         raise InputError(f"expected {count} faces of nobody, {found}; try another --spread or fit longer")
     best = np.argsort(sure, kind="stable")[::-1][: max(len(kept) // 2, count)]
     judge = judge or generator
-    taken, alike = most_different(judge.encode(np.stack([kept[k] for k in best])), count)
+    codes = judge.encode(np.stack([kept[k] for k in best]))
+    best, codes = best[codes.any(1)], codes[codes.any(1)]
+    if len(codes) < count:
+        raise InputError(f"expected {count} faces that can be judged, found {len(codes)}; try another --spread")
+    taken, alike = most_different(codes, count)
     if alike > judge.alike_limit:
         raise InputError(
             f"expected {count} different faces, found two with the cosine {alike:.2f} "

@@ -132,7 +132,7 @@ class Scene:
             raise CameraError(f"{portraits}: expected portraits (*.png), found none; install familiar-edge again")
         self.options = options
         self.people = tuple(path.stem for path in paths)[: options.people or None]
-        self._busts = {path.stem: _bust(read_image(path), path.stem) for path in paths[: len(self.people)]}
+        self._busts = {path.stem: _bust(read_image(path)) for path in paths[: len(self.people)]}
         rng = np.random.default_rng(options.seed)
         self.visits = self._timetable(rng)
         self.length_s = max(visit.end_s for visit in self.visits) + 2.0
@@ -158,11 +158,7 @@ class Scene:
         Raises:
             KeyError: nobody of this name.
         """
-        canvas = _room((400, 400), np.random.default_rng(900 + variant))
-        yaw, roll, light = 0.12 * math.sin(2.1 * variant), 0.05 * math.sin(1.3 * variant), 1 - 0.08 * (variant % 3)
-        matrix = _placement((200.0, 190.0), 170.0, yaw, roll)
-        _paste(canvas, self._busts[person], matrix, light)
-        return np.clip(canvas, 0, 255).astype(np.uint8)
+        return _still(self._busts[person], variant)
 
     def showing(self, at_s: float) -> list[Showing]:
         """The faces that are wholly in the frame at ``at_s`` seconds of a pass."""
@@ -241,9 +237,21 @@ _FACE_CORNERS: Floats = np.array(
 )
 
 
-def _bust(portrait: Pixels, name: str) -> Floats:
+def still(portrait: Pixels, variant: int = 0) -> Pixels:
+    """A portrait, square RGB, as the camera would show it, uint8 (H, W, 3); each variant is another pose and light."""
+    return _still(_bust(portrait), variant)
+
+
+def _still(bust: Floats, variant: int) -> Pixels:
+    canvas = _room((400, 400), np.random.default_rng(900 + variant))
+    yaw, roll, light = 0.12 * math.sin(2.1 * variant), 0.05 * math.sin(1.3 * variant), 1 - 0.08 * (variant % 3)
+    _paste(canvas, bust, _placement((200.0, 190.0), 170.0, yaw, roll), light)
+    return np.clip(canvas, 0, 255).astype(np.uint8)
+
+
+def _bust(portrait: Pixels) -> Floats:
     """Head and shoulders around a portrait, float32 (H, W, 4): RGB in 0..255 and opacity in 0..1."""
-    rng = np.random.default_rng(sum(name.encode()))
+    rng = np.random.default_rng(int(portrait.sum()))
     width, height = _BUST_WH
     cx, cy = _FACE_CENTRE
     face = cv2.resize(portrait, (_FACE_SIDE, _FACE_SIDE), interpolation=cv2.INTER_CUBIC).astype(np.float32)

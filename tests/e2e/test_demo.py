@@ -53,7 +53,7 @@ def test_the_contact_sheet_is_a_picture_of_every_visit(demo):
     with Image.open(result.sheet) as sheet:
         assert sheet.format == "PNG"
         assert sheet.width > 1000
-        assert sheet.height > 280 * (len(result.outcomes) // 3)
+        assert sheet.height > 250 * (len(result.outcomes) // 4)
 
 
 def test_another_seed_is_another_film_with_the_same_answers(tmp_path):
