@@ -264,10 +264,10 @@ def _port(shape: tuple[int, ...], dtype: np.dtype[Any], quantisation: tuple[floa
 
 
 def _licence(source: Source) -> str:
-    origin = " ".join(source.lineage) or f"measured on: {source.chips.source}"
+    origin = [line.rstrip(".") for line in source.lineage] or [f"measured on: {source.chips.source}"]
     return (
         "The weights come under the terms of what they were made from, and no wider: "
-        f"{origin.rstrip('.')}. The code of Familiar (Apache-2.0) gives no right to them."
+        f"{'; '.join(origin)}. The code of Familiar (Apache-2.0) gives no right to them."
     )
 
 

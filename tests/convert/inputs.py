@@ -74,7 +74,7 @@ def write_run(folder: Path, chips: Path, encoder: Path) -> Path:
         "code_size": 16,
         "versions": {},
         "commit": None,
-        "lineage": ["fitted on drawings of nobody"],
+        "lineage": ["fitted on drawings of nobody", "codes learned from a drawing"],
         "history": [],
     }
     (folder / "run.json").write_text(json.dumps(document))

@@ -63,7 +63,8 @@ def test_the_manifest_tells_where_it_comes_from_and_what_int8_costs(made: Bundle
     assert raw["encoder"]["output"]["scale"] > 0
     assert raw["recipe"]["name"] == "int8" and raw["recipe"]["calibrated_on"] == 48
     assert raw["run"]["recipe_name"] == "tiny" and len(raw["run"]["run_sha256"]) == 64
-    assert raw["lineage"] == ["fitted on drawings of nobody"] and "drawings of nobody" in raw["licence"]
+    assert raw["lineage"] == ["fitted on drawings of nobody", "codes learned from a drawing"]
+    assert "no wider: fitted on drawings of nobody; codes learned from a drawing. The code" in raw["licence"]
     parity = raw["metrics"]["parity"]
     assert parity["chips"] == 56 and parity["people"] == 14 and parity["forced"] == []
     assert parity["cosine"]["mean"] >= 0.99 and parity["cosine"]["min"] <= parity["cosine"]["p1"]

@@ -49,7 +49,7 @@ def test_a_run_says_it_all(run: Path, chips: Path) -> None:
     for path in (run, run / "encoder.keras"):
         source = open_source(path, None, NOTHING, [])
         assert source.encoder == run / "encoder.keras" and source.preprocessing == PREPROCESSING
-        assert source.chips.path == chips and source.lineage == ["fitted on drawings of nobody"]
+        assert source.chips.path == chips and source.lineage[0] == "fitted on drawings of nobody"
         assert source.run["seed"] == 5 and source.run["recipe"]["teacher"]["path"] == "teacher.onnx"
 
 
