@@ -55,6 +55,9 @@ def tool_main(package: str, description: str, verbs: Mapping[str, str], argv: Se
             except ModuleNotFoundError as error:
                 print(f"{package}: {error.name} is not installed; pip install -e '.[desktop]'", file=sys.stderr)
                 return InterpreterError.exit_code
+            except KeyboardInterrupt:  # importing TensorFlow takes seconds
+                print(f"{package} {name}: interrupted", file=sys.stderr)
+                return 128 + signal.SIGINT
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
