@@ -34,6 +34,7 @@ from train.teacher import Teacher
 
 CHECKPOINT = "checkpoint.npz"
 _BEST = "best.npz"
+_TEACHER = "teacher"
 _PUBLISH_EVERY_S = 60.0
 """Models and curves are written at the end, and in between at most this often."""
 _HELD_FMR = 1e-3
@@ -123,6 +124,8 @@ def _begun(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     if not checkpoint.is_file():
         if folder.exists() and (not folder.is_dir() or (folder / RUN_FILE).exists()):
             raise InputError(f"{folder}: expected a new folder or a run with {CHECKPOINT}, found neither; name another")
+        if other := [p.name for p in folder.glob("[!.]*") if p.name not in (_BEST, _TEACHER)]:
+            raise InputError(f"{folder}: expected a new or empty folder, found {min(other)} in it; name another")
         folder.mkdir(parents=True, exist_ok=True)
         return None
     state = read_state(checkpoint)
@@ -149,7 +152,7 @@ class _Fitting:
                 "[loss]: expected a term that can be computed, found identity alone and nobody with a name"
             )
         teacher = Teacher(recipe.teacher) if recipe.loss.distil + recipe.loss.distil_relations > 0 else None
-        cache = self.folder / "teacher"
+        cache = self.folder / _TEACHER
         self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teacher, cache)
         held = Faces.of_split(chips[:1], "select")
         self.held = Held(held, started.preprocessing, self.views.batch, teacher, cache)

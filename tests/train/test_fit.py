@@ -126,6 +126,13 @@ def test_a_folder_with_another_run_is_refused(whole, chips_path):
         fit(small("fit.epochs=4"), load_chips(chips_path), whole, seed=4)
 
 
+def test_a_folder_of_other_things_is_left_alone(chips_path, tmp_path):
+    (tmp_path / "Alice").mkdir()
+    with pytest.raises(InputError, match="found Alice in it"):
+        fit(small("fit.epochs=1"), load_chips(chips_path), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["Alice"]
+
+
 def test_without_people_to_validate_on_it_still_fits(tmp_path):
     chips = make_chips(tmp_path / "c.npz", train=2, select=0, photos=1)
     recipe = load_recipe("dense", ["fit.epochs=2"])
