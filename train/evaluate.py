@@ -218,6 +218,8 @@ def _read_pairs(path: Path | None) -> Pairs | None:
         return None
     try:
         return parse_pairs(path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected pairs in LFW's format, found nothing there; check the path") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected pairs in LFW's format, found no text ({error})") from error
 

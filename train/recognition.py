@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -94,7 +95,7 @@ def load_codes(path: Path) -> Photos:
             paths, codes, detected = (archive[key] for key in ("paths", "codes", "detected"))
     except FileNotFoundError:
         raise InputError(f"{path}: expected codes or the folder of a run, found nothing; run familiar embed") from None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: expected codes as familiar embed writes them, cannot read it ({error})") from error
     count = len(paths) if paths.ndim == 1 else -1
     if codes.ndim != 2 or codes.dtype.kind != "f" or not len(codes) == len(detected) == count or not count:
@@ -231,7 +232,7 @@ def _identification(photos: Photos, protocol: Protocol) -> dict[str, Any]:
 
 def _rate(row: OpenSet) -> dict[str, Any]:
     few = row.strangers * row.fpir < 1
-    note = f"only {row.strangers:.0f} strangers: the threshold is above the best of them" if few else ""
+    note = f"only {row.strangers:.0f} photos of strangers: the threshold is that of the best of them" if few else ""
     return {
         "fpir": row.fpir,
         "dir_mean": row.dir_mean,
@@ -252,7 +253,8 @@ def recognition_lines(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows: list[tuple[str, str, str]] = []
     if pairs := document["verification"]:
         low, high = (percent(end) for end in pairs["interval_95"])
-        how = f"{pairs['pairs']:,} pairs {pairs['source']}, {_folds(pairs['folds'])}; 95 %: {low} to {high}"
+        how = f"{pairs['pairs']:,} pairs {pairs['source']}, {_folds(pairs['folds'])}"
+        how += f"; ± standard error; 95 %: {low} to {high}"
         figure = f"{percent(pairs['accuracy'])} ± {100 * pairs['standard_error']:.2f}"
         rows += [
             ("pair accuracy", figure, how),
@@ -264,8 +266,8 @@ def recognition_lines(document: dict[str, Any]) -> list[tuple[str, str, str]]:
         rows.append(("TMR at FMR 0.01 %", percent(tmr["tmr"], 1), how))
     if found := document["identification"]:
         how = (
-            f"{found['people']} people x {found['photos']} photos, {found['draws']} draws; "
-            f"{found['searches']:,.0f} searches, {found['strangers']:,.0f} strangers"
+            f"{found['people']} people x {found['photos']} photos, ± spread of {found['draws']} draws; "
+            f"{found['searches']:,.0f} more photos of theirs, {found['strangers']:,.0f} of strangers"
         )
         for rate in found["rates"]:
             figure = f"{percent(rate['dir_mean'], 1)} ± {100 * rate['dir_std']:.1f}"

@@ -121,7 +121,7 @@ def _tiles(measured: dict[str, Any] | None) -> str:
     if measured and (found := measured["identification"]):
         for rate in found["rates"]:
             figure = f"{percent(rate['dir_mean'], 1)} <small>± {100 * rate['dir_std']:.1f}</small>"
-            say = f"enrolled people named while {_one_in(rate['fpir'])} strangers is named too"
+            say = f"enrolled people named while {_one_in(rate['fpir'])} photos of strangers is named too"
             tiles.append((f"DIR at FPIR {100 * rate['fpir']:g} %", figure, say))
     if measured:
         drawn = measured["reconstruction"]
@@ -214,7 +214,8 @@ def _curves(fitted: Run) -> str:
 
 
 def _repeat(fitted: Run) -> str:
-    command = ["python -m train fit --recipe", fitted.recipe_name, "--chips CHIPS --run RUN --seed", str(fitted.seed)]
+    chips = "--chips CHIPS" + " --also CHIPS" * len(fitted.also)
+    command = ["python -m train fit --recipe", fitted.recipe_name, chips, "--run RUN --seed", str(fitted.seed)]
     for change in fitted.overrides:
         key, _, value = change.partition("=")
         # A page that is passed on does not tell where somebody keeps their files.

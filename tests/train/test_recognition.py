@@ -69,7 +69,7 @@ def test_every_figure_of_a_codes_file(tmp_path, capsys):
     assert [rate["fpir"] for rate in found["identification"]["rates"]] == [0.01, 0.001]
     for rate in found["identification"]["rates"]:
         assert rate["dir_mean"] + rate["fnir_mean"] == pytest.approx(1)
-    assert found["identification"]["rates"][1]["note"].startswith("only 200 strangers")
+    assert found["identification"]["rates"][1]["note"].startswith("only 200 photos of strangers")
     assert found["not_measured"] == {}
     printed = capsys.readouterr().out
     for line in ("pair accuracy", "ROC AUC", "TMR at FMR 0.01 %", "DIR at FPIR 1 %", "DIR at FPIR 0.1 %", "unchecked"):
@@ -137,6 +137,7 @@ def test_json_on_standard_output(tmp_path, capsys):
     [
         (["nothing.npz"], 4, "found nothing"),
         (["text.npz"], 4, "cannot read it"),
+        (["cut.npz"], 4, "cannot read it"),
         (["one.npz"], 4, "expected four people"),
         (["codes.npz", "--people", "final"], 2, "--split"),
         (["codes.npz", "--split", "split.csv", "--people", "final"], 4, "found those of cohort, select, train only"),
@@ -144,6 +145,7 @@ def test_json_on_standard_output(tmp_path, capsys):
         (["codes.npz", "--split", "pairs.txt"], 4, "person and split"),
         (["codes.npz", "--folds", "7,8"], 2, "--pairs"),
         (["codes.npz", "--pairs", "split.csv"], 4, "first line"),
+        (["codes.npz", "--pairs", "nothing.txt"], 4, "found nothing there"),
         (["codes.npz", "--pairs", "pairs.txt", "--folds", "1"], 4, "expected two folds"),
         (["codes.npz", "--pairs", "pairs.txt", "--folds", "1,9"], 4, "1 to 6"),
         (["codes.npz", "--pairs", "pairs.txt", "--folds", "a"], 2, "as 7,8"),
@@ -158,6 +160,7 @@ def test_one_line_and_an_exit_code(tmp_path, monkeypatch, capsys, arguments, cod
     make_split(Path("split.csv"))
     make_pairs_file(Path("pairs.txt"), 6, 10)
     Path("text.npz").write_text("no archive")
+    Path("cut.npz").write_bytes(Path("codes.npz").read_bytes()[:20000])
     assert main(["evaluate", *arguments, "--out", "out.json"]) == code
     error = capsys.readouterr().err
     assert message in error

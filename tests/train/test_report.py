@@ -100,6 +100,14 @@ def test_a_run_that_was_not_measured_says_so(tmp_path):
     assert len(page.addresses) == 4  # the curves
 
 
+def test_further_chips_are_part_of_how_to_repeat_it(tmp_path):
+    folder = make_run(tmp_path / "run")
+    document = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(document | {"also": [document["chips"]]}))
+    assert main(["report", str(folder)]) == 0
+    assert "--chips CHIPS --also CHIPS --run RUN" in Page((folder / "report.html").read_text()).text
+
+
 def test_an_evaluation_of_fewer_epochs_is_called_old(folder, tmp_path):
     stale = json.loads((folder / "evaluation.json").read_text()) | {"epochs_done": 2}
     copy = make_run(tmp_path / "run")
