@@ -35,7 +35,7 @@ def make_card(manifest: dict[str, Any]) -> str:
         "Access control, payment, policing, or any decision with consequences for a person; finding somebody in a "
         "crowd; faces of children; other detectors or crops than the ones above. It does not tell a face from a photo "
         "of one.",
-        "## What int8 costs",
+        "## How well it recognises, and what int8 costs",
         _parity(metrics["parity"]),
         "## Strangers in the bundle",
         _cohort(manifest["cohort"], metrics["cohort"]),
@@ -66,6 +66,19 @@ def _parity(parity: dict[str, Any]) -> str:
         accuracy, tmr = parity["pair_accuracy"], parity["tmr_at_fmr_1e_3"]
         rows.append(f"| accuracy on {parity['pairs']:,} pairs | {accuracy['float']:.2%} | {accuracy['int8']:.2%} |")
         rows.append(f"| true matches at one false match in 1,000 | {tmr['float']:.2%} | {tmr['int8']:.2%} |")
+    if parity["identification"]:
+        found = parity["identification"]
+        rows += [
+            f"| enrolled people recognised (DIR) with {float(fpir):.1%} of strangers named (FPIR) "
+            f"| {rate['float']['mean']:.1%} ± {rate['float']['spread']:.1%} "
+            f"| {rate['int8']['mean']:.1%} ± {rate['int8']['spread']:.1%} |"
+            for fpir, rate in found["rates"].items()
+        ]
+        rows += [
+            "",
+            f"DIR: {found['people']} people drawn {found['draws']} times, enrolled from {found['photos']} photos each, "
+            "everybody else a stranger; one photo a search; mean and standard deviation over the draws.",
+        ]
     if parity["forced"]:
         rows += ["", f"**Below the recipe's floors, written by --force parity**: {'; '.join(parity['forced'])}."]
     return "\n".join(rows)

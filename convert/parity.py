@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 from convert.recipe import Recipe
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError
-from edge_runtime.metrics import cosine_summary, pair_accuracy, pair_similarity, tmr_at_fmr
+from edge_runtime.metrics import cosine_summary, dir_at_fpir, pair_accuracy, pair_similarity, tmr_at_fmr
 from edge_runtime.pairs import make_pairs
 from edge_runtime.types import Floats
 
 _FMR = 1e-3
+_FPIRS = (0.01, 0.001)
+_PEOPLE, _PHOTOS, _DRAWS = 40, 3, 20
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Parity:
         pairs: how many pairs of photos stand behind ``pair_accuracy``; 0 without pairs.
         pair_accuracy: of ``float`` and ``int8``, 0..1; None without pairs.
         tmr_at_fmr_1e_3: of ``float`` and ``int8``, 0..1, where quantisation shows first; None without pairs.
+        identification: DIR at rank 1 (ISO/IEC 19795-1) by FPIR, ``mean`` and ``spread`` of ``float`` and ``int8``,
+            0..1, with the ``people`` enrolled from ``photos`` photos each and how many ``draws``; None where the
+            people are too few.
     """
 
     chips: int
@@ -42,6 +48,7 @@ class Parity:
     pairs: int
     pair_accuracy: dict[str, float] | None
     tmr_at_fmr_1e_3: dict[str, float] | None
+    identification: dict[str, Any] | None
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -95,4 +102,21 @@ def compare(raw_float: Floats, int8_unit: Floats, int8_norms: Floats, names: Seq
         pairs=pairs,
         pair_accuracy=accuracy,
         tmr_at_fmr_1e_3=tmr,
+        identification=_identification({"float": float_unit, "int8": int8_unit}, names) if pairs else None,
     )
+
+
+def _identification(codes: dict[str, Floats], names: Sequence[str]) -> dict[str, Any] | None:
+    """DIR by FPIR; half the people with enough photos are enrolled if they are fewer than twice the usual number."""
+    enough = sum(count > _PHOTOS for count in Counter(names).values())
+    people = min(_PEOPLE, enough // 2)
+    drawn = {"people": people, "photos": _PHOTOS, "draws": _DRAWS}
+    try:
+        found = {k: dir_at_fpir(c, names, _FPIRS, **drawn) for k, c in codes.items()}
+    except InputError:
+        return None
+    rates = {
+        str(fpir): {k: {"mean": rows[i].dir_mean, "spread": rows[i].dir_std} for k, rows in found.items()}
+        for i, fpir in enumerate(_FPIRS)
+    }
+    return {**drawn, "rates": rates}

@@ -53,6 +53,18 @@ def test_a_chip_that_only_int8_rejects_agrees_not_at_all() -> None:
     assert parity.cosine["min"] == 0 and parity.rejected == {"float": 0, "int8": 1}
 
 
+def test_open_set_figures_need_people_with_photos_to_spare() -> None:
+    names = [f"p{i // 6}" for i in range(60)]
+    rng = np.random.default_rng(1)
+    known = (np.repeat(rng.normal(size=(10, 32)), 6, 0) + 0.1 * rng.normal(size=(60, 32))).astype(np.float32)
+    noisy = known + 2 * rng.normal(size=known.shape).astype(np.float32)
+    found = compare(known, *normalise(noisy), names).identification
+    assert found is not None and (found["people"], found["photos"]) == (5, 3)
+    rate = found["rates"]["0.01"]
+    assert rate["float"]["mean"] == 1.0 > rate["int8"]["mean"]
+    assert compare(codes(), *normalise(codes()), NAMES).identification is None
+
+
 def test_without_names_or_pairs_there_are_no_pair_figures() -> None:
     for names in ([""] * 60, [f"p{i}" for i in range(60)]):
         parity = compare(codes(), *normalise(codes()), names)
