@@ -19,13 +19,15 @@ _COMMANDS = "edge_runtime.commands"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code.
+
+    SIGTERM leaves through the ``finally`` blocks: no process and nothing half-written stays behind.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 pass through as they are
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(arguments)
-    args = parser.parse_args(arguments)
-    return guarded(lambda: int(args.run(args)), args.debug, "familiar")
+    signal.signal(signal.SIGTERM, leave)
+    return guarded(lambda: _run(arguments), "--debug" in arguments, "familiar")
 
 
 def tool_main(package: str, description: str, verbs: Mapping[str, str], argv: Sequence[str] | None) -> int:
@@ -92,6 +94,11 @@ def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untype
         where = f"{error.filename}: " if error.filename else ""
         print(f"{program}: {where}{error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def _run(arguments: Sequence[str]) -> int:
+    args = _parser(arguments).parse_args(arguments)
+    return int(args.run(args))
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

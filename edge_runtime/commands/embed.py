@@ -15,6 +15,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from edge_runtime.chain import FaceChain, central_face
 from edge_runtime.config import Config, load_config
 from edge_runtime.errors import ImageError, InputError, UsageError
 from edge_runtime.images import list_images, read_image
+from edge_runtime.pool import follow_parent, starting_workers
 from edge_runtime.types import Floats
 
 _BATCH = 16
@@ -66,13 +68,16 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UsageError: less than one process.
-        InputError: the folder is missing or holds no picture, or the file's folder is missing.
+        InputError: the folder is missing or holds no picture, the file's folder is missing, something other than
+            a file is in its place, or the system killed a process.
         FamiliarError: bundle, detector or interpreter cannot be used.
     """
     if args.jobs < 1:
         raise UsageError(f"--jobs: expected at least 1, received {args.jobs}")
     if not args.out.absolute().parent.is_dir():
         raise InputError(f"{args.out}: expected a folder to write to, found none; make {args.out.absolute().parent}")
+    if args.out.exists() and not args.out.is_file():
+        raise InputError(f"{args.out}: expected a file or nothing, found a folder or device; name a file, as codes.npz")
     config = load_config(args.config, args.set)
     files = {path.relative_to(args.folder).as_posix(): path for path in list_images(args.folder)}
     names = sorted(files)
@@ -123,7 +128,13 @@ def _embeddings(config: Config, detector: str | None, paths: list[Path], jobs: i
     # Spawned, not forked: neither OpenCV's threads nor the interpreter's survive a fork.
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start_worker, (config, detector))
     try:
-        yield pool.map(_work, paths, chunksize=_BATCH)
+        with starting_workers():
+            embeddings = pool.map(_work, paths, chunksize=_BATCH)
+        yield embeddings
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"expected {jobs} processes, found one killed by the system; free memory or use fewer --jobs"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -134,6 +145,7 @@ _worker: tuple[FaceChain, float] | None = None
 
 def _start_worker(config: Config, detector: str | None) -> None:
     global _worker
+    follow_parent()
     _worker = open_chain(config, detector), config.images.max_megapixels
 
 

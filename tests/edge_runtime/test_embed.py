@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +129,8 @@ def test_out_is_replaced_whole_and_named_as_asked(
         (("nowhere", "--out", "x.npz"), 4, "found nothing there"),
         (("empty", "--out", "x.npz"), 4, "found none"),
         (("photos", "--out", "no/x.npz"), 4, "expected a folder to write to"),
+        (("photos", "--out", "photos"), 4, "found a folder or device"),
+        (("photos", "--out", "/dev/null"), 4, "found a folder or device"),
         (("photos", "--out", "x.npz", "--jobs", "0"), 2, "at least 1"),
         (("photos", "--out", "x.npz", "--detector", "eyes"), 3, "expected one of haar"),
         (("photos", "--out", "x.npz", "--detector", "yunet:none.onnx"), 4, "none.onnx"),
@@ -143,3 +151,32 @@ def test_each_mistake_is_one_line_and_writes_nothing(
     captured = capfd.readouterr()
     assert captured.out == "" and says in captured.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos"]
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc (Linux)")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_the_command(embed: Embed, tmp_path: Path, bundle: Bundle, number: signal.Signals) -> None:
+    for index in range(400):
+        save(tmp_path / f"many/{index}.bmp", draw_face(index % 7, 120))
+    command = [sys.executable, "-m", "edge_runtime", "embed", "many", "--out", "x.npz", "--jobs", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+        until = time.monotonic() + 60
+        while len(workers := children(parent.pid)) < 3:  # two workers and the resource tracker
+            assert parent.poll() is None and time.monotonic() < until
+        watched = [os.pidfd_open(pid) for pid in workers]
+        os.killpg(parent.pid, number) if number == signal.SIGINT else parent.send_signal(number)
+        _, errors = parent.communicate(timeout=60)
+        assert parent.returncode == {signal.SIGTERM: 143, signal.SIGKILL: -9, signal.SIGINT: 130}[number]
+        if number != signal.SIGKILL:  # then Python's own resource tracker may have a word
+            assert errors == ("familiar: interrupted\n" if number == signal.SIGINT else "")
+        for descriptor in watched:
+            assert select.select([descriptor], [], [], 60)[0]
+            os.close(descriptor)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["many"]
