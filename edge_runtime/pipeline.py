@@ -49,6 +49,7 @@ class _Subject:
     checked_s: float = -np.inf
     decided: bool = False
     match: Match | None = None
+    said: tuple[EventKind, str | None] | None = None
     rival: str | None = None
     rival_votes: int = 0
     quality: dict[str, float] = field(default_factory=dict)
@@ -206,6 +207,10 @@ class Pipeline:
             subject.rival, subject.rival_votes = None, 0
         subject.match = match
         kind: EventKind = "identified" if match.person else "unknown"
+        if subject.said == (kind, match.person):
+            # Decided again because the gallery changed, with the same answer.
+            return
+        subject.said = kind, match.person
         self.counts[kind] += 1
         yield self._event(kind, frame, track, subject)
 

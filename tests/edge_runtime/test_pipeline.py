@@ -123,6 +123,17 @@ def test_somebody_enrolled_while_in_view_is_named_without_leaving(chain):
     assert events[0].person == "Ada"
 
 
+def test_a_stranger_stays_one_event_while_others_are_enrolled(chain):
+    pipeline = Pipeline(chain, matcher_for(chain, {}), CONFIG, "front")
+    still = [scene((0, 100, 40, 120))]
+    play(pipeline, *still * 20)
+    for number in (3, 4, 5):
+        pipeline.matcher = matcher_for(chain, {f"person {n}": n for n in range(3, number + 1)})
+        assert play(pipeline, *still * 10, start=20 + 10 * (number - 3)) == []
+    assert pipeline.counts["unknown"] == pipeline.counts["tracks"] == 1
+    assert kinds(pipeline.finish(6.0, 6.0)) == ["left"]
+
+
 def test_a_name_survives_views_too_dark_to_judge(chain):
     pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0}), CONFIG, "front")
     bright, dark = scene((0, 100, 40, 120)), scene((0, 100, 40, 120)) // 8
