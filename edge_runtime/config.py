@@ -127,11 +127,14 @@ def load_config(
     if named or chosen.is_file():
         document, _ = read_toml(chosen, "a configuration file")
     for name, value in sorted(environ.items()):
+        parse_config(_apply_environment({}, name, value), name)
         _apply_environment(document, name, value)
     for override in overrides:
         dotted, equals, value = override.partition("=")
         if not equals or "." not in dotted:
             raise ConfigError(f"--set {override!r}: expected section.key=value")
+        # Alone first, so that a mistake in it is not blamed on the file.
+        parse_config(_assign({}, dotted.split("."), value), f"--set {override}")
         _assign(document, dotted.split("."), value)
     return parse_config(document, str(chosen))
 
@@ -166,24 +169,24 @@ def describe() -> list[tuple[str, str, Any, str]]:
     return rows
 
 
-def _apply_environment(document: dict[str, Any], name: str, value: str) -> None:
+def _apply_environment(document: dict[str, Any], name: str, value: str) -> dict[str, Any]:
     """FAMILIAR_DECIDE_MARGIN=… or FAMILIAR_CAMERA_FRONT_SOURCE=…; other FAMILIAR_ names are not ours to judge."""
     match = re.fullmatch(r"FAMILIAR_([A-Z]+)_([A-Z0-9_]+)", name)
     sections = _section_types()
     if not match or match[1].lower() not in sections:
-        return
+        return document
     section, rest = match[1].lower(), match[2].lower()
     keys = [item.name for item in dataclasses.fields(sections[section])]
     if section not in _TABLES:
-        _assign(document, [section, rest], value)
-        return
+        return _assign(document, [section, rest], value)
     key = next((k for k in keys if rest.endswith(f"_{k}")), None)
     if key:
         _assign(document, [section, rest[: -len(key) - 1], key], value)
+    return document
 
 
-def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> None:
-    """Put a value given as text into the document; it is read as the key's own type."""
+def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[str, Any]:
+    """Put a value given as text into the document, which is returned; it is read as the key's own type."""
     kind: type[Any] = str
     if (section := _section_types().get(path[0])) is not None:
         kind = get_type_hints(section).get(path[-1], str)
@@ -199,6 +202,7 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"{'.'.join(path)}: {name} is not a table")
     table[path[-1]] = value
+    return document
 
 
 # Places. A system install uses the folders systemd makes; a person trying things uses their own.

@@ -60,6 +60,15 @@ def test_a_wrong_override_is_refused(override):
         load_config(None, [override], {})
 
 
+def test_a_mistake_outside_the_file_is_not_blamed_on_it(tmp_path):
+    path = write(tmp_path, "[decide]\nmargin = 0.1\n")
+    with pytest.raises(ConfigError, match=r"^--set decide.margin=9: ") as caught:
+        load_config(path, ["decide.margin=9"], {})
+    assert str(path) not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"^FAMILIAR_DECIDE_MARGN: .*did you mean 'margin'"):
+        load_config(path, [], {"FAMILIAR_DECIDE_MARGN": "0.1"})
+
+
 def test_a_named_file_must_exist(tmp_path):
     with pytest.raises(ConfigError, match="cannot read"):
         load_config(tmp_path / "absent.toml", [], {})
