@@ -260,6 +260,10 @@ def _connected(path: Path, timeout_s: float) -> socket.socket:
             ) from error
         if isinstance(error, TimeoutError):
             raise ControlError(f"{path}: the daemon does not answer; see journalctl -u familiar") from error
+        if isinstance(error, OSError) and error.errno is None:
+            raise ControlError(
+                f"{path}: no socket can be here ({error}); set [control] socket to a short path"
+            ) from error
         raise
     return connection
 

@@ -134,6 +134,8 @@ def test_a_file_is_not_replaced(tmp_path: Path) -> None:
 def test_a_path_no_socket_can_have_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ControlError, match="short path"):
         ControlServer(tmp_path / ("long" * 40), handle)
+    with pytest.raises(ControlError, match="short path"):
+        ControlClient.connect(tmp_path / ("long" * 40))
 
 
 def test_closing_removes_the_socket_and_may_be_repeated(tmp_path: Path) -> None:
