@@ -71,6 +71,7 @@ def run_demo(config: Config, options: SceneOptions, out: Path, say: Say = print)
 
     Raises:
         FamiliarError: bundle, interpreter or enrolment fails.
+        KeyboardInterrupt: Ctrl-C or SIGTERM before the film's end.
     """
     out.mkdir(parents=True, exist_ok=True)
     scene = Scene(options)
@@ -157,6 +158,9 @@ def _watch(config: Config, say: Say) -> tuple[list[dict[str, Any]], float, dict[
             write_end = -1
             service.run()
             camera = service.cameras[_CAMERA]
+            if camera.state != "ended":
+                # The daemon takes Ctrl-C for a wish to stop; half a film judged would look like a failed demo.
+                raise KeyboardInterrupt
             return events, frames_per_s(camera), stage_ms(camera)
     finally:
         if write_end >= 0:

@@ -367,8 +367,10 @@ def _sole_use(gallery: Path) -> Iterator[None]:
                 f"{gallery}: expected a gallery that no other daemon uses, process {owner} does; "
                 "stop that one (systemctl stop familiar), or set [gallery] path"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # On a full disk the lock holds without its owner's number.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

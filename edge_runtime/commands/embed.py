@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: less than one process.
         InputError: the folder is missing or holds no picture, the file's folder is missing, something other than
-            a file is in its place, or the system killed a process.
+            a file is in its place, it cannot be written, or the system killed a process.
         FamiliarError: bundle, detector or interpreter cannot be used.
     """
     if args.jobs < 1:
@@ -170,5 +170,7 @@ def _write(out: Path, names: list[str], found: list[Embedding]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); make room, or name another place") from error
     finally:
         draft.unlink(missing_ok=True)

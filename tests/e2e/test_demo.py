@@ -1,6 +1,8 @@
 """What ``make demo`` shows: the released bundle, the shipped portraits, the whole daemon."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -77,3 +79,23 @@ def test_the_command_ends_in_one_line_without_a_bundle(tmp_path):
     assert done.returncode == 6
     assert done.stderr.count("\n") == 1
     assert "expected a bundle" in done.stderr
+
+
+def test_an_interrupted_demo_judges_nothing(tmp_path):
+    command = [sys.executable, "-m", "edge_runtime", "demo", "--out", str(tmp_path / "out")]
+    bundle = f"bundle.path={ROOT / 'models/released/default'}"
+    with subprocess.Popen(
+        [*command, "--set", bundle],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while "came into view" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "familiar: interrupted\n")
+    assert "visits seen" not in output
+    assert list(tmp_path.rglob("*")) == [tmp_path / "out"]

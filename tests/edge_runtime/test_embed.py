@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -151,6 +152,21 @@ def test_each_mistake_is_one_line_and_writes_nothing(
     captured = capfd.readouterr()
     assert captured.out == "" and says in captured.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos"]
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_older_file(
+    embed: Embed, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "codes.npz").write_text("older")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert embed("photos", "--out", "codes.npz") == 4
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "codes.npz: cannot be written (File too large); make room" in capfd.readouterr().err
+    assert (tmp_path / "codes.npz").read_text() == "older"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["codes.npz", "photos"]
 
 
 def children(pid: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import resource
 import select
 import signal
 import threading
@@ -190,6 +191,16 @@ def test_one_daemon_a_gallery(configured: Callable[..., Config], clip: str, tmp_
             Service(second)
         assert first.status()["pid"] == os.getpid()
     Service(second).close()
+
+
+def test_a_disk_without_room_is_told_as_the_gallerys(configured: Callable[..., Config], clip: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(GalleryError):
+            Service(configured(door=clip))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_one_daemon_a_socket(configured: Callable[..., Config], clip: str, tmp_path: Path) -> None:
