@@ -8,6 +8,7 @@ cannot be read (listed on standard error), has detected False and zeros.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import multiprocessing
 import os
@@ -156,17 +157,19 @@ def _work(path: Path) -> Embedding:
 
 def _write(out: Path, names: list[str], found: list[Embedding]) -> None:
     """All or nothing: written beside its place, then moved there."""
+    archive = io.BytesIO()  # numpy and zipfile complain twice where the disk is full
+    np.savez(
+        archive,
+        paths=np.array(names),
+        codes=np.stack([embedding.code for embedding in found]),
+        detected=np.array([embedding.detected for embedding in found]),
+        xyxy=np.stack([embedding.xyxy for embedding in found]),
+        landmarks=np.stack([embedding.landmarks for embedding in found]),
+    )
     draft = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
     try:
         with draft.open("xb") as stream:
-            np.savez(
-                stream,
-                paths=np.array(names),
-                codes=np.stack([embedding.code for embedding in found]),
-                detected=np.array([embedding.detected for embedding in found]),
-                xyxy=np.stack([embedding.xyxy for embedding in found]),
-                landmarks=np.stack([embedding.landmarks for embedding in found]),
-            )
+            stream.write(archive.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(out)
