@@ -104,7 +104,7 @@ def create(path: Path, meta: dict[str, Any]) -> None:
         connection = connect(path)
         try:
             with transaction(connection, write=True):
-                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                if _has_tables(connection):
                     return
                 for statement in _TABLES:
                     connection.execute(statement)
@@ -115,6 +115,26 @@ def create(path: Path, meta: dict[str, Any]) -> None:
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
         finally:
             connection.close()
+
+
+def is_blank(path: Path) -> bool:
+    """Whether nothing is there, or a file in which making a gallery was cut short by a full disk or a power cut.
+
+    Raises:
+        GalleryError: readable by others, not to be opened, or no database.
+    """
+    with explained(path):
+        if not path.exists() or path.stat().st_size == 0:
+            return True
+        connection = connect(path)
+        try:
+            return not _has_tables(connection)
+        finally:
+            connection.close()
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
 def read_meta(path: Path, connection: sqlite3.Connection) -> sqlite3.Row:
@@ -131,6 +151,8 @@ def read_meta(path: Path, connection: sqlite3.Connection) -> sqlite3.Row:
             )
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         kind = connection.execute("PRAGMA application_id").fetchone()[0]
+        if not _has_tables(connection):
+            raise GalleryError(f"{path}: expected a gallery, found none; make it with: familiar enroll NAME PHOTO")
         if kind != _APPLICATION_ID:
             raise GalleryError(f"{path}: expected a gallery, found another SQLite database; set [gallery] path")
         if version > SCHEMA:

@@ -86,15 +86,13 @@ class Gallery(Closing):
                 key, damaged, readable by others, or not there.
         """
         path = Path(path)
-        with database.explained(path):
-            absent = not path.exists() or path.stat().st_size == 0
         wanted = {
             "encoder_hash": encoder_hash,
             "preprocessing_hash": preprocessing_hash,
             "code_size": code_size,
             "bundle_name": bundle_name,
         }
-        if create and absent:
+        if create and database.is_blank(path):
             device_key = load_key(key_file, create=True)
             database.create(path, {"id": 1, "created_s": time.time(), **_bound(wanted, device_key)})
         gallery = cls.open_existing(path, key_file)

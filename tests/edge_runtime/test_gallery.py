@@ -45,6 +45,20 @@ def test_new_gallery_is_empty_and_private(tmp_path: Path) -> None:
         assert len(list((tmp_path / "state").iterdir())) == 3
 
 
+def test_a_making_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "state/gallery.db"
+    with open_gallery(tmp_path):
+        pass
+    path.unlink()
+    path.touch(0o600)  # as a full disk leaves it
+    with pytest.raises(GalleryError, match="found none; make it with"):
+        Gallery.open_existing(path, tmp_path / "conf/device.key")
+    assert path.stat().st_size > 0  # SQLite has written its header
+    with open_gallery(tmp_path) as gallery:
+        gallery.add("Anna", code(0), 1.0, "a.jpg")
+        assert [person.name for person in gallery.people()] == ["Anna"]
+
+
 def test_templates_come_back_as_they_were_added(tmp_path: Path) -> None:
     with open_gallery(tmp_path) as gallery:
         ids = [
