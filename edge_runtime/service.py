@@ -34,7 +34,7 @@ from edge_runtime.matcher import Matcher
 from edge_runtime.notify import notify, watchdog_interval_s
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import QueuedSink, open_sink
-from edge_runtime.summary import camera_status, gallery_status, summary_lines
+from edge_runtime.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.types import Event, Floats
 
 _IDLE_S = 5.0
@@ -76,6 +76,7 @@ class Service(Closing):
         self._stopping = False
         self._reload_wanted = False
         self._ready = False
+        self._on_ready: Callable[[], None] | None = None
         self._held: list[Event] = []
         self._lock = threading.Lock()
         """Held during a step of a pipeline and while its matcher is exchanged."""
@@ -103,12 +104,16 @@ class Service(Closing):
             stack.callback(control.close)
             self._stack = stack.pop_all()
 
-    def run(self) -> None:
+    def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until a signal, :meth:`stop`, or the end of every clip; then let open tracks leave and write all events.
+
+        Args:
+            ready: called once, when the first camera has opened.
 
         Raises:
             FamiliarError: no camera could be opened, or a clip ended before its time and nothing else goes on.
         """
+        self._on_ready = ready
         with self._signals():
             try:
                 for name, camera in self.config.camera.items():
@@ -121,6 +126,10 @@ class Service(Closing):
         broken = [camera.error for camera in self.cameras.values() if camera.error is not None]
         if broken and not self._stopping:
             raise broken[0]
+
+    def opening(self) -> list[str]:
+        """What it is about to do, in lines for people."""
+        return opening_lines(self.config, self.matcher, self.chain.bundle.manifest.name)
 
     def summary(self) -> list[str]:
         """What was seen, in lines for people; none if no camera ever opened."""
@@ -227,6 +236,8 @@ class Service(Closing):
             return
         self._ready = True
         notify("READY=1")
+        if self._on_ready is not None:
+            self._on_ready()
         held, self._held = self._held, []
         self._emit(held)
 

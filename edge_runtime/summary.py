@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_runtime.camera import Camera
+from edge_runtime.config import Config
 from edge_runtime.matcher import Matcher
 from edge_runtime.sinks import QueuedSink
 
@@ -51,6 +52,25 @@ def gallery_status(matcher: Matcher) -> dict[str, Any]:
         "expected_per_1000": round(calibration.expected_per_1000, 3),
         "note": calibration.note,
     }
+
+
+def gallery_line(status: Mapping[str, Any]) -> str:
+    """What :func:`gallery_status` says, for people."""
+    if status["threshold"] is None:
+        return "nobody is enrolled, so everybody is a stranger: familiar enroll NAME PHOTO"
+    return (
+        f"{status['people']} people, {status['templates']} templates; a name needs a score of "
+        f"{status['threshold']:.2f}, which about {status['expected_per_1000']:.2g} of 1,000 strangers reach "
+        f"(wished: {status['wish_per_1000']:g})"
+    )
+
+
+def opening_lines(config: Config, matcher: Matcher, bundle: str) -> list[str]:
+    """What a daemon is about to do."""
+    status = gallery_status(matcher)
+    watched = ", ".join(f"{name} ({camera.source})" for name, camera in config.camera.items())
+    lines = [f"watching {watched} with {bundle}", gallery_line(status)]
+    return [*lines, status["note"]] if status["note"] and status["people"] else lines
 
 
 def summary_lines(cameras: Mapping[str, Camera], sink: QueuedSink) -> list[str]:

@@ -7,11 +7,9 @@ import concurrent.futures
 import csv
 import hashlib
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from edge_runtime.chain import central_face
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import FamiliarError, ImageError, InputError, UsageError
 from edge_runtime.images import list_images, read_image
+from edge_runtime.pool import follow_parent
 from edge_runtime.protocols import Detector
 from train.chips import SPLITS, Crop, make_crop, write_chips
 from train.files import write_text
@@ -206,19 +205,11 @@ _worker_detector: Detector | None = None
 
 def _start_worker(spec: str) -> None:
     global _worker_detector
-    cv2.setNumThreads(1)
+    follow_parent()
     # Ctrl-C reaches the whole group; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)
     _worker_detector = open_detector(spec)
-
-
-def _end_with_parent() -> None:
-    """A pool's workers would wait for ever for a parent that was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
-    os._exit(1)
 
 
 def _crop_all(paths: Sequence[Path]) -> list[Crop | str]:

@@ -31,11 +31,15 @@ def run(args: argparse.Namespace) -> int:
 
     with Service(_config(args), lambda: _config(args)) as service:
         try:
-            service.run()
+            service.run(lambda: _tell(service.opening()))
         finally:
-            for line in service.summary():
-                print(f"familiar: {line}", file=sys.stderr)
+            _tell(service.summary())
     return 0
+
+
+def _tell(lines: list[str]) -> None:
+    for line in lines:
+        print(f"familiar: {line}", file=sys.stderr, flush=True)
 
 
 def _config(args: argparse.Namespace) -> Config:

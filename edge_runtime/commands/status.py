@@ -9,6 +9,7 @@ from typing import Any
 from edge_runtime.config import load_config, socket_path
 from edge_runtime.control import ControlClient
 from edge_runtime.errors import ControlError
+from edge_runtime.summary import gallery_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +33,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines = [
         f"running: process {document['pid']}, for {document['uptime_s']:.0f} s",
         f"bundle:  {bundle['name']} {bundle['hash'][:12]}",
-        f"gallery: {gallery['people']} people, {gallery['templates']} templates, threshold {gallery['threshold']}, "
-        f"{gallery['expected_per_1000']:g} of 1,000 strangers expected to pass",
+        f"gallery: {gallery_line(gallery)}",
         f"events:  {events['written']} written, {events['lost']} lost",
     ]
     if gallery["note"]:
