@@ -9,6 +9,12 @@ DEMO := .venv-demo
 PYTHON_TFLITE ?= $(shell for p in python3.11 $(PYTHON); do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# One line instead of pip's many where Python is too old or cannot make an environment.
+define need_python
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("make: expected Python 3.11 to 3.13, found %d.%d; name one: make PYTHON=python3.12" % v)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
+endef
+
 .PHONY: demo test test-slow check format bench clean
 
 demo: $(DEMO)/.installed
@@ -40,6 +46,7 @@ bench: $(DESKTOP)/.installed
 
 # The stamp is written last, so an interrupted installation is taken up again.
 $(DESKTOP)/.installed: pyproject.toml
+	$(need_python)
 	$(PYTHON) -m venv $(DESKTOP)
 	$(DESKTOP)/bin/python $(PIP) -e '.[litert,desktop,dev]'
 	@touch $@
@@ -50,6 +57,7 @@ $(TFLITE)/.installed: pyproject.toml
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')
+	$(need_python)
 	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/python $(PIP) '.[litert]'
 	@touch $@
