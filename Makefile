@@ -15,7 +15,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test check format bench clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -28,9 +28,6 @@ ifneq ($(PYTHON_TFLITE),)
 else
 	@echo "make test: no Python 3.11 here, so the run under tflite-runtime is left out"
 endif
-
-test-slow: $(DESKTOP)/.installed
-	$(DESKTOP)/bin/python -m pytest -m slow
 
 check: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/ruff check .
