@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.encoder import Preprocessing, TfliteEncoder
+from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Floats, Pixels
@@ -205,8 +205,7 @@ class Bundle:
                 f"{self.path}/cohort.npz: expected int8 (N, {self.manifest.code_size}), "
                 f"found {codes.dtype} {codes.shape}; make the bundle again"
             )
-        wide = codes.astype(np.float32)
-        return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-6), np.float32)
+        return normalise(codes.astype(np.float32))[0]
 
     def golden(self) -> tuple[Pixels, Floats]:
         """Generated chips uint8 (N, h, w, 3) RGB and the codes float32 (N, D) of unit length they must give.

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.metrics import rule_of_three, wilson_interval
 from edge_runtime.templates import Templates
 from edge_runtime.types import Floats
-
-_Z95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def calibrate(templates: Templates, strangers: Floats, people_behind: int, wish_
     if not 0 <= wish_per_1000 <= 1000:
         raise InputError(f"wish: expected 0 to 1000 strangers of 1,000, received {wish_per_1000:g}")
     n = min(len(strangers), max(people_behind, 0))
-    supported = min(3000 / n, 1000.0) if n else 1000.0
+    supported = 1000 * rule_of_three(n) if n else 1000.0
     if not len(templates.codes):
         nothing = np.zeros(0, np.float32)
         return Calibration(
@@ -101,14 +100,5 @@ def calibrate(templates: Templates, strangers: Floats, people_behind: int, wish_
     )
     rate = passing / len(scores)
     expected = 1000 * (rate * n + 1) / (n + 1)
-    return Calibration(threshold, wish_per_1000, expected, supported, wilson(rate, n), scores, note)
-
-
-def wilson(rate: float, n: int) -> tuple[float, float]:
-    """95 % interval, per 1,000, of a rate observed on ``n`` people (Wilson, 1927)."""
-    centre = rate + _Z95**2 / (2 * n)
-    reach = _Z95 * math.sqrt(rate * (1 - rate) / n + _Z95**2 / (4 * n * n))
-    scale = 1000 / (1 + _Z95**2 / n)
-    # Exactly zero and exactly all are not left to rounding.
-    low, high = scale * (centre - reach) if rate > 0 else 0.0, scale * (centre + reach) if rate < 1 else 1000.0
-    return max(low, 0.0), min(high, 1000.0)
+    low, high = wilson_interval(rate * n, n)
+    return Calibration(threshold, wish_per_1000, expected, supported, (1000 * low, 1000 * high), scores, note)

@@ -355,8 +355,10 @@ def cosine_summary(a: Floats, b: Floats) -> dict[str, float]:
     return {"mean": float(cosine.mean()), "min": float(cosine.min()), "p1": float(np.percentile(cosine, 1))}
 
 
-def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
     """Interval for a proportion (Wilson, 1927): lower and upper end; ``z`` 1.96 is 95 % confidence.
+
+    Successes need not be whole: a rate measured on several codes a person is one of people.
 
     Raises:
         InputError: no trials, or more successes than trials.
@@ -366,7 +368,10 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     share, shrink = successes / trials, 1 + z * z / trials
     centre = share + z * z / (2 * trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return max((centre - half) / shrink, 0.0), min((centre + half) / shrink, 1.0)
+    # Exactly none and exactly all are not left to rounding.
+    low = (centre - half) / shrink if successes > 0 else 0.0
+    high = (centre + half) / shrink if successes < trials else 1.0
+    return max(low, 0.0), min(high, 1.0)
 
 
 def rule_of_three(trials: int) -> float:

@@ -173,11 +173,10 @@ class Pipeline:
             subject.quality = {"face_px": face_px}
             return "small", None
         with self._stage("align"):
-            chips = self._chain.chips(frame.pixels, face.landmarks)
             subject.quality = measure(frame.pixels, face.landmarks[0], face_px)
-        reason = rejection(subject.quality, self._limits)
-        if reason:
-            return reason, None
+            if reason := rejection(subject.quality, self._limits):
+                return reason, None
+            chips = self._chain.chips(frame.pixels, face.landmarks)
         with self._stage("encode"):
             codes, norms = self._chain.encoder.encode(chips)
         if norms[0] == 0:

@@ -7,9 +7,17 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from typing import Any, TypeVar
+
+from edge_runtime.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -33,9 +41,47 @@ def starting_workers() -> Iterator[None]:
             signal.raise_signal(held[0])
 
 
-def follow_parent() -> None:
-    """End with the parent, however it ends; to be called first in a worker process."""
+@contextmanager
+def spread(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    jobs: int,
+    chunk: int,
+    start: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> Iterator[Iterator[Result]]:
+    """The results of ``work``, in order, from worker processes that end with the block.
+
+    Args:
+        work: of one item; a module's function.
+        items: what to work on.
+        jobs: how many processes at most.
+        chunk: items sent at a time.
+        start: called once in each process, with ``arguments``.
+        arguments: of ``start``.
+
+    Raises:
+        InputError: the system killed a process.
+    """
+    jobs = max(min(jobs, -(-len(items) // chunk)), 1)
+    # Spawned, not forked: neither OpenCV's threads nor the interpreter's survive a fork.
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin, (start, *arguments))
+    try:
+        with starting_workers():
+            results = pool.map(work, items, chunksize=chunk)
+        yield results
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"expected {jobs} processes, found one killed by the system; free memory or use fewer --jobs"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def begin(start: Callable[..., None], *arguments: Any) -> None:
+    """First thing in a worker process: end with the parent, however it ends; then ``start``."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    start(*arguments)
 
 
 def _end_with_parent() -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import csv
 import hashlib
-import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +18,7 @@ from edge_runtime.chain import central_face
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import FamiliarError, ImageError, InputError, UsageError
 from edge_runtime.images import list_images, read_image
-from edge_runtime.pool import follow_parent
+from edge_runtime.pool import spread
 from edge_runtime.protocols import Detector
 from train.chips import SPLITS, Crop, make_crop, write_chips
 from train.files import write_text
@@ -179,24 +175,8 @@ def read_split(path: str | Path, people: Sequence[str]) -> dict[str, str]:
 def find_faces(photos: Sequence[Photo], detector: str, jobs: int) -> list[Crop | str]:
     """For every photo its central face, or why there is none, in order, from ``jobs`` processes."""
     paths = [photo.path for photo in photos]
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    results: list[Crop | str] = []
-    # Spawned, not forked: a fork would copy whatever threads and locks OpenCV holds at that moment.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        min(jobs, len(chunks)), multiprocessing.get_context("spawn"), _start_worker, (detector,)
-    )
-    try:
-        with tqdm(total=len(photos), unit="photo", disable=None, delay=2) as progress:
-            for chunk in pool.map(_crop_all, chunks):
-                results += chunk
-                progress.update(len(chunk))
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"expected {jobs} processes to read photos, found one killed by the system; free memory or use fewer --jobs"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return results
+    with spread(_crop_one, paths, jobs, _CHUNK, _start_worker, (detector,)) as crops:
+        return list(tqdm(crops, total=len(paths), unit="photo", disable=None, delay=2))
 
 
 _worker_detector: Detector | None = None
@@ -205,16 +185,13 @@ _worker_detector: Detector | None = None
 
 def _start_worker(spec: str) -> None:
     global _worker_detector
-    follow_parent()
-    # Ctrl-C reaches the whole group; the parent alone answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     _worker_detector = open_detector(spec)
 
 
-def _crop_all(paths: Sequence[Path]) -> list[Crop | str]:
+def _crop_one(path: Path) -> Crop | str:
     assert _worker_detector is not None
-    return [_crop(path, _worker_detector.detect) for path in paths]
+    return _crop(path, _worker_detector.detect)
 
 
 def _crop(path: Path, detect: Callable) -> Crop | str:  # type: ignore[type-arg]

@@ -10,13 +10,10 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import multiprocessing
 import os
 import secrets
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +26,7 @@ from edge_runtime.chain import FaceChain, central_face
 from edge_runtime.config import Config, load_config
 from edge_runtime.errors import ImageError, InputError, UsageError
 from edge_runtime.images import list_images, read_image
-from edge_runtime.pool import follow_parent, starting_workers
+from edge_runtime.pool import spread
 from edge_runtime.types import Floats
 
 _BATCH = 16
@@ -126,18 +123,8 @@ def _embeddings(config: Config, detector: str | None, paths: list[Path], jobs: i
         if jobs == 1:
             yield (embed(chain, path, config.images.max_megapixels) for path in paths)
             return
-    # Spawned, not forked: neither OpenCV's threads nor the interpreter's survive a fork.
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start_worker, (config, detector))
-    try:
-        with starting_workers():
-            embeddings = pool.map(_work, paths, chunksize=_BATCH)
+    with spread(_work, paths, jobs, _BATCH, _start_worker, (config, detector)) as embeddings:
         yield embeddings
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"expected {jobs} processes, found one killed by the system; free memory or use fewer --jobs"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 _worker: tuple[FaceChain, float] | None = None
@@ -146,7 +133,6 @@ _worker: tuple[FaceChain, float] | None = None
 
 def _start_worker(config: Config, detector: str | None) -> None:
     global _worker
-    follow_parent()
     _worker = open_chain(config, detector), config.images.max_megapixels
 
 

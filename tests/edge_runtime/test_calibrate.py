@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from edge_runtime.calibrate import calibrate, wilson
+from edge_runtime.calibrate import calibrate
 from edge_runtime.errors import InputError
+from edge_runtime.metrics import wilson_interval
 from edge_runtime.templates import Templates
 from edge_runtime.types import Floats
 
@@ -104,8 +105,8 @@ def test_equal_scores_are_not_split_in_the_strangers_favour() -> None:
 
 def test_wilson_interval_gives_the_published_values() -> None:
     # Brown, Cai, DasGupta, "Interval estimation for a binomial proportion", 2001: formula (4).
-    assert wilson(0.0, 10) == pytest.approx((0.0, 277.5), abs=0.1)
-    assert wilson(0.5, 100) == pytest.approx((403.8, 596.2), abs=0.1)
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson_interval(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
 
 
 def test_unusable_arguments_are_refused() -> None:

@@ -79,9 +79,10 @@ def test_unlabelled_photos_have_no_names_and_all_train(people, tmp_path):
 _PARENT = """
 import multiprocessing, os, signal
 from concurrent.futures import ProcessPoolExecutor
+from edge_runtime.pool import begin
 from train.prepare import _start_worker
 if __name__ == "__main__":
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start_worker, ("haar",))
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin, (_start_worker, "haar"))
     print(pool.submit(os.getpid).result(), flush=True)
     signal.pause()
 """
