@@ -21,6 +21,7 @@ import pytest
 from edge_runtime.control import ControlClient
 from tests.builders import ROOT, SHARED, draw_face, make_bundle
 from tests.clips import visit, write_clip
+from tests.event_lines import EventLines
 
 LIVE = "synthetic:fps=10,size=320x240,realtime,loop"
 PATIENCE_S = 60
@@ -38,8 +39,7 @@ class Daemon:
             env=environment(folder),
         )
         assert self.process.stdout is not None
-        self._events = self.process.stdout.fileno()
-        self._rest = b""
+        self._events = EventLines(self.process.stdout.fileno())
         assert self.process.stderr is not None
         self._errors = self.process.stderr.fileno()
 
@@ -56,18 +56,7 @@ class Daemon:
 
     def next_event(self, *kinds: str) -> dict[str, Any]:
         """Wait for the next event of these kinds; others before it are passed over."""
-        while True:
-            line, newline, rest = self._rest.partition(b"\n")
-            if newline:
-                self._rest = rest
-                event: dict[str, Any] = json.loads(line)
-                if event["kind"] in kinds:
-                    return event
-            else:
-                assert select.select([self._events], [], [], PATIENCE_S)[0], f"none of {kinds} came"
-                more = os.read(self._events, 65536)
-                assert more, f"the daemon ended before one of {kinds}"
-                self._rest += more
+        return self._events.next_event(kinds, PATIENCE_S)
 
     def capture_pids(self) -> list[int]:
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -80,7 +69,7 @@ class Daemon:
 
     def wait(self) -> tuple[list[dict[str, Any]], str]:
         out, err = self.process.communicate(timeout=PATIENCE_S)
-        return [json.loads(line) for line in (self._rest + out).splitlines()], err.decode()
+        return [json.loads(line) for line in (self._events.rest + out).splitlines()], err.decode()
 
 
 def environment(folder: Path) -> dict[str, str]:

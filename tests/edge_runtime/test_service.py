@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import resource
-import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from edge_runtime.service import Service
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_bundle, make_pixels, write_manifest
 from tests.clips import visit, write_clip
+from tests.event_lines import EventLines
 
 LIVE = "synthetic:fps=10,size=320x240,realtime,loop"
 
@@ -75,7 +75,7 @@ class RunningService:
         events = dataclasses.replace(config.events, path=f"/proc/self/fd/{write}")
         self.service = Service(dataclasses.replace(config, events=events), **arguments)
         os.close(write)
-        self._rest = b""
+        self._events = EventLines(self._read)
         self._thread = threading.Thread(target=self.service.run)
 
     def __enter__(self) -> RunningService:
@@ -90,18 +90,7 @@ class RunningService:
 
     def next_event(self, kind: str, timeout_s: float = 30.0) -> dict[str, Any]:
         """Wait for the next event of this kind; others before it are passed over."""
-        while True:
-            line, newline, rest = self._rest.partition(b"\n")
-            if newline:
-                self._rest = rest
-                event: dict[str, Any] = json.loads(line)
-                if event["kind"] == kind:
-                    return event
-            else:
-                assert select.select([self._read], [], [], timeout_s)[0], f"no {kind} event came"
-                more = os.read(self._read, 65536)
-                assert more, f"the daemon ended before a {kind} event"
-                self._rest += more
+        return self._events.next_event((kind,), timeout_s)
 
 
 def test_nothing_to_look_at_is_a_configuration_error(configured: Callable[..., Config]) -> None:
