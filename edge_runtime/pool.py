@@ -64,8 +64,7 @@ def spread(
         InputError: the system killed a process.
     """
     jobs = max(min(jobs, -(-len(items) // chunk)), 1)
-    # Spawned, not forked: neither OpenCV's threads nor the interpreter's survive a fork.
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin, (start, *arguments))
+    pool = process_pool(jobs, start, arguments)
     try:
         with starting_workers():
             results = pool.map(work, items, chunksize=chunk)
@@ -76,6 +75,12 @@ def spread(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def process_pool(jobs: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> ProcessPoolExecutor:
+    """``jobs`` worker processes that begin with ``start`` and end with this one, however it ends."""
+    # Spawned, not forked: neither OpenCV's threads nor the interpreter's survive a fork.
+    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin, (start, *arguments))
 
 
 def begin(start: Callable[..., None], *arguments: Any) -> None:

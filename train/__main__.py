@@ -12,6 +12,7 @@ COMMANDS = {
     "fit": "train an autoencoder by a recipe",
     "evaluate": "measure codes: pairs, open-set identification, reconstruction",
     "report": "one self-contained HTML page about a run",
+    "label": "find the faces of whole photos, for training a detector",
     "generate": "draw faces of people who do not exist",
 }
 """Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""

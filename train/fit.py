@@ -26,6 +26,7 @@ from models.encoders import EncoderSpec
 from train.checkpoint import read_state, restore, save_checkpoint
 from train.chips import Chips, load_chips
 from train.datasets import Faces, Held, Views, prefetched
+from train.detector.recipe import is_detector, load_detector_recipe
 from train.files import replacing
 from train.losses import WeightedLoss
 from train.recipe import OptimiserPart, Recipe, load_recipe, recipe_names
@@ -45,7 +46,9 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, metavar="NAME|FILE", help=f"{', '.join(recipe_names())}, or a .toml")
-    parser.add_argument("--chips", required=True, metavar="FILE", help="from python -m train prepare")
+    parser.add_argument(
+        "--chips", required=True, metavar="FILE", help="from python -m train prepare; for a detector, from train label"
+    )
     parser.add_argument(
         "--run", required=True, metavar="DIR", dest="folder", help="folder of the run; goes on if begun"
     )
@@ -62,6 +65,13 @@ def run(args: argparse.Namespace) -> int:
         overrides.append(f"fit.epochs={args.epochs}")
     if args.teacher is not None:
         overrides.append(f"teacher.path={json.dumps(str(Path(args.teacher).resolve()))}")
+    if is_detector(args.recipe):
+        from train.detector.fit import fit_detector
+
+        recipe = load_detector_recipe(args.recipe, overrides)
+        found = fit_detector(recipe, [args.chips, *args.also], args.folder, args.seed)
+        print(f"{found.path}: {found.epochs_done} epochs, detector in {found.detector_path}")
+        return 0
     recipe = load_recipe(args.recipe, overrides)
     fitted = fit(recipe, load_chips(args.chips), args.folder, args.seed, [load_chips(f) for f in args.also], overrides)
     print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path}")

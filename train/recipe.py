@@ -218,11 +218,21 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         ConfigError: no such recipe, not TOML, an unknown key, a wrong type, a value out of range, or parts
             that do not go together.
     """
+    document, path, text = read_recipe(name_or_path, overrides)
+    return parse_recipe(document, path.stem, text, str(path))
+
+
+def read_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Path, str]:
+    """A recipe's document with ``overrides`` in it, its file, and the file's text; nothing is checked yet.
+
+    Raises:
+        ConfigError: no such recipe, or not TOML.
+    """
     path = Path(name_or_path) if name_or_path.endswith(".toml") else RECIPES / f"{name_or_path}.toml"
     document, text = read_toml(path, f"a recipe, one of {', '.join(recipe_names())}, or a .toml file")
     for override in overrides:
         _override(document, override)
-    return parse_recipe(document, path.stem, text, str(path))
+    return document, path, text
 
 
 def parse_recipe(document: Mapping[str, Any], name: str, text: str = "", where: str = "recipe") -> Recipe:

@@ -25,11 +25,11 @@ _SCALE_STEP = 1.1
 _MIN_NEIGHBOURS = 4
 
 
-def open(argument: str, min_face_px: int) -> Detector:
+def open(argument: str, min_face_px: int, score_floor: float | None) -> Detector:
     """The cascade of the installed OpenCV; it takes no argument."""
     if argument:
         raise ConfigError(f"detector 'haar': expected no argument, found {argument!r}; write detector = \"haar\"")
-    return HaarDetector(min_face_px)
+    return HaarDetector(min_face_px, score_floor or 0.0)
 
 
 class HaarDetector:
@@ -37,7 +37,7 @@ class HaarDetector:
 
     name = "haar"
 
-    def __init__(self, min_face_px: int = 24) -> None:
+    def __init__(self, min_face_px: int = 24, score_floor: float = 0.0) -> None:
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
         path = Path(folder) / _CASCADE
         if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
@@ -47,6 +47,7 @@ class HaarDetector:
             )
         self._cascade = cv2.CascadeClassifier(str(path))
         self._min_face_px = min_face_px
+        self._score_floor = score_floor
 
     def detect(self, pixels: Pixels) -> Detections:
         """Faces of an RGB picture uint8 (H, W, 3), most agreeing windows first."""
@@ -62,7 +63,8 @@ class HaarDetector:
         xywh, votes = xywh[order], votes[order]
         landmarks = xywh[:, None, :2] + BOX_POINTS * xywh[:, None, 2:]
         xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1)
-        return Detections(xyxy, votes / (votes + 10), landmarks.astype(np.float32))
+        found = Detections(xyxy, votes / (votes + 10), landmarks.astype(np.float32))
+        return found[found.score >= self._score_floor]
 
     def close(self) -> None:
         """Nothing to free; may be called again."""

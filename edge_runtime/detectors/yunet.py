@@ -20,11 +20,11 @@ _LEAST_SIDE_PX = 16
 """Of narrower pictures OpenCV 4.14 reads memory that was never written, and now and then gives infinite boxes."""
 
 
-def open(argument: str, min_face_px: int) -> Detector:
+def open(argument: str, min_face_px: int, score_floor: float | None) -> Detector:
     """A detector from ``argument``, the path of a YuNet .onnx file."""
     if not argument:
         raise ConfigError("detector 'yunet': expected the model's path as yunet:FILE.onnx, found none")
-    return YunetDetector(Path(argument), min_face_px)
+    return YunetDetector(Path(argument), min_face_px, SCORE_FLOOR if score_floor is None else score_floor)
 
 
 class YunetDetector:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from edge_runtime.tracker import Tracker, iou
+from edge_runtime.overlap import iou
+from edge_runtime.tracker import Tracker
 from edge_runtime.types import Detections
 from tests.builders import make_detections
 

@@ -16,7 +16,8 @@ pytest.importorskip("tensorflow")
 
 from edge_runtime.errors import InputError
 from tests.builders import draw_face
-from train.prepare import download_lfw, find_photos
+from train.photos import find_photos
+from train.prepare import download_lfw
 
 pytestmark = pytest.mark.desktop
 

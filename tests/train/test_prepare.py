@@ -14,7 +14,7 @@ from edge_runtime.errors import InputError
 from tests.builders import ROOT, draw_face, make_pixels
 from train.__main__ import main
 from train.chips import load_chips
-from train.prepare import find_photos, read_split, split
+from train.photos import find_photos, read_split, split
 
 
 def photo(path: Path, pixels: np.ndarray) -> Path:

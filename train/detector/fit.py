@@ -1,0 +1,271 @@
+"""``python -m train fit --recipe detector``: labelled photos, a recipe and a seed make a detector's run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm import tqdm
+
+from edge_runtime.cells import STRIDES
+from edge_runtime.errors import InputError
+from models.detector import multiply_adds
+from train.checkpoint import read_state, restore, save_checkpoint
+from train.detector.batches import SceneBatches, SceneSource
+from train.detector.losses import box_loss, landmark_loss, score_loss
+from train.detector.recipe import DetectorRecipe, TermsPart
+from train.files import replacing, write_json
+from train.fit import CHECKPOINT, precision
+from train.labelled import LabelledPhotos, load_labelled
+from train.runs import RUN_FILE, commit, versions
+
+MEAN, STD = 127.5, 127.5
+"""The network sees (value - MEAN) / STD."""
+KIND = "detector"
+_TERMS = ("score", "box", "landmarks")
+_LEAST_RATE = 0.01
+"""Of the learning rate's height, at the last step."""
+
+
+@dataclass
+class DetectorRun:
+    """A detector's run, as its folder tells it.
+
+    Attributes:
+        path: the folder.
+        recipe: every section and key, ``--set`` included.
+        recipe_name: name of the recipe's file.
+        recipe_text: the file's text.
+        seed: of all draws.
+        epochs_done: whole epochs.
+        finished: whether it came to its end.
+        photos: ``path``, ``sha256``, ``labeller`` and ``source`` of each labelled-photos file.
+        precision: Keras dtype policy it was fitted with.
+        versions: Python's and the packages'.
+        commit: of the code, or None outside a git checkout.
+        lineage: where photos and labels came from, one sentence each.
+        history: one mapping an epoch.
+    """
+
+    path: Path
+    recipe: dict[str, Any]
+    recipe_name: str
+    recipe_text: str
+    seed: int
+    photos: list[dict[str, str]]
+    precision: str
+    versions: dict[str, str]
+    commit: str | None
+    lineage: list[str]
+    epochs_done: int = 0
+    finished: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def detector_path(self) -> Path:
+        return self.path / "detector.keras"
+
+    def save(self) -> None:
+        """Write ``run.json``, whole or not at all."""
+        document = {name: value for name, value in vars(self).items() if name != "path"}
+        write_json(self.path / RUN_FILE, {"schema": 1, "kind": KIND, **document})
+
+
+def fit_detector(recipe: DetectorRecipe, files: Sequence[str | Path], folder: str | Path, seed: int = 0) -> DetectorRun:
+    """Fit a detector, or go on with a run that was interrupted; it may go on with another number of epochs.
+
+    Args:
+        recipe: how.
+        files: labelled photos; the people of ``train`` are fitted on.
+        folder: of the run.
+        seed: of every draw.
+
+    Raises:
+        InputError: no photos, or the folder holds another run.
+    """
+    path = Path(folder)
+    photos = [load_labelled(file) for file in files]
+    if not any(len(one.indices("train")) for one in photos):
+        raise InputError(f"{files[0]}: expected photos of the split train, found none; label them with another split")
+    described = [
+        {"path": str(one.path), "sha256": one.sha256(), "labeller": one.labeller, "source": one.source}
+        for one in photos
+    ]
+    fingerprint = _fingerprint(recipe, seed, described)
+    state = _begun(path, fingerprint)
+    run = DetectorRun(
+        path,
+        recipe.values(),
+        recipe.name,
+        recipe.text,
+        seed,
+        described,
+        precision(recipe.fit.precision),
+        versions(),
+        commit(),
+        _lineage(photos),
+    )
+    return _DetectorFitting(recipe, run, fingerprint, state).go()
+
+
+class _DetectorFitting:
+    """One run while it is being made."""
+
+    def __init__(self, recipe: DetectorRecipe, run: DetectorRun, fingerprint: str, state: dict[str, Any] | None):
+        self.recipe, self.run, self.fingerprint = recipe, run, fingerprint
+        keras.utils.set_random_seed(run.seed)
+        self.spec = recipe.detector.spec()
+        self.network = self.spec.build(run.precision)
+        self.model = Taught(self.network, recipe.loss)
+        self.steps = max(recipe.fit.scenes // recipe.fit.batch, 1)
+        optimiser = keras.optimizers.AdamW(recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay)
+        optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        self.model.compile(optimiser)
+        optimiser.build(self.network.trainable_variables)
+        self.variables = [*self.network.weights, *optimiser.variables]
+        if state:
+            restore(run.path / CHECKPOINT, self.variables)
+            run.history = state["history"]
+            run.epochs_done = len(run.history)
+
+    def go(self) -> DetectorRun:
+        """Fit until the last epoch."""
+        source = SceneSource(
+            tuple(Path(one["path"]) for one in self.run.photos),
+            "train",
+            self.spec.size_wh,
+            self.recipe.fit.batch,
+            self.recipe.fit.harsh,
+            self.run.seed,
+        )
+        print(
+            f"{self.network.count_params():,} parameters, {multiply_adds(self.network) / 1e6:.1f} M multiply-adds, "
+            f"{self.recipe.fit.epochs} epochs of {self.steps} steps, {self.run.precision}",
+            flush=True,
+        )
+        # One process makes scenes for one that computes; more would take the computing's cores.
+        with SceneBatches(source, max((os.cpu_count() or 2) // 2, 1)) as batches:
+            while self.run.epochs_done < self.recipe.fit.epochs:
+                row = self._epoch(batches, self.run.epochs_done)
+                self.run.history.append(row)
+                self.run.epochs_done += 1
+                state = {"fingerprint": self.fingerprint, "history": self.run.history}
+                save_checkpoint(self.run.path / CHECKPOINT, self.variables, state)
+                shown = "  ".join(f"{name} {row[name]:.4f}" for name in _TERMS)
+                print(f"epoch {row['epoch']}/{self.recipe.fit.epochs}  {shown}  {row['seconds']:.0f} s", flush=True)
+        self.run.finished = True
+        self.publish()
+        return self.run
+
+    def publish(self) -> None:
+        """Write the plain float model and the record."""
+        plain = self.spec.build("float32")
+        plain.set_weights(self.network.get_weights())
+        with replacing(self.run.detector_path) as draft:
+            plain.save(draft)
+        self.run.save()
+
+    def _epoch(self, batches: SceneBatches, epoch: int) -> dict[str, float]:
+        start = time.monotonic()
+        self.model.reset_metrics()
+        values: dict[str, Any] = {}
+        with tqdm(total=self.steps, desc=f"epoch {epoch + 1}", unit="step", disable=None, leave=False) as progress:
+            for step, (pictures, targets) in enumerate(batches.epoch(epoch, self.steps)):
+                self.model.optimizer.learning_rate = self._rate((epoch + step / self.steps) / self.recipe.fit.epochs)
+                values = self.model.train_on_batch(pictures, targets, return_dict=True)
+                progress.update()
+        row = {"epoch": epoch + 1, **{name: float(values[name]) for name in ("loss", *_TERMS)}}
+        if not np.isfinite(row["loss"]):
+            raise InputError(f"{self.run.path}: expected a finite loss, found {row['loss']}; lower fit.learning_rate")
+        return row | {"seconds": round(time.monotonic() - start, 2)}
+
+    def _rate(self, done: float) -> float:
+        """Learning rate where ``done`` of all steps are done: linear growth, then a half cosine."""
+        fit = self.recipe.fit
+        if done < fit.warmup:
+            return fit.learning_rate * (0.02 + 0.98 * done / fit.warmup)
+        left = (1 + math.cos(math.pi * (done - fit.warmup) / (1 - fit.warmup))) / 2
+        return fit.learning_rate * (_LEAST_RATE + (1 - _LEAST_RATE) * left)
+
+
+class Taught(keras.Model):
+    """A detector with the loss of its cells; batches are uint8 pictures and ``targets.make_targets`` arrays."""
+
+    def __init__(self, network: keras.Model, terms: TermsPart) -> None:
+        super().__init__()
+        self.network = network
+        self._terms = terms
+        self._means = [keras.metrics.Mean(name) for name in _TERMS]
+
+    def call(self, pictures: Any, training: bool = False) -> Any:
+        """Cells' logits and shapes, (B, cells, 15), from uint8 pictures (B, H, W, 3)."""
+        values = (ops.cast(pictures, "float32") - MEAN) / STD
+        return flat(self.network(values, training=training))
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The weighted sum of the terms, each for one face."""
+        cells, weight, sure = y_pred, y[..., 2], y[..., 0]
+        faces = ops.maximum(ops.sum(weight), 1.0)
+        values = (
+            self._terms.score * score_loss(sure, y[..., 1], cells[..., 0]) / ops.maximum(ops.sum(sure), 1.0),
+            self._terms.box * box_loss(y[..., 5:9], weight, cells[..., 1:5], y[..., 4]) / faces,
+            self._terms.landmarks * landmark_loss(y[..., 9:], y[..., 3], cells[..., 5:], y[..., 4]) / faces,
+        )
+        for mean, value in zip(self._means, values, strict=True):
+            mean.update_state(value)
+        return sum(values)
+
+    @property
+    def metrics(self) -> list[Any]:
+        return [*super().metrics, *self._means]
+
+
+def flat(outputs: dict[str, Any]) -> Any:
+    """A network's outputs as (B, cells, 15): logit, then shape; the grids one after the other."""
+    rows = []
+    for stride in STRIDES:
+        score, shape = outputs[f"score{stride}"], outputs[f"shape{stride}"]
+        both = ops.concatenate([score, shape], axis=-1)
+        rows.append(ops.reshape(both, (-1, both.shape[1] * both.shape[2], both.shape[3])))
+    return ops.concatenate(rows, axis=1)
+
+
+def _begun(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The state of the run that a folder holds, or None for a new one."""
+    if not (folder / CHECKPOINT).is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
+            raise InputError(f"{folder}: expected a new or empty folder, found something in it; name another")
+        folder.mkdir(parents=True, exist_ok=True)
+        return None
+    state = read_state(folder / CHECKPOINT)
+    if state["fingerprint"] != fingerprint:
+        raise InputError(
+            f"{folder}: expected a run of this very recipe, photos and seed, found another; name another folder"
+        )
+    return state
+
+
+def _fingerprint(recipe: DetectorRecipe, seed: int, photos: Sequence[dict[str, str]]) -> str:
+    """sha256 over all that decides a run's numbers, but for how long it goes on."""
+    values = recipe.values()
+    values["fit"] = {name: value for name, value in values["fit"].items() if name != "epochs"}
+    document = {"recipe": values, "seed": seed, "photos": [one["sha256"] for one in photos]}
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _lineage(photos: Sequence[LabelledPhotos]) -> list[str]:
+    return [
+        f"{len(one.indices('train'))} photos of {one.source}; faces and landmarks by {one.labeller}" for one in photos
+    ]
