@@ -130,6 +130,7 @@ def convert(
         with drafted(out, replace) as folder:
             (folder / ENCODER_FILE).write_bytes(made.model)
             interpreter = open_interpreter("auto", folder / ENCODER_FILE)
+            (output,) = interpreter.outputs
             with contextlib.closing(TfliteEncoder(interpreter, source.preprocessing)) as encoder:
                 step("comparing codes")
                 units, norms = encoder.encode(probe)
@@ -151,9 +152,7 @@ def convert(
                 "encoder": {
                     "file": ENCODER_FILE,
                     "input": _port(interpreter.input_shape, interpreter.input_dtype, interpreter.input_quantization),
-                    "output": _port(
-                        interpreter.output_shape, interpreter.output_dtype, interpreter.output_quantization
-                    ),
+                    "output": _port(output.shape, output.dtype, output.quantization),
                     **source.preprocessing.as_json(),
                     "code_size": encoder.code_size,
                 },

@@ -23,6 +23,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
 from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path
+from edge_runtime.detectors import DetectorOptions
 from edge_runtime.enrolment import Enroller, EnrolmentResult
 from edge_runtime.errors import ImageError, InputError, UsageError
 from edge_runtime.gallery import Gallery
@@ -173,7 +174,7 @@ def open_chain(config: Config, detector: str | None = None) -> FaceChain:
         detector or config.detect.detector,
         config.runtime.interpreter,
         config.runtime.threads,
-        config.detect.min_face_px,
+        DetectorOptions(config.detect.min_face_px, tiles=config.detect.tiles),
     )
 
 

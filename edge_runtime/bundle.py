@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.detectors.bundle import DetectorSheet
 from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.interpreters import open_interpreter
@@ -41,7 +42,8 @@ class Manifest:
         encoder_file: the .tflite file's name.
         preprocessing: what the encoder expects.
         code_size: length of a code.
-        detector: the detector the training chips were made with, as ``haar``.
+        detector: name of the detector the training chips were made with, as ``haar``.
+        own_detector: that detector, where the bundle brings it along.
         strangers: how many real people stand behind the cohort's codes.
         golden_cosine: how near a device's outputs must come to the golden ones; at least ``GOLDEN_COSINE``.
         raw: the whole document, with recipe, run, metrics, licence, and lineage.
@@ -53,6 +55,7 @@ class Manifest:
     preprocessing: Preprocessing
     code_size: int
     detector: str
+    own_detector: DetectorSheet | None
     strangers: int
     golden_cosine: float
     raw: dict[str, Any] = field(repr=False)
@@ -88,6 +91,7 @@ class Manifest:
                 Preprocessing.from_json(encoder),
                 int(encoder["code_size"]),
                 str(raw["detector"]["name"]),
+                DetectorSheet.from_json(raw["detector"], where) if "file" in raw["detector"] else None,
                 int(raw["cohort"]["people"]),
                 max(GOLDEN_COSINE, float(raw.get("golden", {}).get("cosine", GOLDEN_COSINE))),
                 raw,
@@ -100,10 +104,9 @@ class Manifest:
             raise BundleError(f"{where}: the value {error} is missing; make the bundle again") from error
         except (TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise BundleError(f"{where}: a value is wrong ({error}); make the bundle again") from error
-        if manifest.encoder_file not in files:
-            raise BundleError(
-                f"{where}: names the encoder {manifest.encoder_file!r}, which it does not list; make the bundle again"
-            )
+        named = [manifest.encoder_file, *([manifest.own_detector.file] if manifest.own_detector else [])]
+        if absent := [name for name in named if name not in files]:
+            raise BundleError(f"{where}: names the file {absent[0]!r}, which it does not list; make the bundle again")
         if manifest.code_size < 1 or manifest.strangers < 0:
             raise BundleError(
                 f"{where}: expected a code size above 0 and a number of strangers, "

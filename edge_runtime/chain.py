@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from edge_runtime.align import align
 from edge_runtime.bundle import Bundle
 from edge_runtime.closing import Closing
-from edge_runtime.detectors import open_detector
+from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.protocols import Detector
 from edge_runtime.types import Detections, Floats, Pixels
@@ -38,7 +40,7 @@ class FaceChain(Closing):
         detector: str = "bundle",
         interpreter: str = "auto",
         threads: int = 1,
-        min_face_px: int = 24,
+        options: DetectorOptions | None = None,
     ) -> FaceChain:
         """Open detector and encoder.
 
@@ -46,11 +48,13 @@ class FaceChain(Closing):
             bundle: the bundle.
             detector: as for ``detectors.open_detector``, or ``bundle`` for the one the bundle names.
             interpreter: as for ``interpreters.open_interpreter``.
-            threads: CPU threads of one encoder run.
-            min_face_px: the smallest face to look for, px.
+            threads: CPU threads of one run of a network.
+            options: how to look for faces; None: as ``DetectorOptions`` says.
         """
-        spec = bundle.manifest.detector if detector == "bundle" else detector
-        return cls(bundle, open_detector(spec, min_face_px), bundle.open_encoder(interpreter, threads))
+        if detector == "bundle":
+            detector = f"bundle:{bundle.path}" if bundle.manifest.own_detector else bundle.manifest.detector
+        options = dataclasses.replace(options or DetectorOptions(), interpreter=interpreter, threads=threads)
+        return cls(bundle, open_detector(detector, options), bundle.open_encoder(interpreter, threads))
 
     def chips(self, pixels: Pixels, landmarks: Floats) -> Pixels:
         """Aligned chips uint8 (N, h, w, 3) RGB for landmarks (N, 5, 2)."""

@@ -117,9 +117,10 @@ class TfliteEncoder:
         expected = (1, height, width, preprocessing.channels)
         if interpreter.input_shape != expected:
             raise BundleError(f"encoder: expected input {expected}, found {interpreter.input_shape}; convert it again")
-        if len(interpreter.output_shape) != 2 or interpreter.output_shape[0] != 1:
-            raise BundleError(f"encoder: expected output (1, D), found {interpreter.output_shape}; convert it again")
-        self.code_size = interpreter.output_shape[1]
+        shapes = [port.shape for port in interpreter.outputs]
+        if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != 1:
+            raise BundleError(f"encoder: expected one output (1, D), found {shapes}; convert it again")
+        self.code_size = shapes[0][1]
         self._interpreter = interpreter
         self._preprocessing = preprocessing
         self._table = _quantisation_table(preprocessing, interpreter)
@@ -135,7 +136,7 @@ class TfliteEncoder:
             raise InputError(f"chips: expected uint8 (N, {height}, {width}, 3), received {chips.dtype} {chips.shape}")
         raw = np.empty((len(chips), self.code_size), np.float32)
         for row, chip in zip(raw, chips, strict=True):
-            row[:] = self.dequantise(self._interpreter.run(self.tensor(chip[None])))[0]
+            row[:] = self.dequantise(self._interpreter.run(self.tensor(chip[None]))[0])[0]
         return normalise(raw)
 
     def tensor(self, chip: Pixels) -> NDArray[Any]:
@@ -147,7 +148,7 @@ class TfliteEncoder:
 
     def dequantise(self, output: NDArray[Any]) -> Floats:
         """The model's output as float32, in the model's own scale."""
-        scale, zero_point = self._interpreter.output_quantization
+        scale, zero_point = self._interpreter.outputs[0].quantization
         if output.dtype.kind == "f":
             return output.astype(np.float32)
         return (output.astype(np.float32) - zero_point) * np.float32(scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -41,19 +42,32 @@ class Detector(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One output of a model.
+
+    Attributes:
+        shape: with the batch.
+        dtype: of its numbers.
+        quantization: (scale, zero point); (0.0, 0) where it is not quantised.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    quantization: tuple[float, int]
+
+
 class Interpreter(Protocol):
-    """Runs one .tflite model of one input and one output, batch 1, on one accelerator."""
+    """Runs one .tflite model of one input, batch 1, on one accelerator."""
 
     input_shape: tuple[int, ...]
     input_dtype: np.dtype[Any]
     input_quantization: tuple[float, int]
     """(scale, zero point); (0.0, 0) where the input is not quantised."""
-    output_shape: tuple[int, ...]
-    output_dtype: np.dtype[Any]
-    output_quantization: tuple[float, int]
+    outputs: tuple[Port, ...]
 
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """Run the model on ``tensor`` (exactly ``input_shape`` and ``input_dtype``); the result is a copy."""
+    def run(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
+        """Run the model on ``tensor`` (exactly ``input_shape`` and ``input_dtype``); a copy of each output."""
         ...
 
     def close(self) -> None: ...

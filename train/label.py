@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from edge_runtime.detectors import open_detector
+from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.errors import FamiliarError, InputError, UsageError
 from edge_runtime.images import read_image
 from edge_runtime.overlap import iou
@@ -169,7 +169,7 @@ _worker_detector: Detector | None = None
 def _start_worker(spec: str) -> None:
     global _worker_detector
     cv2.setNumThreads(1)
-    _worker_detector = open_detector(spec, min_face_px=1, score_floor=DOUBTFUL)
+    _worker_detector = open_detector(spec, DetectorOptions(min_face_px=1, score_floor=DOUBTFUL))
 
 
 def _label_one(path: Path) -> LabelledPhoto | str:

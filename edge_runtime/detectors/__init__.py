@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from edge_runtime.backends import load_backend
 from edge_runtime.protocols import Detector
 
 _HERE = __name__
 
 
-def open_detector(spec: str, min_face_px: int = 24, score_floor: float | None = None) -> Detector:
+@dataclass(frozen=True, slots=True)
+class DetectorOptions:
+    """How to look for faces.
+
+    Attributes:
+        min_face_px: the smallest face to look for, px of the picture given.
+        score_floor: faces with less are left out; None: the detector's own.
+        tiles: search a picture larger than the detector's input also piece by piece, for small faces.
+        interpreter: as for ``interpreters.open_interpreter``; for detectors that need one.
+        threads: CPU threads of one run; likewise.
+    """
+
+    min_face_px: int = 24
+    score_floor: float | None = None
+    tiles: bool = False
+    interpreter: str = "auto"
+    threads: int = 1
+
+
+def open_detector(spec: str, options: DetectorOptions | None = None) -> Detector:
     """Open a detector.
 
     Args:
-        spec: ``haar``, or ``yunet:FILE.onnx``.
-        min_face_px: the smallest face to look for, px of the picture given.
-        score_floor: faces with less are left out; None: the detector's own.
+        spec: ``bundle:FOLDER``, ``haar``, or ``yunet:FILE.onnx``.
+        options: how to look; None: as the class says.
 
     Raises:
         ConfigError: no such detector, or its argument is missing.
         InputError: its model file cannot be opened.
     """
     name, _, argument = spec.partition(":")
-    detector: Detector = load_backend(_HERE, name, "detector").open(argument, min_face_px, score_floor)
+    detector: Detector = load_backend(_HERE, name, "detector").open(argument, options or DetectorOptions())
     return detector

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_runtime.detectors import DetectorOptions
 from edge_runtime.errors import ConfigError, InterpreterError
 from edge_runtime.protocols import Detector
 from edge_runtime.types import Detections, Floats, Pixels, check_pixels
@@ -25,11 +26,11 @@ _SCALE_STEP = 1.1
 _MIN_NEIGHBOURS = 4
 
 
-def open(argument: str, min_face_px: int, score_floor: float | None) -> Detector:
+def open(argument: str, options: DetectorOptions) -> Detector:
     """The cascade of the installed OpenCV; it takes no argument."""
     if argument:
         raise ConfigError(f"detector 'haar': expected no argument, found {argument!r}; write detector = \"haar\"")
-    return HaarDetector(min_face_px, score_floor or 0.0)
+    return HaarDetector(options.min_face_px, options.score_floor or 0.0)
 
 
 class HaarDetector:

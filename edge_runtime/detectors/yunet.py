@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_runtime.detectors import DetectorOptions
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.protocols import Detector
 from edge_runtime.types import Detections, Pixels, check_pixels
@@ -20,11 +21,12 @@ _LEAST_SIDE_PX = 16
 """Of narrower pictures OpenCV 4.14 reads memory that was never written, and now and then gives infinite boxes."""
 
 
-def open(argument: str, min_face_px: int, score_floor: float | None) -> Detector:
+def open(argument: str, options: DetectorOptions) -> Detector:
     """A detector from ``argument``, the path of a YuNet .onnx file."""
     if not argument:
         raise ConfigError("detector 'yunet': expected the model's path as yunet:FILE.onnx, found none")
-    return YunetDetector(Path(argument), min_face_px, SCORE_FLOOR if score_floor is None else score_floor)
+    floor = SCORE_FLOOR if options.score_floor is None else options.score_floor
+    return YunetDetector(Path(argument), options.min_face_px, floor)
 
 
 class YunetDetector:

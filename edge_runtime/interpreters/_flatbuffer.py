@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError, InterpreterError
+from edge_runtime.protocols import Port
 from edge_runtime.quiet import XNNPACK, without_lines
 
 
 class FlatbufferInterpreter:
-    """One .tflite model with one input and one output, batch 1; see ``protocols.Interpreter``."""
+    """One .tflite model with one input, batch 1; see ``protocols.Interpreter``."""
 
     def __init__(self, interpreter_class: Any, model: Path, threads: int, package: str) -> None:
         try:
@@ -31,22 +32,20 @@ class FlatbufferInterpreter:
                 f"{model}: {package} does not take this model ({' '.join(str(error).split())}); "
                 "expected a TFLite model without custom operators, convert it again"
             ) from error
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise InterpreterError(
-                f"{model}: expected one input and one output, found {len(inputs)} and {len(outputs)}"
-            )
+        if len(inputs) != 1 or not outputs:
+            raise InterpreterError(f"{model}: expected one input and an output, found {len(inputs)} and {len(outputs)}")
         self.package = package
         self.input_shape = tuple(int(n) for n in inputs[0]["shape"])
         self.input_dtype: np.dtype[Any] = np.dtype(inputs[0]["dtype"])
         self.input_quantization: tuple[float, int] = _quantization(inputs[0])
-        self.output_shape = tuple(int(n) for n in outputs[0]["shape"])
-        self.output_dtype: np.dtype[Any] = np.dtype(outputs[0]["dtype"])
-        self.output_quantization: tuple[float, int] = _quantization(outputs[0])
-        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self.outputs = tuple(
+            Port(tuple(int(n) for n in each["shape"]), np.dtype(each["dtype"]), _quantization(each)) for each in outputs
+        )
+        self._input, self._indices = inputs[0]["index"], [each["index"] for each in outputs]
         self._interpreter = interpreter
 
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
-        """Run the model once.
+    def run(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
+        """Run the model once; one copy an output.
 
         Raises:
             InputError: the tensor is not exactly ``input_shape`` and ``input_dtype``.
@@ -61,7 +60,7 @@ class FlatbufferInterpreter:
         try:
             self._interpreter.set_tensor(self._input, tensor)
             self._interpreter.invoke()
-            return np.asarray(self._interpreter.get_tensor(self._output))
+            return [np.asarray(self._interpreter.get_tensor(index)) for index in self._indices]
         except (ValueError, RuntimeError) as error:
             raise InterpreterError(f"{self.package}: the run failed ({error})") from error
 

@@ -21,7 +21,7 @@ import numpy as np
 from edge_runtime.align import align, similarity
 from edge_runtime.bundle import Bundle
 from edge_runtime.calibrate import calibrate
-from edge_runtime.detectors import open_detector
+from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.encoder import Preprocessing, Template, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.matcher import Matcher
@@ -65,12 +65,12 @@ def some_bundle() -> Iterator[Bundle]:
 
 def detectors() -> Iterator[Row]:
     frame = cv2.resize(draw_face(0, 160), (320, 240))
-    haar = open_detector("haar", 24)
+    haar = open_detector("haar")
     model = SHARED / "reference" / "yunet_n_320.onnx"
     if not model.is_file():
         yield "detect: haar / YuNet, 320x240", "left out: no YuNet file beside the checkout"
         return
-    yunet = open_detector(f"yunet:{model}", 10)
+    yunet = open_detector(f"yunet:{model}", DetectorOptions(min_face_px=10))
     yield "detect: haar / YuNet, 320x240", shown(ratio(lambda: haar.detect(frame), lambda: yunet.detect(frame)))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.chain import central_face
-from edge_runtime.detectors import open_detector
+from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.errors import ConfigError, InputError
 from tests.builders import SHARED, draw_face, make_pixels
 
@@ -16,7 +16,7 @@ def detector(request):
     if request.param == "yunet" and not YUNET.is_file():
         pytest.skip(f"needs {YUNET.name} beside the checkout")
     spec = "haar" if request.param == "haar" else f"yunet:{YUNET}"
-    opened = open_detector(spec, 40)
+    opened = open_detector(spec, DetectorOptions(min_face_px=40))
     yield opened
     opened.close()
     opened.close()

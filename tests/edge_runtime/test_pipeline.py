@@ -6,6 +6,7 @@ import pytest
 from edge_runtime.calibrate import calibrate
 from edge_runtime.chain import FaceChain
 from edge_runtime.config import parse_config
+from edge_runtime.detectors import DetectorOptions
 from edge_runtime.matcher import Matcher
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.templates import Templates
@@ -16,7 +17,9 @@ CONFIG = parse_config({"detect": {"every": 2, "min_face_px": 30}, "decide": {"vi
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    with FaceChain.open(make_bundle(tmp_path_factory.mktemp("pipeline") / "bundle"), min_face_px=30) as opened:
+    with FaceChain.open(
+        make_bundle(tmp_path_factory.mktemp("pipeline") / "bundle"), options=DetectorOptions(min_face_px=30)
+    ) as opened:
         yield opened
 
 

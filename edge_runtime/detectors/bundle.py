@@ -1,0 +1,304 @@
+"""The detector that a bundle brings along: a grid network on a TFLite interpreter, with real landmarks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.cells import SHAPE, STRIDES, Grids, decode, merged
+from edge_runtime.detectors import DetectorOptions
+from edge_runtime.errors import BundleError, ConfigError
+from edge_runtime.interpreters import open_interpreter
+from edge_runtime.protocols import Detector, Interpreter
+from edge_runtime.types import Detections, Floats, Pixels, check_pixels
+
+SHEET = "detector.json"
+"""What stands beside a detector that is in no bundle yet; in a bundle, the manifest says the same."""
+_ROOM = 114
+"""Grey value beside a picture of another shape than the network's."""
+_TILE_OVERLAP = 0.25
+_TILES_ABOVE = 1.25
+"""Tiles are searched in pictures that are shrunk by more than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSheet:
+    """What there is to know about a detector's file, as data.
+
+    Attributes:
+        name: enters the preprocessing hash: codes of two detectors' alignments do not compare.
+        file: the .tflite file's name.
+        size_wh: width and height of its input, px.
+        mean: of each channel (RGB), 0..255.
+        std: of each channel, positive.
+        score: faces with less are left out.
+    """
+
+    name: str
+    file: str
+    size_wh: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    score: float
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], where: str) -> DetectorSheet:
+        """Read the keys of a JSON document; others are passed over.
+
+        Raises:
+            BundleError: a value missing or wrong.
+        """
+        try:
+            width, height = (int(side) for side in document["size_wh"])
+            mean = tuple(float(value) for value in document["mean"])
+            std = tuple(float(value) for value in document["std"])
+            sheet = cls(
+                str(document["name"]),
+                str(document["file"]),
+                (width, height),
+                mean,
+                std,
+                float(document["score"]),  # type: ignore[arg-type]
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise BundleError(f"{where}: detector: a value is missing or wrong ({error}); make it again") from error
+        numbers = np.array([*mean, *std, sheet.score])
+        if (
+            not np.isfinite(numbers).all()
+            or len(mean) != 3
+            or len(std) != 3
+            or min(std) <= 0
+            or not 0 < sheet.score < 1
+            or not 32 <= min(sheet.size_wh) <= max(sheet.size_wh) <= 4096
+            or Path(sheet.file).name != sheet.file
+        ):
+            raise BundleError(
+                f"{where}: detector: expected a plain file name, a size of 32 to 4096 px, three means and positive "
+                f"stds, and a score in 0..1, found {sheet}; make it again"
+            )
+        return sheet
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready; the inverse of :meth:`from_json`."""
+        return {
+            "name": self.name,
+            "file": self.file,
+            "size_wh": list(self.size_wh),
+            "colour": "rgb",
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "score": self.score,
+        }
+
+
+def open(argument: str, options: DetectorOptions) -> Detector:
+    """The detector of a bundle, or of a folder of ``python -m convert detector``."""
+    if not argument:
+        raise ConfigError("detector 'bundle': expected a folder as bundle:FOLDER, found none")
+    folder = Path(argument)
+    sheet = read_sheet(folder)
+    interpreter = open_interpreter(options.interpreter, folder / sheet.file, options.threads)
+    return GridDetector(interpreter, sheet, options)
+
+
+def read_sheet(folder: Path) -> DetectorSheet:
+    """What a bundle's manifest or a detector's own sheet says.
+
+    Raises:
+        BundleError: neither there, damaged, or a bundle without a detector.
+    """
+    from edge_runtime.bundle import MANIFEST, Bundle  # a bundle also opens detectors
+
+    if (folder / MANIFEST).is_file():
+        sheet = Bundle(folder).manifest.own_detector
+        if sheet is None:
+            raise BundleError(
+                f'{folder}: expected a bundle with a detector, found one without; name another, as detector = "haar"'
+            )
+        return sheet
+    path = folder / SHEET
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(
+            f"{folder}: expected a bundle, or a detector of python -m convert detector, cannot read {SHEET} ({error})"
+        ) from error
+    if not isinstance(document, dict):
+        raise BundleError(f"{path}: expected a JSON object, found something else; make the detector again")
+    return DetectorSheet.from_json(document, str(path))
+
+
+class GridDetector:
+    """See ``protocols.Detector``; a picture of another shape is shrunk or enlarged whole, its shape kept."""
+
+    def __init__(self, interpreter: Interpreter, sheet: DetectorSheet, options: DetectorOptions) -> None:
+        """Check that network and sheet fit.
+
+        Raises:
+            BundleError: another input or other outputs than the sheet promises.
+        """
+        width, height = sheet.size_wh
+        if interpreter.input_shape != (1, height, width, 3):
+            raise BundleError(
+                f"detector: expected input (1, {height}, {width}, 3), found {interpreter.input_shape}; convert it again"
+            )
+        self.name = sheet.name
+        self._interpreter = interpreter
+        self._sheet = sheet
+        self._options = options
+        floor = sheet.score if options.score_floor is None else min(max(options.score_floor, 1e-6), 1 - 1e-6)
+        self._grids = [
+            _Grid.match(interpreter, Grids(sheet.size_wh), stride, math.log(floor / (1 - floor))) for stride in STRIDES
+        ]
+        self._table = _input_table(interpreter, sheet)
+
+    def detect(self, pixels: Pixels) -> Detections:
+        """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide.
+
+        Raises:
+            InputError: another dtype or shape.
+        """
+        check_pixels(pixels)
+        found = self._look(pixels)
+        if self._options.tiles and self._shrink(pixels.shape[:2]) > _TILES_ABOVE:
+            found = merged([found, *self._tiles(pixels)])
+        return found[found.width >= self._options.min_face_px]
+
+    def _shrink(self, shape_hw: tuple[int, ...]) -> float:
+        """How many times smaller a picture becomes to fit in."""
+        return max(shape_hw[1] / self._sheet.size_wh[0], shape_hw[0] / self._sheet.size_wh[1])
+
+    def _look(self, pixels: Pixels) -> Detections:
+        tensor, scale, left, top = self._fitted(pixels)
+        parts = [grid.sure(output) for grid, output in self._outputs(tensor)]
+        if not sum(len(part[1]) for part in parts):
+            return Detections.empty()
+        faces = decode(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
+        shift = np.array([left - 0.5, top - 0.5], np.float32)
+        xyxy = (faces.xyxy - np.tile(shift, 2)) / scale - np.float32(0.5)
+        landmarks = (faces.landmarks - shift) / scale - np.float32(0.5)
+        return Detections(np.asarray(xyxy, np.float32), faces.score, np.asarray(landmarks, np.float32))
+
+    def _fitted(self, pixels: Pixels) -> tuple[NDArray[Any], np.float32, int, int]:
+        """The input tensor of a whole picture, and how it lies there: scale, px on the left, px on top."""
+        width, height = self._sheet.size_wh
+        h, w = pixels.shape[:2]
+        scale = 1 / self._shrink((h, w))
+        inner_wh = max(min(round(w * scale), width), 1), max(min(round(h * scale), height), 1)
+        if inner_wh != (w, h):
+            how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            pixels = np.asarray(cv2.resize(pixels, inner_wh, interpolation=how), np.uint8)
+        left, top = (width - inner_wh[0]) // 2, (height - inner_wh[1]) // 2
+        if inner_wh != (width, height):
+            room = np.full((height, width, 3), _ROOM, np.uint8)
+            room[top : top + inner_wh[1], left : left + inner_wh[0]] = pixels
+            pixels = room
+        if self._table is not None:
+            values = np.asarray(cv2.LUT(pixels, self._table))
+        else:
+            values = (pixels.astype(np.float32) - np.float32(self._sheet.mean)) / np.float32(self._sheet.std)
+        return values[None], np.float32(scale), left, top
+
+    def _outputs(self, tensor: NDArray[Any]) -> list[tuple[_Grid, list[NDArray[Any]]]]:
+        outputs = self._interpreter.run(tensor)
+        return [(grid, [outputs[grid.score], outputs[grid.shape]]) for grid in self._grids]
+
+    def _tiles(self, pixels: Pixels) -> list[Detections]:
+        """Faces of overlapping pieces of the network's size; those cut by an inner edge are left to the neighbour."""
+        found = []
+        height, width = pixels.shape[:2]
+        size_w, size_h = self._sheet.size_wh
+        for top in _starts(height, size_h):
+            for left in _starts(width, size_w):
+                tile = np.ascontiguousarray(pixels[top : top + size_h, left : left + size_w])
+                faces = self._look(tile)
+                h, w = tile.shape[:2]
+                edges = np.array([left > 0, top > 0, left + w < width, top + h < height])
+                cut = np.stack(
+                    [faces.xyxy[:, 0] < 1, faces.xyxy[:, 1] < 1, faces.xyxy[:, 2] > w - 2, faces.xyxy[:, 3] > h - 2], 1
+                )
+                faces = faces[~(cut & edges).any(1)]
+                shift = np.array([left, top], np.float32)
+                found.append(Detections(faces.xyxy + np.tile(shift, 2), faces.score, faces.landmarks + shift))
+        return found
+
+    def close(self) -> None:
+        """Free the network; may be called again."""
+        self._interpreter.close()
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """One grid's outputs.
+
+    Attributes:
+        score, shape: which outputs they are.
+        ports: (scale, zero point) of both; (0.0, 0) where not quantised.
+        floor: the least score, as the output gives it.
+        centres: float32 (cells, 2), px.
+        stride: px.
+    """
+
+    score: int
+    shape: int
+    ports: tuple[tuple[float, int], tuple[float, int]]
+    floor: float
+    centres: Floats
+    stride: int
+
+    @classmethod
+    def match(cls, interpreter: Interpreter, grids: Grids, stride: int, floor_logit: float) -> _Grid:
+        """Find the outputs of one grid by their shapes, which no two outputs share."""
+        rows, columns = grids.shape_hw(stride)
+        shapes = [port.shape for port in interpreter.outputs]
+        places = []
+        for depth in (1, SHAPE):
+            expected = (1, rows, columns, depth)
+            if shapes.count(expected) != 1:
+                raise BundleError(f"detector: expected one output {expected}, found {shapes}; convert it again")
+            places.append(shapes.index(expected))
+        score, shape = (interpreter.outputs[place].quantization for place in places)
+        floor = floor_logit / score[0] + score[1] if score[0] else floor_logit
+        return cls(places[0], places[1], (score, shape), floor, grids.centres(stride), stride)
+
+    def sure(self, outputs: list[NDArray[Any]]) -> tuple[Floats, Floats, Floats, Floats]:
+        """Centres, strides, logits and shapes of the cells that are sure enough."""
+        scores = outputs[0].reshape(-1)
+        cells = np.flatnonzero(scores >= self.floor)
+        logits = _real(scores[cells], self.ports[0])
+        shapes = _real(outputs[1].reshape(-1, SHAPE)[cells], self.ports[1])
+        return self.centres[cells], np.full(len(cells), self.stride, np.float32), logits, shapes
+
+
+def _real(values: NDArray[Any], port: tuple[float, int]) -> Floats:
+    """Quantised numbers as float32, widened before the zero point is taken off."""
+    if not port[0]:
+        return np.asarray(values, np.float32)
+    return (values.astype(np.float32) - np.float32(port[1])) * np.float32(port[0])
+
+
+def _input_table(interpreter: Interpreter, sheet: DetectorSheet) -> NDArray[Any] | None:
+    """(1, 256, 3) in the network's 8-bit dtype, or None for a float input."""
+    if interpreter.input_dtype.kind == "f":
+        return None
+    scale, zero_point = interpreter.input_quantization
+    if scale <= 0 or interpreter.input_dtype.itemsize != 1:
+        raise BundleError("detector: expected a quantised 8-bit input with a scale, found none; convert it again")
+    values = (np.arange(256.0)[:, None] - np.array(sheet.mean)) / np.array(sheet.std)
+    limits = np.iinfo(interpreter.input_dtype)
+    table = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max)
+    return table.astype(interpreter.input_dtype)[None]
+
+
+def _starts(length: int, size: int) -> list[int]:
+    """Where pieces of ``size`` begin that cover ``length`` and overlap."""
+    count = max(math.ceil((length - size) / (size * (1 - _TILE_OVERLAP))) + 1, 1)
+    return sorted({round(k * max(length - size, 0) / max(count - 1, 1)) for k in range(count)})
