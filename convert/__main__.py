@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from edge_runtime.cli import tool_main
 
 COMMANDS = {
-    "model": "turn a trained Keras encoder into a full-int8 bundle",
+    "model": "turn a trained Keras encoder into a bundle, full int8 by default",
+    "wrap": "make a bundle from somebody's .tflite face encoder",
     "gate": "say of any .tflite file whether it maps to the Edge TPU, and why not",
 }
 """Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""

@@ -115,11 +115,11 @@ class Graph:
     min_runtime_version: str
 
 
-def read_graph(data: bytes, where: str = "model") -> Graph:
+def read_graph(data: bytes | bytearray, where: str = "model") -> Graph:
     """Parse a .tflite file.
 
     Args:
-        data: the file.
+        data: the file; the tensors' ``data`` are views of it.
         where: its name, for the error line.
 
     Raises:
@@ -182,7 +182,7 @@ def _makers(graph: Graph) -> Callable[[Tensor], str]:
 class _Reader:
     """Reads one file; raises whatever a wild offset leads to."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self._size = len(data)
         self._model = schema.Model.GetRootAs(data, 0)
         self._entries = 0
