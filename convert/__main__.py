@@ -11,6 +11,7 @@ COMMANDS = {
     "model": "turn a trained Keras encoder into a bundle, full int8 by default",
     "wrap": "make a bundle from somebody's .tflite face encoder",
     "gate": "say of any .tflite file whether it maps to the Edge TPU, and why not",
+    "sign": "sign a bundle, or make a key to sign with",
 }
 """Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 
 from convert.assembly import Order
@@ -10,6 +11,8 @@ from convert.bundle import check_target
 from convert.chips import Chips
 from convert.measurement import CHECKS
 from convert.recipe import load_recipe
+from convert.sign import resign
+from edge_runtime.signature import load_private_key
 
 
 def add_bundle_options(parser: argparse.ArgumentParser, default_chips: str) -> None:
@@ -22,6 +25,7 @@ def add_bundle_options(parser: argparse.ArgumentParser, default_chips: str) -> N
     )
     parser.add_argument("--cohort", type=Path, metavar="FILE", help="chips of strangers (default: the chips' own)")
     parser.add_argument("--licence", metavar="TEXT", help="of the weights (default: that of what they were made from)")
+    parser.add_argument("--sign", type=Path, metavar="KEY", help="private key (Ed25519, PEM) to sign the bundle with")
     parser.add_argument(
         "--force", action="append", default=[], choices=CHECKS, metavar="CHECK",
         help=f"write it although it fails this one of {', '.join(CHECKS)}; repeatable",
@@ -46,9 +50,13 @@ def make_order(args: argparse.Namespace) -> Order:
     Raises:
         ConfigError: a recipe that cannot be used.
         UsageError: a folder that may not be written.
-        InputError: chips of strangers that cannot be used.
+        InputError: chips of strangers or a key that cannot be used.
     """
     recipe = load_recipe(args.recipe)
     check_target(args.out, args.replace)
     strangers = Chips.load(args.cohort) if args.cohort else None
-    return Order(args.out, recipe, args.name, strangers, args.licence, tuple(args.force), args.replace)
+    finish = None
+    if args.sign:
+        load_private_key(args.sign)
+        finish = functools.partial(resign, key_file=args.sign)
+    return Order(args.out, recipe, args.name, strangers, args.licence, tuple(args.force), args.replace, finish)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.interpreters import open_interpreter
+from edge_runtime.signature import SIGNATURE, check_signature
 from edge_runtime.types import Floats, Pixels
 
 SCHEMA = 1
@@ -138,11 +140,16 @@ def file_digest(path: Path) -> tuple[str, int]:
 class Bundle:
     """A bundle on disk whose files all are what its manifest says."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Read the manifest and check every file.
+    def __init__(self, path: str | Path, trusted_keys: Sequence[str] = ()) -> None:
+        """Read the manifest and check every file, and the signature if there is one.
+
+        Args:
+            path: the bundle's folder.
+            trusted_keys: public keys, one of which must have signed it; empty: nobody need have.
 
         Raises:
-            BundleError: no bundle there, or a file missing, altered, or not listed.
+            BundleError: no bundle there, a file missing, altered, or not listed, or a signature that is wrong,
+                or missing although keys are trusted.
         """
         self.path = Path(path)
         manifest_path = self.path / MANIFEST
@@ -156,6 +163,8 @@ class Bundle:
                 f"{self.path}: expected a bundle (a folder with {MANIFEST}), found none that can be read; "
                 "make one with python -m convert model, or set [bundle] path"
             ) from error
+        # Before anything of it is believed.
+        self.signed_by = check_signature(self.path, data, trusted_keys)
         self.manifest = Manifest.parse(text, str(manifest_path))
         self._check_files()
         self.hash = hashlib.sha256(data).hexdigest()
@@ -172,7 +181,7 @@ class Bundle:
                     f"{path}: expected sha256 {digest[:12]}… and {size} bytes, "
                     f"found {found_digest[:12]}… and {found_size}; the file was altered, copy the bundle again"
                 )
-        listed = {*self.manifest.files, MANIFEST, "manifest.sig"}
+        listed = {*self.manifest.files, MANIFEST, SIGNATURE}
         extra = sorted(p.name for p in self.path.iterdir() if p.name not in listed and not p.name.startswith("."))
         if extra:
             raise BundleError(f"{self.path / extra[0]}: not listed in the manifest; remove it or make the bundle again")
