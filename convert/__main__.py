@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 from edge_runtime.cli import tool_main
 
-COMMANDS = {"model": "turn a trained Keras encoder into a full-int8 bundle"}
+COMMANDS = {
+    "model": "turn a trained Keras encoder into a bundle, full int8 by default",
+    "wrap": "make a bundle from somebody's .tflite face encoder",
+    "detector": "turn a trained face detector into int8, for bundles to take along",
+    "gate": "say of any .tflite file whether it maps to the Edge TPU, and why not",
+    "sign": "sign a bundle, or make a key to sign with",
+}
 """Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""
 
 

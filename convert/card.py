@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from convert.report import figures
+
+_KINDS = {
+    "int8": "full int8",
+    "int8_qat": "full int8, trained to be",
+    "float16": "weights in half precision",
+    "dynamic": "weights in int8",
+    "none": "taken as it was",
+}
+
 
 def make_card(manifest: dict[str, Any]) -> str:
     """The card, Markdown.
@@ -22,7 +32,8 @@ def make_card(manifest: dict[str, Any]) -> str:
     sections = [
         f"# {manifest['name']}",
         f"A face encoder for Familiar: {width}x{height} px, {encoder['colour']}, to a code of {encoder['code_size']} "
-        f"numbers; full int8, {metrics['encoder_bytes']:,} bytes. Trained: {trained}.{unfinished} "
+        f"numbers; {_KINDS[manifest['recipe']['quantisation']]}, {metrics['encoder_bytes']:,} bytes. Trained: "
+        f"{trained}.{unfinished} "
         f"Converted {manifest['created']} by the recipe `{manifest['recipe']['name']}`.",
         "## Where it comes from",
         "\n".join(f"- {line}" for line in manifest["lineage"]) or "- not stated by whoever converted it",
@@ -35,7 +46,7 @@ def make_card(manifest: dict[str, Any]) -> str:
         "Access control, payment, policing, or any decision with consequences for a person; finding somebody in a "
         "crowd; faces of children; other detectors or crops than the ones above. It does not tell a face from a photo "
         "of one.",
-        "## How well it recognises, and what int8 costs",
+        "## How well it recognises, and what the conversion costs",
         _parity(metrics["parity"]),
         "## Strangers in the bundle",
         _cohort(manifest["cohort"], metrics["cohort"]),
@@ -46,41 +57,36 @@ def make_card(manifest: dict[str, Any]) -> str:
 
 
 def _parity(parity: dict[str, Any]) -> str:
-    cosine, ratio = parity["cosine"], parity["norm_ratio"]
+    label, cosine, ratio = parity["label"], parity["cosine"], parity["norm_ratio"]
+    models = list(parity["rejected"])
     people = f" of {parity['people']} people" if parity["people"] else ""
+    what = f"Float against {label}" if cosine else "Measured"
     rows = [
-        f"Float against int8 on {parity['chips']:,} chips{people} ({parity['held_out']}):",
+        f"{what} on {parity['chips']:,} chips{people} ({parity['held_out']}):",
         "",
-        "| figure | float | int8 |",
-        "|---|---|---|",
-        f"| cosine of the two codes: mean / first percentile / least | 1 | {cosine['mean']:.4f} / {cosine['p1']:.4f} / "
-        f"{cosine['min']:.4f} |",
-        f"| chips without a code | {parity['rejected']['float']} | {parity['rejected']['int8']} |",
+        f"| figure | {' | '.join(models)} |",
+        "|---" * (len(models) + 1) + "|",
     ]
+    if cosine:
+        rows.append(
+            f"| cosine of the two codes: mean / first percentile / least | 1 | {cosine['mean']:.4f} / "
+            f"{cosine['p1']:.4f} / {cosine['min']:.4f} |"
+        )
     if ratio:
         rows.append(
             f"| length of the code: mean (1 % to 99 %) | 1 | {ratio['mean']:.3f} "
             f"({ratio['p1']:.3f} to {ratio['p99']:.3f}) |"
         )
-    if parity["pair_accuracy"]:
-        accuracy, tmr = parity["pair_accuracy"], parity["tmr_at_fmr_1e_3"]
-        rows.append(f"| accuracy on {parity['pairs']:,} pairs | {accuracy['float']:.2%} | {accuracy['int8']:.2%} |")
-        rows.append(f"| true matches at one false match in 1,000 | {tmr['float']:.2%} | {tmr['int8']:.2%} |")
-    if parity["identification"]:
-        found = parity["identification"]
-        rows += [
-            f"| enrolled people recognised (DIR) with {float(fpir):.1%} of strangers named (FPIR) "
-            f"| {rate['float']['mean']:.1%} ± {rate['float']['spread']:.1%} "
-            f"| {rate['int8']['mean']:.1%} ± {rate['int8']['spread']:.1%} |"
-            for fpir, rate in found["rates"].items()
-        ]
+    rows += [f"| {name} | {' | '.join(values[m] for m in models)} |" for name, values in figures(parity)]
+    if found := parity["identification"]:
         rows += [
             "",
             f"DIR: {found['people']} people drawn {found['draws']} times, enrolled from {found['photos']} photos each, "
             "everybody else a stranger; one photo a search; mean and standard deviation over the draws.",
         ]
     if parity["forced"]:
-        rows += ["", f"**Below the recipe's floors, written by --force parity**: {'; '.join(parity['forced'])}."]
+        missed = "; ".join(f"{name}: {parity['failed'][name]}" for name in parity["forced"])
+        rows += ["", f"**Below the recipe's floors, written by --force**: {missed}."]
     return "\n".join(rows)
 
 
@@ -122,6 +128,7 @@ def _limits(manifest: dict[str, Any]) -> str:
         "- Codes of this encoder compare with codes of this encoder only; another bundle needs a new enrolment.",
     ]
     if manifest["metrics"]["parity"]["pair_accuracy"]:
-        wrong = 1 - manifest["metrics"]["parity"]["pair_accuracy"]["int8"]
+        parity = manifest["metrics"]["parity"]
+        wrong = 1 - parity["pair_accuracy"][parity["label"]]
         limits.insert(0, f"- Of two photos of people it has not seen it misjudges {wrong:.1%} as same or different.")
     return "\n".join(limits)

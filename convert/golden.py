@@ -8,6 +8,7 @@ import numpy as np
 from edge_runtime.bundle import GOLDEN_COSINE
 from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.errors import BundleError
+from edge_runtime.sources.synthetic import Scene, SceneOptions
 from edge_runtime.types import Floats, Pixels
 
 _CANDIDATES = 4
@@ -71,3 +72,12 @@ def golden_floor(encoder: TfliteEncoder, chips: Pixels, codes: Floats) -> float:
     swapped, _ = encoder.encode(np.ascontiguousarray(chips[..., ::-1]))
     left = float((swapped * codes).sum(1).min())
     return round(max(GOLDEN_COSINE, (1 + left) / 2), 6)
+
+
+def detector_pictures() -> Pixels:
+    """Pictures for a detector's self-test, uint8 (N, 240, 320, 3) RGB: of people who do not exist, and an empty one."""
+    scene = Scene(SceneOptions(seed=1))
+    moments = np.linspace(0, scene.length_s, 26)[1:-1]
+    crowded = sorted(moments, key=lambda at_s: -len(scene.showing(float(at_s))))[:3]
+    frames = [scene.render(float(at_s)) for at_s in (*crowded, 0.0)]
+    return np.stack([cv2.resize(frame, (320, 240), interpolation=cv2.INTER_AREA) for frame in frames])

@@ -1,7 +1,8 @@
-"""What is converted: a run of ``train``, or a bare Keras encoder whose preprocessing is stated, never guessed."""
+"""What is converted: a run of ``train``, or a bare encoder whose preprocessing is stated, never guessed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from edge_runtime.errors import InputError, UsageError
 RUN_FILE = "run.json"
 RUN_SCHEMA = 1
 _ENCODER_FILE = "encoder.keras"
+_SAVED_MODEL = "saved_model.pb"
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,7 @@ class Stated:
         """
         missing = [f"--{name}" for name, value in vars(self).items() if value is None]
         if missing:
-            raise UsageError(
-                f"a .keras file without {RUN_FILE}: expected {' '.join(missing)} too, for nothing is guessed"
-            )
+            raise UsageError(f"a model without {RUN_FILE}: expected {' '.join(missing)} too, for nothing is guessed")
         assert self.size and self.colour and self.normalise and self.template
         try:
             width, _, height = self.size.partition("x")
@@ -66,11 +66,12 @@ class Source:
     """An encoder and what is known of it.
 
     Attributes:
-        encoder: the .keras file.
+        encoder: the .keras or .tflite file, or the SavedModel's folder.
         preprocessing: of its input.
         chips: faces it was trained and is measured on.
         lineage: where data and codes came from, one sentence each.
         run: what the manifest keeps of the run; the encoder's hash alone for a bare encoder.
+        by_hand: the preprocessing was stated by a person, who may be wrong.
     """
 
     encoder: Path
@@ -78,13 +79,14 @@ class Source:
     chips: Chips
     lineage: list[str]
     run: dict[str, Any]
+    by_hand: bool
 
 
 def open_source(path: Path, chips: Path | None, stated: Stated, lineage: list[str]) -> Source:
     """Open what is to be converted.
 
     Args:
-        path: a run's folder, its encoder, or a bare .keras file.
+        path: a run's folder, its encoder, a bare .keras or .tflite file, or a SavedModel's folder.
         chips: the chips file; default: the one the run names.
         stated: preprocessing of a bare encoder.
         lineage: of a bare encoder.
@@ -93,9 +95,10 @@ def open_source(path: Path, chips: Path | None, stated: Stated, lineage: list[st
         InputError: files missing, unreadable, or not the run's.
         UsageError: values missing for a bare encoder, or given for a run, which has its own.
     """
+    saved = (path / _SAVED_MODEL).is_file()
     folder = path if path.is_dir() else path.parent
-    encoder = folder / _ENCODER_FILE if path.is_dir() else path
-    if not encoder.is_file():
+    encoder = folder / _ENCODER_FILE if path.is_dir() and not saved else path
+    if not saved and not encoder.is_file():
         raise InputError(
             f"{encoder}: expected a Keras encoder, found none; name a run of python -m train fit or a .keras"
         )
@@ -105,13 +108,18 @@ def open_source(path: Path, chips: Path | None, stated: Stated, lineage: list[st
         if given:
             raise UsageError(f"{' '.join(given)}: {run_file} says it already; leave it out")
         return _of_run(encoder, run_file, chips)
-    if path.is_dir():
+    if path.is_dir() and not saved:
         raise InputError(f"{run_file}: expected the run's record, found none; name {encoder} and its preprocessing")
     if chips is None:
         raise UsageError(f"{path}: expected --chips FILE, for there is no {RUN_FILE} that names one")
-    return Source(
-        encoder, stated.preprocessing(), Chips.load(chips), lineage, {"encoder_sha256": file_digest(encoder)[0]}
-    )
+    digest = _folder_digest(encoder) if saved else file_digest(encoder)[0]
+    return Source(encoder, stated.preprocessing(), Chips.load(chips), lineage, {"encoder_sha256": digest}, True)
+
+
+def _folder_digest(folder: Path) -> str:
+    """sha256 (hex) over names and digests of all files below."""
+    lines = (f"{file_digest(p)[0]}  {p.relative_to(folder).as_posix()}\n" for p in folder.rglob("*") if p.is_file())
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def _of_run(encoder: Path, run_file: Path, chips: Path | None) -> Source:
@@ -141,7 +149,7 @@ def _of_run(encoder: Path, run_file: Path, chips: Path | None) -> Source:
         # A bundle travels; where things lie on this machine is nobody's business.
         run["recipe"]["teacher"]["path"] = Path(teacher).name
     ids = {"run_sha256": file_digest(run_file)[0], "encoder_sha256": file_digest(encoder)[0], "chips_sha256": found}
-    return Source(encoder, preprocessing, opened, lineage, ids | run)
+    return Source(encoder, preprocessing, opened, lineage, ids | run, False)
 
 
 def _template(text: str, size_wh: tuple[int, int]) -> Template:

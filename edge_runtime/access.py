@@ -22,7 +22,7 @@ from typing import Any, Protocol, Self
 from edge_runtime.bundle import Bundle
 from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
-from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path
+from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path, trusted_keys
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.enrolment import Enroller, EnrolmentResult
 from edge_runtime.errors import ImageError, InputError, UsageError
@@ -170,7 +170,7 @@ def open_chain(config: Config, detector: str | None = None) -> FaceChain:
         FamiliarError: bundle, detector or interpreter cannot be used.
     """
     return FaceChain.open(
-        Bundle(bundle_path(config)),
+        Bundle(bundle_path(config), trusted_keys(config)),
         detector or config.detect.detector,
         config.runtime.interpreter,
         config.runtime.threads,

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,19 @@ from edge_runtime.detectors.bundle import DetectorSheet
 from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.interpreters import open_interpreter
+from edge_runtime.overlap import iou
+from edge_runtime.protocols import Detector
+from edge_runtime.signature import SIGNATURE, check_signature
 from edge_runtime.types import Floats, Pixels
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+DETECTOR_GOLDEN = "detector_golden.npz"
 GOLDEN_COSINE = 0.99
 """Interpreters and kernels differ by a last bit here and there; a wrong model or colour order by far more."""
 
+_GOLDEN_IOU = 0.8
+_GOLDEN_LANDMARK_PX = 2.0
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _MAX_MANIFEST_BYTES = 1 << 20
@@ -141,11 +148,16 @@ def file_digest(path: Path) -> tuple[str, int]:
 class Bundle:
     """A bundle on disk whose files all are what its manifest says."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Read the manifest and check every file.
+    def __init__(self, path: str | Path, trusted_keys: Sequence[str] = ()) -> None:
+        """Read the manifest and check every file, and the signature if there is one.
+
+        Args:
+            path: the bundle's folder.
+            trusted_keys: public keys, one of which must have signed it; empty: nobody need have.
 
         Raises:
-            BundleError: no bundle there, or a file missing, altered, or not listed.
+            BundleError: no bundle there, a file missing, altered, or not listed, or a signature that is wrong,
+                or missing although keys are trusted.
         """
         self.path = Path(path)
         manifest_path = self.path / MANIFEST
@@ -159,6 +171,8 @@ class Bundle:
                 f"{self.path}: expected a bundle (a folder with {MANIFEST}), found none that can be read; "
                 "make one with python -m convert model, or set [bundle] path"
             ) from error
+        # Before anything of it is believed.
+        self.signed_by = check_signature(self.path, data, trusted_keys)
         self.manifest = Manifest.parse(text, str(manifest_path))
         self._check_files()
         self.hash = hashlib.sha256(data).hexdigest()
@@ -175,7 +189,7 @@ class Bundle:
                     f"{path}: expected sha256 {digest[:12]}… and {size} bytes, "
                     f"found {found_digest[:12]}… and {found_size}; the file was altered, copy the bundle again"
                 )
-        listed = {*self.manifest.files, MANIFEST, "manifest.sig"}
+        listed = {*self.manifest.files, MANIFEST, SIGNATURE}
         extra = sorted(p.name for p in self.path.iterdir() if p.name not in listed and not p.name.startswith("."))
         if extra:
             raise BundleError(f"{self.path / extra[0]}: not listed in the manifest; remove it or make the bundle again")
@@ -249,6 +263,33 @@ class Bundle:
                 "this interpreter computes something else, install the other one"
             )
         return lowest
+
+    def check_golden_faces(self, detector: Detector) -> None:
+        """Look at the golden pictures and compare; nothing to do with a detector that is not the bundle's own.
+
+        Raises:
+            SelfTestError: other faces, or not where the bundle's maker found them: the device computes something else.
+        """
+        if self.manifest.own_detector is None or detector.name != self.manifest.own_detector.name:
+            return
+        keys = ("pictures", "faces", "xyxy", "landmarks")
+        pictures, counts, xyxy, landmarks = self._arrays(DETECTOR_GOLDEN, *keys)
+        ends = np.cumsum(counts)
+        for picture, count, end in zip(pictures, counts, ends, strict=True):
+            expected, points = xyxy[end - count : end], landmarks[end - count : end]
+            found = detector.detect(picture)
+            nearest = iou(expected, found.xyxy) if len(found) else np.zeros((count, 1), np.float32)
+            if count and nearest.max(1).min() < _GOLDEN_IOU:
+                raise SelfTestError(
+                    f"{self.path}: expected {count} faces in a golden picture, found {len(found)}, not all of them "
+                    "there; this interpreter computes something else, install the other one"
+                )
+            off = np.linalg.norm(found.landmarks[nearest.argmax(1)] - points, axis=2) if count else np.zeros((1, 1))
+            if off.max() > _GOLDEN_LANDMARK_PX:
+                raise SelfTestError(
+                    f"{self.path}: expected the golden landmarks within {_GOLDEN_LANDMARK_PX} px, found them "
+                    f"{off.max():.1f} px off; this interpreter computes something else, install the other one"
+                )
 
     def _arrays(self, name: str, *keys: str) -> list[NDArray[Any]]:
         if name not in self.manifest.files:

@@ -23,6 +23,7 @@ SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
 @dataclass(frozen=True)
 class BundleConfig:
     path: str = key("", "folder of the bundle; empty: the state folder's, then a checkout's released one")
+    trusted_keys: str = key("", "public keys with spaces between; with one, a bundle none of them signed is refused")
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,11 @@ def run_dir() -> Path:
     """Where the control socket lives: systemd's RuntimeDirectory, else the user's own."""
     given = os.environ.get("RUNTIME_DIRECTORY") or os.environ.get("XDG_RUNTIME_DIR")
     return Path(given) / ("" if os.environ.get("RUNTIME_DIRECTORY") else "familiar") if given else state_dir()
+
+
+def trusted_keys(config: Config) -> list[str]:
+    """The public keys of which one must have signed a bundle; empty: nobody need have."""
+    return config.bundle.trusted_keys.split()
 
 
 def gallery_path(config: Config) -> Path:

@@ -35,6 +35,7 @@ def self_test(config: Config) -> str:
     """
     with open_chain(config) as chain:
         cosine = chain.bundle.check_golden(chain.encoder)
+        chain.bundle.check_golden_faces(chain.detector)
         strangers = chain.bundle.strangers()
         people = 0
         if gallery_path(config).exists():

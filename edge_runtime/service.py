@@ -92,6 +92,7 @@ class Service(Closing):
             stack.enter_context(_sole_use(gallery_path(config)))
             self.chain = stack.enter_context(open_chain(config))
             self.chain.bundle.check_golden(self.chain.encoder)
+            self.chain.bundle.check_golden_faces(self.chain.detector)
             self._strangers = self.chain.bundle.strangers()
             self.gallery = stack.enter_context(open_gallery(config, self.chain))
             self._version = self.gallery.version

@@ -1,6 +1,7 @@
 """Check a bundle, show what it is, or tell two bundles apart.
 
-verify: every byte is what the manifest says, and the installed interpreter gives the golden outputs.
+verify: every byte is what the manifest says, the signature is right, and the installed interpreter gives the
+golden outputs.
 diff ends with 1 where the manifests differ, as diff(1) does.
 """
 
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.config import bundle_path, load_config
+from edge_runtime.config import bundle_path, load_config, trusted_keys
 from edge_runtime.errors import UsageError
+from edge_runtime.interpreters import try_model
 
 _ABSENT = "(absent)"
 
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     paths = args.path
     if len(paths) < most:
         paths = [bundle_path(config), *paths]
-    bundles = [Bundle(path) for path in paths]
+    bundles = [Bundle(path, trusted_keys(config)) for path in paths]
     if args.action == "diff":
         return _diff(bundles[0], bundles[1], args.json)
     if args.action == "show":
@@ -52,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> None:
+    # In a child first: a bundle is somebody else's, and a model may be made to crash an interpreter.
+    try_model(bundle.path / bundle.manifest.encoder_file, interpreter)
     encoder = bundle.open_encoder(interpreter, threads)
     try:
         lowest = bundle.check_golden(encoder)
@@ -60,21 +64,25 @@ def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> No
     codes = len(bundle.strangers()) if "cohort.npz" in bundle.manifest.files else 0
     files = bundle.manifest.files
     if as_json:
-        document = {"ok": True, "bundle": bundle.hash, "golden_cosine_min": lowest, "cohort_codes": codes}
+        document = {"ok": True, "bundle": bundle.hash, "signed_by": bundle.signed_by}
+        document |= {"golden_cosine_min": lowest, "cohort_codes": codes}
         print(json.dumps(document | {"files": sorted(files)}))
         return
     print(f"{bundle.path}: {_text(bundle.manifest.name)}, bundle {bundle.hash[:12]}")
     print(f"files    {len(files)} as listed, {sum(size for _, size in files.values()):,} bytes")
+    print(f"signed   {'by ' + bundle.signed_by if bundle.signed_by else 'by nobody'}")
     print(f"golden   {len(bundle.golden()[0])} outputs, smallest cosine {lowest:.5f}")
     print(f"cohort   {codes} codes from {bundle.manifest.strangers} people")
 
 
 def _show(bundle: Bundle, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"path": str(bundle.path), "hash": bundle.hash, "manifest": bundle.manifest.raw}, indent=2))
+        document = {"path": str(bundle.path), "hash": bundle.hash, "signed_by": bundle.signed_by}
+        print(json.dumps(document | {"manifest": bundle.manifest.raw}, indent=2))
         return
     raw = bundle.manifest.raw
     print(f"{_text(bundle.manifest.name)}  {bundle.path}  bundle {bundle.hash[:12]}")
+    print(f"  signed by {bundle.signed_by or 'nobody'}")
     for name, (digest, size) in bundle.manifest.files.items():
         print(f"  {name:<20} {size:>11,} bytes  sha256 {digest[:12]}")
     for section in sorted(raw.keys() - {"schema", "name", "files"}):

@@ -45,8 +45,8 @@ class DetectorSheet:
     name: str
     file: str
     size_wh: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     score: float
 
     @classmethod
@@ -66,7 +66,7 @@ class DetectorSheet:
                 (width, height),
                 mean,
                 std,
-                float(document["score"]),  # type: ignore[arg-type]
+                float(document["score"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BundleError(f"{where}: detector: a value is missing or wrong ({error}); make it again") from error
@@ -204,7 +204,8 @@ class GridDetector:
         if self._table is not None:
             values = np.asarray(cv2.LUT(pixels, self._table))
         else:
-            values = (pixels.astype(np.float32) - np.float32(self._sheet.mean)) / np.float32(self._sheet.std)
+            mean, std = np.asarray(self._sheet.mean, np.float32), np.asarray(self._sheet.std, np.float32)
+            values = (pixels.astype(np.float32) - mean) / std
         return values[None], np.float32(scale), left, top
 
     def _outputs(self, tensor: NDArray[Any]) -> list[tuple[_Grid, list[NDArray[Any]]]]:
@@ -295,7 +296,7 @@ def _input_table(interpreter: Interpreter, sheet: DetectorSheet) -> NDArray[Any]
     values = (np.arange(256.0)[:, None] - np.array(sheet.mean)) / np.array(sheet.std)
     limits = np.iinfo(interpreter.input_dtype)
     table = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max)
-    return table.astype(interpreter.input_dtype)[None]
+    return np.asarray(table[None], interpreter.input_dtype)
 
 
 def _starts(length: int, size: int) -> list[int]:

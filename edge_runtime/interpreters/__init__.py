@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_runtime.backends import backend_names, load_backend
 from edge_runtime.errors import InterpreterError
 from edge_runtime.interpreters._flatbuffer import FlatbufferInterpreter
+from edge_runtime.interpreters._trial import try_in_child
 
 _HERE = __name__
 
@@ -50,3 +51,14 @@ def open_interpreter(name: str, model: str | Path, threads: int = 1) -> Flatbuff
             f"pip install 'familiar-edge[{name}]'"
         ) from error
     return FlatbufferInterpreter(interpreter_class, Path(model), threads, module.PACKAGE)
+
+
+def try_model(model: str | Path, interpreter: str = "auto") -> None:
+    """Open and run a model of unknown origin in a child process, so that it can crash nothing else.
+
+    Raises:
+        InterpreterError: the interpreter refuses the model, dies of it, or gives no answer.
+    """
+    fault = try_in_child(Path(model), interpreter)
+    if fault is not None:
+        raise InterpreterError(fault)

@@ -9,23 +9,14 @@ import pytest
 
 pytest.importorskip("ai_edge_litert")
 
-import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from convert.graph import int8_faults, read_graph
 from edge_runtime.errors import InputError
 from tests.builders import SHARED, TINY_MODEL
+from tests.convert.models import altered
 
 pytestmark = pytest.mark.desktop
-
-
-def altered(edit: Callable[[Any], object]) -> bytes:
-    """The tiny model with something changed in it."""
-    model = schema.ModelT.InitFromPackedBuf(TINY_MODEL.read_bytes(), 0)
-    edit(model)
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def faults(edit: Callable[[Any], object]) -> list[str]:

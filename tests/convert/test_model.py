@@ -46,7 +46,7 @@ def made(place: Path) -> Bundle:
 
 
 def test_a_run_becomes_a_bundle_that_passes_its_self_test(made: Bundle) -> None:
-    assert [p.name for p in made.path.parent.iterdir()] == ["tiny"]
+    assert sorted(p.name for p in made.path.parent.iterdir()) == ["tiny", "tiny.parity.html", "tiny.parity.json"]
     manifest = made.manifest
     assert (manifest.name, manifest.code_size, manifest.detector, manifest.strangers) == ("tiny", 16, "haar", 14)
     assert manifest.preprocessing == PREPROCESSING
@@ -91,7 +91,7 @@ def test_an_old_bundle_is_replaced_only_when_asked_and_strangers_may_come_from_e
     assert main(["model", str(place / "run"), "--out", str(made.path), *others]) == 0
     second = Bundle(made.path).manifest
     assert (second.name, second.strangers) == ("second", 30)
-    assert [p.name for p in made.path.parent.iterdir()] == ["tiny"]
+    assert [p.name for p in made.path.parent.iterdir() if p.is_dir()] == ["tiny"]
 
 
 def refused(arguments: list[str], out: Path, code: int, capsys: pytest.CaptureFixture[str]) -> str:
@@ -99,7 +99,8 @@ def refused(arguments: list[str], out: Path, code: int, capsys: pytest.CaptureFi
     assert main(["model", *arguments, "--out", str(out)]) == code
     error = capsys.readouterr().err.strip()
     assert "\n" not in error
-    assert not out.exists() and not any(out.parent.iterdir())
+    # Nothing is left but the report, where there is one to say why.
+    assert not out.exists() and all(".parity." in path.name for path in out.parent.iterdir())
     return error
 
 
@@ -113,17 +114,24 @@ def test_a_model_that_normalises_is_refused_with_the_tensor_named(
 
 def test_too_much_lost_is_refused(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(place / "run"), "--recipe", str(place / "strict.toml")]
-    assert "cosine mean: expected at least 1" in refused(arguments, tmp_path / "b", 6, capsys)
+    error = refused(arguments, tmp_path / "b", 6, capsys)
+    assert "cosine_mean: expected at least 1" in error and "--force cosine_mean" in error
+    report = json.loads((tmp_path / "b.parity.json").read_text())
+    assert list(report["failed"]) == ["cosine_mean"] and str(tmp_path / "b.parity.html") in error
 
 
 def test_a_bare_model_of_any_input_size_gets_the_stated_one_and_may_be_forced(place: Path, tmp_path: Path) -> None:
     arguments = [str(place / "sizeless.keras"), "--chips", str(place / "chips.npz"), *STATED, "--lineage", "nothing"]
-    arguments += ["--recipe", str(place / "strict.toml"), "--force", "parity", "--licence", "CC0-1.0"]
+    arguments += ["--recipe", str(place / "strict.toml"), "--force", "cosine_mean", "--force", "cosine_p1"]
+    arguments += ["--licence", "CC0-1.0"]
     assert main(["model", *arguments, "--out", str(tmp_path / "b")]) == 0
     raw = Bundle(tmp_path / "b").manifest.raw
     assert raw["encoder"]["input"]["shape"] == [1, 28, 28, 1]
     assert raw["licence"] == "CC0-1.0" and raw["lineage"] == ["nothing"]
-    assert raw["metrics"]["parity"]["forced"] and "--force parity" in (tmp_path / "b" / "CARD.md").read_text()
+    assert (
+        raw["metrics"]["parity"]["forced"] == ["cosine_mean"]
+        and "by --force" in (tmp_path / "b" / "CARD.md").read_text()
+    )
 
 
 def test_what_is_no_keras_model_is_refused(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

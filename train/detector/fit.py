@@ -19,11 +19,13 @@ from tqdm import tqdm
 
 from edge_runtime.cells import STRIDES
 from edge_runtime.errors import InputError
+from edge_runtime.types import Pixels
 from models.detector import multiply_adds
 from train.checkpoint import read_state, restore, save_checkpoint
-from train.detector.batches import SceneBatches, SceneSource
+from train.detector.batches import SceneBatches, SceneSource, scene_batch
 from train.detector.losses import box_loss, landmark_loss, score_loss
 from train.detector.recipe import DetectorRecipe, TermsPart
+from train.detector.scenes import PhotoPool
 from train.files import replacing, write_json
 from train.fit import CHECKPOINT, precision
 from train.labelled import LabelledPhotos, load_labelled
@@ -32,6 +34,7 @@ from train.runs import RUN_FILE, commit, versions
 MEAN, STD = 127.5, 127.5
 """The network sees (value - MEAN) / STD."""
 KIND = "detector"
+_CALIBRATION_SCENES = 300
 _TERMS = ("score", "box", "landmarks")
 _LEAST_RATE = 0.01
 """Of the learning rate's height, at the last step."""
@@ -78,7 +81,8 @@ class DetectorRun:
     def save(self) -> None:
         """Write ``run.json``, whole or not at all."""
         document = {name: value for name, value in vars(self).items() if name != "path"}
-        write_json(self.path / RUN_FILE, {"schema": 1, "kind": KIND, **document})
+        normalisation = {"mean": [MEAN] * 3, "std": [STD] * 3}
+        write_json(self.path / RUN_FILE, {"schema": 1, "kind": KIND, "normalisation": normalisation, **document})
 
 
 def fit_detector(recipe: DetectorRecipe, files: Sequence[str | Path], folder: str | Path, seed: int = 0) -> DetectorRun:
@@ -140,21 +144,13 @@ class _DetectorFitting:
 
     def go(self) -> DetectorRun:
         """Fit until the last epoch."""
-        source = SceneSource(
-            tuple(Path(one["path"]) for one in self.run.photos),
-            "train",
-            self.spec.size_wh,
-            self.recipe.fit.batch,
-            self.recipe.fit.harsh,
-            self.run.seed,
-        )
         print(
             f"{self.network.count_params():,} parameters, {multiply_adds(self.network) / 1e6:.1f} M multiply-adds, "
             f"{self.recipe.fit.epochs} epochs of {self.steps} steps, {self.run.precision}",
             flush=True,
         )
         # One process makes scenes for one that computes; more would take the computing's cores.
-        with SceneBatches(source, max((os.cpu_count() or 2) // 2, 1)) as batches:
+        with SceneBatches(self._source(), max((os.cpu_count() or 2) // 2, 1)) as batches:
             while self.run.epochs_done < self.recipe.fit.epochs:
                 row = self._epoch(batches, self.run.epochs_done)
                 self.run.history.append(row)
@@ -168,12 +164,31 @@ class _DetectorFitting:
         return self.run
 
     def publish(self) -> None:
-        """Write the plain float model and the record."""
+        """Write the plain float model, scenes to set int8's ranges by, and the record."""
         plain = self.spec.build("float32")
         plain.set_weights(self.network.get_weights())
         with replacing(self.run.detector_path) as draft:
             plain.save(draft)
+        with replacing(self.run.path / "scenes.npz") as draft, draft.open("wb") as stream:
+            np.savez_compressed(stream, pictures=self._calibration())
         self.run.save()
+
+    def _calibration(self) -> Pixels:
+        """Scenes of the people it was fitted on, of an epoch that never comes."""
+        pool = PhotoPool.of_split([load_labelled(one["path"]) for one in self.run.photos], "train")
+        source = self._source()
+        places = [(-1 % 2**32, 0, place) for place in range(_CALIBRATION_SCENES)]
+        return scene_batch(pool, source, places)[0]
+
+    def _source(self) -> SceneSource:
+        return SceneSource(
+            tuple(Path(one["path"]) for one in self.run.photos),
+            "train",
+            self.spec.size_wh,
+            self.recipe.fit.batch,
+            self.recipe.fit.harsh,
+            self.run.seed,
+        )
 
     def _epoch(self, batches: SceneBatches, epoch: int) -> dict[str, float]:
         start = time.monotonic()
