@@ -34,7 +34,7 @@ class DetectorSpec:
     size_wh: tuple[int, int] = (320, 240)
     stem: tuple[int, int] = (12, 24)
     widths: tuple[int, int, int] = (48, 64, 96)
-    blocks: tuple[int, int, int] = (3, 3, 3)
+    blocks: tuple[int, int, int] = (3, 4, 3)
 
     def __post_init__(self) -> None:
         width, height = self.size_wh
@@ -70,7 +70,9 @@ class DetectorSpec:
         # Small faces are told from what merely looks like one by what is around them.
         around = layers.Conv2D(self.widths[0], 1, use_bias=False, name="around_conv", dtype=policy)(maps[1])
         around = layers.BatchNormalization(name="around_norm", dtype=policy)(around)
-        around = layers.UpSampling2D(2, name="around_up", dtype=policy)(around)
+        # Not UpSampling2D: Keras repeats rows there, which TFLite does with operators the Edge TPU has not.
+        rows, columns = maps[0].shape[1:3]
+        around = layers.Resizing(rows, columns, "nearest", name="around_up", dtype=policy)(around)
         maps[0] = layers.ReLU(name="around_relu", dtype=policy)(
             layers.Add(name="around_add", dtype=policy)([maps[0], around])
         )

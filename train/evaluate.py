@@ -32,7 +32,10 @@ _GRID_FACES = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``python -m train evaluate``."""
-    parser.add_argument("target", type=Path, metavar="CODES.npz|RUN", help="codes of familiar embed, or a run's folder")
+    parser.add_argument(
+        "target", type=Path, metavar="CODES.npz|RUN|DETECTOR", help="codes of familiar embed, a run's folder, or a "
+        "detector as bundle:FOLDER",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON file (a run: evaluation.json in its folder)")
     parser.add_argument("--json", action="store_true", help="print the JSON instead of a table")
     people = parser.add_argument_group("who is measured")
@@ -44,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     people.add_argument("--split", type=Path, metavar="CSV", help="codes: each person's split (columns person, split)")
     people.add_argument("--strangers", metavar="SPLIT", help="people of this split are strangers beside the others")
     people.add_argument("--chips", type=Path, metavar="FILE", help="a run: chips to measure on instead of its own")
+    detector = parser.add_argument_group("a detector")
+    detector.add_argument("--labelled", type=Path, metavar="FILE", help="photos and their faces, of train label")
+    detector.add_argument("--against", metavar="DETECTOR", help="another on the same scenes, as yunet:FILE.onnx")
+    detector.add_argument("--scenes", type=int, default=400, metavar="N", help="scenes to search (default: 400)")
     how = parser.add_argument_group("how")
     how.add_argument("--pairs", type=Path, metavar="FILE", help="pairs in LFW's format (default: made from the people)")
     how.add_argument("--folds", metavar="N,N", help="folds of the pairs (default: those whose people are measured)")
@@ -58,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, save."""
+    if args.labelled:
+        return _run_detector(args)
     is_run = args.target.is_dir()
     unfit = ("split",) if is_run else ("chips",)
     if wrong := [name for name in unfit if getattr(args, name)]:
@@ -72,6 +81,19 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(table(document)))
         if out:
             print(f"saved: {out}")
+    return 0
+
+
+def _run_detector(args: argparse.Namespace) -> int:
+    from train.detector.evaluate import detector_table, evaluate_detector
+
+    if args.scenes < 1:
+        raise UsageError(f"--scenes {args.scenes}: expected at least 1")
+    spec, split = str(args.target), args.people or "select"
+    document = evaluate_detector(spec, args.labelled, split, args.against, args.scenes, args.seed, args.out)
+    if args.out:
+        write_json(args.out, document)
+    print(json.dumps(document, indent=2) if args.json else "\n".join(detector_table(document)))
     return 0
 
 

@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", required=True, metavar="DIR", dest="folder", help="folder of the run; goes on if begun"
     )
     parser.add_argument("--also", action="append", default=[], metavar="FILE", help="further chips to fit on")
+    parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help="start from another run's weights")
     parser.add_argument("--teacher", metavar="FILE", help="the recipe's teacher: .onnx or .tflite")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="of every draw (default: 0)")
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         from train.detector.fit import fit_detector
 
         recipe = load_detector_recipe(args.recipe, overrides)
-        found = fit_detector(recipe, [args.chips, *args.also], args.folder, args.seed)
+        found = fit_detector(recipe, [args.chips, *args.also], args.folder, args.seed, args.start)
         print(f"{found.path}: {found.epochs_done} epochs, detector in {found.detector_path}")
         return 0
     recipe = load_recipe(args.recipe, overrides)

@@ -21,6 +21,8 @@ _FONTS = (
 
 
 _DRAWN = 384
+UNSEEN = 1_000_000
+"""Drawings from this number on are for measuring: no scene shows them."""
 """So many are drawn, each once, and then shown cut, mirrored and with other colours."""
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-from edge_runtime.cells import STRIDES
+from edge_runtime.bundle import file_digest
+from edge_runtime.cells import STRIDES, Grids
 from edge_runtime.errors import InputError
 from edge_runtime.types import Pixels
 from models.detector import multiply_adds
@@ -85,7 +86,13 @@ class DetectorRun:
         write_json(self.path / RUN_FILE, {"schema": 1, "kind": KIND, "normalisation": normalisation, **document})
 
 
-def fit_detector(recipe: DetectorRecipe, files: Sequence[str | Path], folder: str | Path, seed: int = 0) -> DetectorRun:
+def fit_detector(
+    recipe: DetectorRecipe,
+    files: Sequence[str | Path],
+    folder: str | Path,
+    seed: int = 0,
+    start: Path | None = None,
+) -> DetectorRun:
     """Fit a detector, or go on with a run that was interrupted; it may go on with another number of epochs.
 
     Args:
@@ -93,9 +100,10 @@ def fit_detector(recipe: DetectorRecipe, files: Sequence[str | Path], folder: st
         files: labelled photos; the people of ``train`` are fitted on.
         folder: of the run.
         seed: of every draw.
+        start: a run's folder or a .keras detector to start from; layers of the same name and shape are taken over.
 
     Raises:
-        InputError: no photos, or the folder holds another run.
+        InputError: no photos, no detector to start from, or the folder holds another run.
     """
     path = Path(folder)
     photos = [load_labelled(file) for file in files]
@@ -119,17 +127,26 @@ def fit_detector(recipe: DetectorRecipe, files: Sequence[str | Path], folder: st
         commit(),
         _lineage(photos),
     )
-    return _DetectorFitting(recipe, run, fingerprint, state).go()
+    return _DetectorFitting(recipe, run, fingerprint, state, start).go()
 
 
 class _DetectorFitting:
     """One run while it is being made."""
 
-    def __init__(self, recipe: DetectorRecipe, run: DetectorRun, fingerprint: str, state: dict[str, Any] | None):
+    def __init__(
+        self,
+        recipe: DetectorRecipe,
+        run: DetectorRun,
+        fingerprint: str,
+        state: dict[str, Any] | None,
+        start: Path | None = None,
+    ) -> None:
         self.recipe, self.run, self.fingerprint = recipe, run, fingerprint
         keras.utils.set_random_seed(run.seed)
         self.spec = recipe.detector.spec()
         self.network = self.spec.build(run.precision)
+        if start is not None and not state:
+            run.lineage.append(f"begun from {_taken_over(start, self.network)}")
         self.model = Taught(self.network, recipe.loss)
         self.steps = max(recipe.fit.scenes // recipe.fit.batch, 1)
         optimiser = keras.optimizers.AdamW(recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay)
@@ -220,6 +237,9 @@ class Taught(keras.Model):
         super().__init__()
         self.network = network
         self._terms = terms
+        height, width = network.input.shape[1:3]
+        ends = np.cumsum([0, *(math.prod(Grids((width, height)).shape_hw(stride)) for stride in STRIDES)])
+        self._levels = list(zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True))
         self._means = [keras.metrics.Mean(name) for name in _TERMS]
 
     def call(self, pictures: Any, training: bool = False) -> Any:
@@ -230,13 +250,18 @@ class Taught(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """The weighted sum of the terms, each for one face."""
-        cells, weight, sure = y_pred, y[..., 2], y[..., 0]
-        faces = ops.maximum(ops.sum(weight), 1.0)
+        """The weighted sum of the terms, each for one face; of a crowd's small faces and one large one, as much each."""
+        boxes, points = [], []
+        for low, high in self._levels:
+            cells, told = y_pred[:, low:high], y[:, low:high]
+            size, faces = told[..., 4], ops.maximum(ops.sum(told[..., 2]), 1.0)
+            boxes.append(box_loss(told[..., 5:9], told[..., 2], cells[..., 1:5], size) / faces)
+            points.append(landmark_loss(told[..., 9:], told[..., 3], cells[..., 5:], size) / faces)
+        sure = y[..., 0]
         values = (
-            self._terms.score * score_loss(sure, y[..., 1], cells[..., 0]) / ops.maximum(ops.sum(sure), 1.0),
-            self._terms.box * box_loss(y[..., 5:9], weight, cells[..., 1:5], y[..., 4]) / faces,
-            self._terms.landmarks * landmark_loss(y[..., 9:], y[..., 3], cells[..., 5:], y[..., 4]) / faces,
+            self._terms.score * score_loss(sure, y[..., 1], y_pred[..., 0]) / ops.maximum(ops.sum(sure), 1.0),
+            self._terms.box * sum(boxes) / len(boxes),
+            self._terms.landmarks * sum(points) / len(points),
         )
         for mean, value in zip(self._means, values, strict=True):
             mean.update_state(value)
@@ -255,6 +280,22 @@ def flat(outputs: dict[str, Any]) -> Any:
         both = ops.concatenate([score, shape], axis=-1)
         rows.append(ops.reshape(both, (-1, both.shape[1] * both.shape[2], both.shape[3])))
     return ops.concatenate(rows, axis=1)
+
+
+def _taken_over(start: Path, network: keras.Model) -> str:
+    """Copy the weights of every layer that another detector has too; returns its sha256, for the lineage."""
+    path = start / "detector.keras" if start.is_dir() else start
+    try:
+        old = {layer.name: layer.get_weights() for layer in keras.saving.load_model(path, compile=False).layers}
+    except Exception as error:  # Keras raises whatever a file leads it to
+        raise InputError(
+            f"{path}: expected a detector of python -m train fit, Keras does not load it ({error})"
+        ) from error
+    for layer in network.layers:
+        shapes = [weight.shape for weight in layer.get_weights()]
+        if shapes and shapes == [weight.shape for weight in old.get(layer.name, [])]:
+            layer.set_weights(old[layer.name])
+    return f"a detector with sha256 {file_digest(path)[0][:12]}"
 
 
 def _begun(folder: Path, fingerprint: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ class DetectorPart:
     size_wh: tuple[int, ...] = (320, 240)
     stem: tuple[int, ...] = (12, 24)
     widths: tuple[int, ...] = (48, 64, 96)
-    blocks: tuple[int, ...] = (3, 3, 3)
+    blocks: tuple[int, ...] = (3, 4, 3)
 
     def spec(self) -> DetectorSpec:
         """The network's shape.
@@ -46,7 +46,7 @@ class TermsPart:
 
     score: float = key(1.0, low=0, high=1e3)
     box: float = key(1.0, low=0, high=1e3)
-    landmarks: float = key(3.0, low=0, high=1e3)
+    landmarks: float = key(6.0, low=0, high=1e3)
 
 
 @dataclass(frozen=True)

@@ -95,12 +95,12 @@ def make_scene(
     """
     canvas = _Canvas(_ground(pool, size_wh, rng), np.zeros(size_wh[::-1], np.uint8))
     kind = rng.random()
-    if kind < 0.12:
+    if kind < 0.1:
         pass  # no face at all
-    elif kind < 0.34:
-        _lay_faces(canvas, pool, rng, 1, (60, LARGEST_PX), tight=0.5)
-    elif kind < 0.62:
-        _lay_faces(canvas, pool, rng, int(rng.integers(1, 6)), (20, 140), tight=0.15)
+    elif kind < 0.38:
+        _lay_faces(canvas, pool, rng, 1, (60, LARGEST_PX), tight=0.4)
+    elif kind < 0.66:
+        _lay_faces(canvas, pool, rng, int(rng.integers(1, 6)), (24, 140), tight=0.15)
     else:
         _lay_faces(canvas, pool, rng, int(rng.integers(3, 20)), (SMALLEST_PX, 56), tight=0.08)
     if rng.random() < 0.3:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edge_runtime.cells import SHAPE, STRIDES, Grids
 from edge_runtime.types import Detections, Floats
 
-SIZES_PX = {8: (0.0, 32.0), 16: (26.0, 76.0), 32: (62.0, np.inf)}
+SIZES_PX = {8: (0.0, 36.0), 16: (28.0, 130.0), 32: (100.0, np.inf)}
 """Which faces a grid is for, by the square root of their area; the ranges overlap."""
 COLUMNS = 5 + SHAPE
 """Numbers a cell: the score, its weight, weight of the shape, weight of the landmarks, size of the face in strides,
