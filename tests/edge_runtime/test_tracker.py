@@ -1,7 +1,3 @@
-import numpy as np
-import pytest
-
-from edge_runtime.overlap import iou
 from edge_runtime.tracker import Tracker
 from edge_runtime.types import Detections
 from tests.builders import make_detections
@@ -20,12 +16,6 @@ def test_no_faces_make_no_tracks():
     tracker = Tracker("front", 1.0)
     assert tracker.update(Detections.empty(), 0.0, 0.0) == []
     assert tracker.expire(100.0) == []
-
-
-def test_iou_of_known_boxes():
-    a = np.array([[0, 0, 10, 10]], np.float32)
-    b = np.array([[5, 0, 15, 10], [0, 0, 10, 10], [20, 20, 30, 30]], np.float32)
-    assert iou(a, b)[0] == pytest.approx([1 / 3, 1, 0])
 
 
 def test_a_moving_face_keeps_its_track():

@@ -250,7 +250,7 @@ class Taught(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """The weighted sum of the terms, each for one face; of a crowd's small faces and one large one, as much each."""
+        """The weighted sum of the terms; each grid says as much as the others, however many faces it has."""
         boxes, points = [], []
         for low, high in self._levels:
             cells, told = y_pred[:, low:high], y[:, low:high]
