@@ -19,12 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.equalise import equalised
 from convert.recipe import Recipe
 from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
 from edge_runtime.types import Floats, Pixels
 
 _BATCH = 256
+_EQUALISED_ON = 128
+"""Pictures that tell how large the channels are."""
 _ROOT = Path(__file__).parent.parent
 _QUIET = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 _SAVED_MODEL = "saved_model.pb"
@@ -144,6 +147,8 @@ def _work(job: Path) -> dict[str, Any]:
         fitting = np.load(job / "fitting.npy")
         if codes:
             _compare(encoder, preprocessing, fitting, job)
+        if recipe.full_int8:
+            equalised(encoder, preprocessing.as_float(fitting[:_EQUALISED_ON]))
         if recipe.quantisation == "int8_qat":
             encoder = _trained(encoder, preprocessing, recipe, fitting)
         (job / "encoder.tflite").write_bytes(_converted(encoder, preprocessing, recipe, fitting))

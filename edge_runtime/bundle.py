@@ -21,7 +21,6 @@ from edge_runtime.detectors.bundle import DetectorSheet
 from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.overlap import iou
 from edge_runtime.protocols import Detector
 from edge_runtime.signature import SIGNATURE, check_signature
 from edge_runtime.types import Floats, Pixels
@@ -32,8 +31,7 @@ DETECTOR_GOLDEN = "detector_golden.npz"
 GOLDEN_COSINE = 0.99
 """Interpreters and kernels differ by a last bit here and there; a wrong model or colour order by far more."""
 
-_GOLDEN_IOU = 0.8
-_GOLDEN_LANDMARK_PX = 2.0
+_GOLDEN_PX = 3.0
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _MAX_MANIFEST_BYTES = 1 << 20
@@ -276,19 +274,14 @@ class Bundle:
         pictures, counts, xyxy, landmarks = self._arrays(DETECTOR_GOLDEN, *keys)
         ends = np.cumsum(counts)
         for picture, count, end in zip(pictures, counts, ends, strict=True):
-            expected, points = xyxy[end - count : end], landmarks[end - count : end]
             found = detector.detect(picture)
-            nearest = iou(expected, found.xyxy) if len(found) else np.zeros((count, 1), np.float32)
-            if count and nearest.max(1).min() < _GOLDEN_IOU:
+            expected = np.concatenate([xyxy, landmarks.reshape(-1, 10)], 1)[end - count : end]
+            seen = np.concatenate([found.xyxy, found.landmarks.reshape(-1, 10)], 1)
+            off = np.abs(expected[:, None] - seen[None]).max(2).min(1, initial=np.inf)
+            if (worst := float(off.max(initial=0.0))) > _GOLDEN_PX:
                 raise SelfTestError(
-                    f"{self.path}: expected {count} faces in a golden picture, found {len(found)}, not all of them "
-                    "there; this interpreter computes something else, install the other one"
-                )
-            off = np.linalg.norm(found.landmarks[nearest.argmax(1)] - points, axis=2) if count else np.zeros((1, 1))
-            if off.max() > _GOLDEN_LANDMARK_PX:
-                raise SelfTestError(
-                    f"{self.path}: expected the golden landmarks within {_GOLDEN_LANDMARK_PX} px, found them "
-                    f"{off.max():.1f} px off; this interpreter computes something else, install the other one"
+                    f"{self.path}: expected the golden faces and landmarks within {_GOLDEN_PX:g} px, found them "
+                    f"{worst:.1f} px off; this interpreter computes something else, install the other one"
                 )
 
     def _arrays(self, name: str, *keys: str) -> list[NDArray[Any]]:

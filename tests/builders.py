@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,8 +105,8 @@ def make_bundle(folder: Path, strangers: int = 400, seed: int = 0) -> Bundle:
     return Bundle(folder)
 
 
-def write_manifest(folder: Path, strangers: int = 400) -> None:
-    """Write the manifest of a test bundle over the files that lie in ``folder`` now."""
+def write_manifest(folder: Path, strangers: int = 400, detector: Mapping[str, Any] | None = None) -> None:
+    """Write the manifest of a test bundle over the files in ``folder`` now; its detector is Haar by default."""
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name != "manifest.json":
@@ -123,7 +125,7 @@ def write_manifest(folder: Path, strangers: int = 400) -> None:
             "template": {"points": template.points, "size_wh": template.size_wh},
             "code_size": 32,
         },
-        "detector": {"name": "haar"},
+        "detector": detector or {"name": "haar"},
         "cohort": {"people": strangers},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
