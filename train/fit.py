@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -23,15 +24,18 @@ from edge_runtime.pairs import make_pairs
 from models.autoencoder import Autoencoder
 from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
+from train.averaging import WeightAverage
 from train.checkpoint import read_state, restore, save_checkpoint
 from train.chips import Chips, load_chips
-from train.datasets import Faces, Held, Views, prefetched
+from train.datasets import Faces, Held
 from train.detector.recipe import is_detector, load_detector_recipe
 from train.files import replacing
 from train.losses import WeightedLoss
-from train.recipe import OptimiserPart, Recipe, load_recipe, recipe_names
+from train.recipe import Recipe, load_recipe, recipe_names
 from train.runs import RUN_FILE, Run, commit, describe_chips, load_run, versions
+from train.schedule import Schedule, make_optimiser
 from train.teacher import Teacher
+from train.views import Views
 
 CHECKPOINT = "checkpoint.npz"
 _BEST = "best.npz"
@@ -55,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--also", action="append", default=[], metavar="FILE", help="further chips to fit on")
     parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help="start from another run's weights")
     parser.add_argument("--teacher", metavar="FILE", help="the recipe's teacher: .onnx or .tflite")
-    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    length.add_argument("--minutes", type=float, metavar="M", help="by the clock instead, the schedule ends with it")
     parser.add_argument("--seed", type=int, default=0, help="of every draw (default: 0)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change the recipe")
 
@@ -63,7 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     overrides = list(args.set)
     if args.epochs is not None:
-        overrides.append(f"fit.epochs={args.epochs}")
+        overrides += [f"fit.epochs={args.epochs}", "fit.minutes=0"]
+    if args.minutes is not None:
+        overrides.append(f"fit.minutes={args.minutes}")
     if args.teacher is not None:
         overrides.append(f"teacher.path={json.dumps(str(Path(args.teacher).resolve()))}")
     if is_detector(args.recipe):
@@ -170,6 +178,7 @@ class _Fitting:
         self._build(people, started.seed, started.precision)
         self.result = dataclasses.replace(started, lineage=_lineage(chips, faces, teacher))
         self.best: dict[str, Any] = {}
+        self.published_at = time.monotonic()
         if state:
             restore(self.folder / CHECKPOINT, self.variables)
             self._note(state["history"])
@@ -180,55 +189,78 @@ class _Fitting:
         self.spec = encoder_spec(self.recipe)
         self.decoder_spec = DecoderSpec(self.spec, self.recipe.decoder.widths)
         self.model = Autoencoder(self.spec.build(policy), self.decoder_spec.build(policy), people)
-        optimiser = make_optimiser(self.recipe.optimiser, self.views.steps * self.recipe.fit.epochs)
+        optimiser = make_optimiser(self.recipe.optimiser)
+        self.schedule = Schedule(self.recipe.optimiser, self.recipe.fit)
         self.model.compile(optimiser, self.objective, self.objective.terms)
         self.model(np.zeros((1, self.spec.size, self.spec.size, self.spec.channels), np.float32))
         optimiser.build(self.model.trainable_variables)
-        self.variables = [*self.model.weights, *optimiser.variables]
+        self.average = WeightAverage(self.model.weights, self.recipe.fit.average)
+        self.variables = [*self.model.weights, *optimiser.variables, *self.average.variables]
 
     def go(self) -> Run:
         """Fit until the last epoch, or until patience ends."""
-        published_at = time.monotonic()
-        while not self._ended():
-            row = self._epoch(self.result.epochs_done)
+        try:
+            while not self._ended():
+                self._one_more()
+        finally:
+            self.views.close()
+        with self.average.applied():
+            if self.best:
+                restore(self.folder / _BEST, self.model.weights)
+            self.result = dataclasses.replace(self.result, finished=True)
+            self._publish()
+        return self.result
+
+    def _one_more(self) -> None:
+        """Fit an epoch, look at what came of it, and keep it."""
+        row = self._epoch(self.result.epochs_done)
+        with self.average.applied():
+            row |= self._measured(row)
             if self._is_best(row):
                 self.best = {"epoch": row["epoch"], "value": row[self.recipe.fit.monitor]}
                 save_checkpoint(self.folder / _BEST, self.model.weights, {})
-            self._note([*self.result.history, row])
-            # The checkpoint alone decides where a killed run goes on; all else is made from it.
-            state = {"fingerprint": self.fingerprint, "history": self.result.history, "best": self.best}
-            save_checkpoint(self.folder / CHECKPOINT, self.variables, state)
-            print(_line(row, self.recipe.fit.epochs), flush=True)
-            if time.monotonic() - published_at > _PUBLISH_EVERY_S and not self._ended():
+        row["seconds"] = round(time.monotonic() - self.epoch_began, 2)
+        self._note([*self.result.history, row])
+        # The checkpoint alone decides where a killed run goes on; all else is made from it.
+        state = {"fingerprint": self.fingerprint, "history": self.result.history, "best": self.best}
+        save_checkpoint(self.folder / CHECKPOINT, self.variables, state)
+        self.views.save()
+        print(_line(row), flush=True)
+        if time.monotonic() - self.published_at > _PUBLISH_EVERY_S and not self._ended():
+            with self.average.applied():
                 self._publish()
-                published_at = time.monotonic()
-        if self.best:
-            restore(self.folder / _BEST, self.model.weights)
-        self.result = dataclasses.replace(self.result, finished=True)
-        self._publish()
-        return self.result
 
     def _epoch(self, epoch: int) -> dict[str, float]:
-        """Fit one epoch, from 0, and measure; the row of the history."""
-        start = time.monotonic()
+        """Fit one epoch, from 0; the row of the history."""
+        self.epoch_began = time.monotonic()
         self.model.reset_metrics()
         values: dict[str, Any] = {}
-        with tqdm(
-            total=self.views.steps, desc=f"epoch {epoch + 1}", unit="step", disable=None, delay=2, leave=False
-        ) as progress:
-            for batch in prefetched(self.views.epoch(epoch)):
+        start, end = self.schedule.begun(self.result.history), self.schedule.reached(self.result.history)
+        steps, rate, waited, asked = self.views.steps, 0.0, 0.0, self.epoch_began
+        batches = self.views.epoch(epoch, last=end >= 1)
+        bar = tqdm(total=steps, desc=f"epoch {epoch + 1}", unit="step", disable=None, delay=2, leave=False)
+        with contextlib.closing(batches), bar as progress:
+            for step in range(steps):
+                batch = next(batches)
+                waited += time.monotonic() - asked
+                rate = self.schedule.rate(start + (end - start) * step / steps, epoch * steps + step)
+                self.model.optimizer.learning_rate = rate
                 values = self.model.train_on_batch(batch.chips, batch.targets, return_dict=True)
+                self.average.update(epoch * steps + step)
                 progress.update()
+                asked = time.monotonic()
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in values.items()}}
         if not np.isfinite(row["loss"]):
             raise InputError(
                 f"{self.folder}: expected a finite loss, found {row['loss']} after epoch {epoch + 1}; "
                 "lower optimiser.learning_rate"
             )
-        row |= self._measure()
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row["seconds"] = round(time.monotonic() - start, 2)
-        return row
+        return row | {"learning_rate": rate, "progress": end, "waited": round(waited, 2)}
+
+    def _measured(self, row: dict[str, float]) -> dict[str, float]:
+        """Figures of the held-out people, in the epochs in which they are looked at."""
+        due = row["epoch"] % self.recipe.fit.measure_every == 0 or row["progress"] >= 1
+        return self._measure() if due else {}
 
     def _measure(self) -> dict[str, float]:
         """Loss and pair figures on people nobody was fitted on; empty if there are none."""
@@ -261,7 +293,8 @@ class _Fitting:
 
     def _ended(self) -> bool:
         done, part = self.result.epochs_done, self.recipe.fit
-        return done >= part.epochs or bool(self.best and done - self.best["epoch"] >= part.patience)
+        stale = bool(self.best and done - self.best["epoch"] >= part.patience)
+        return stale or self.schedule.begun(self.result.history) >= 1
 
     def _note(self, history: list[dict[str, float]]) -> None:
         self.result = dataclasses.replace(self.result, history=history, epochs_done=len(history))
@@ -278,6 +311,7 @@ class _Fitting:
                 plain.save(draft)
         self.result.draw_curves()
         self.result.save()
+        self.published_at = time.monotonic()
 
 
 def encoder_spec(recipe: Recipe) -> EncoderSpec:
@@ -285,24 +319,6 @@ def encoder_spec(recipe: Recipe) -> EncoderSpec:
     part = recipe.encoder
     channels = recipe.preprocessing().channels
     return EncoderSpec(part.kind, recipe.input.size, channels, part.code_size, part.widths, part.blocks)  # type: ignore[arg-type]
-
-
-def make_optimiser(part: OptimiserPart, steps: int) -> keras.optimizers.Optimizer:
-    """The optimiser a recipe asks for, its schedule stretched over ``steps``."""
-    rate: Any = part.learning_rate
-    if part.schedule == "cosine":
-        warmup = min(part.warmup_steps, steps // 5)
-        rate = keras.optimizers.schedules.CosineDecay(
-            part.learning_rate / 20 if warmup else part.learning_rate,
-            max(steps - warmup, 1),
-            warmup_target=part.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    if part.kind == "adam":
-        return keras.optimizers.Adam(rate)
-    optimiser = keras.optimizers.AdamW(rate, weight_decay=part.weight_decay)
-    optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimiser
 
 
 def precision(wish: str) -> str:
@@ -349,7 +365,8 @@ def _lineage(chips: Sequence[Chips], faces: Faces, teacher: Teacher | None) -> l
     return lines
 
 
-def _line(row: dict[str, float], epochs: int) -> str:
+def _line(row: dict[str, float]) -> str:
     """One line a person reads while it runs."""
-    shown = " ".join(f"{key} {row[key]:.4g}" for key in row if key not in ("epoch", "learning_rate", "seconds"))
-    return f"epoch {row['epoch']}/{epochs} {shown} ({row['seconds']:.1f} s)"
+    hidden = ("epoch", "learning_rate", "seconds", "progress", "waited")
+    shown = " ".join(f"{key} {row[key]:.4g}" for key in row if key not in hidden)
+    return f"epoch {row['epoch']} ({row['progress']:.0%}) {shown} ({row['seconds']:.1f} s)"

@@ -87,7 +87,13 @@ class AugmentPart:
         flip: mirror half of the views.
         light: spread of brightness, contrast and colour of the input, 1 being an ordinary camera's.
         noise: largest standard deviation of the input's noise, 0..255.
-        blur: share of the inputs that are blurred.
+        blur: share of the inputs that are blurred, out of focus or by motion.
+        low_resolution: share of the inputs that have as few as a third of their pixels a side.
+        jpeg: share of the inputs that are compressed.
+        grey: share of the inputs that look as a night camera's, in infrared.
+        occlusion: share of the inputs with something in the way.
+        morph: share of the views that blend in somebody else, wholly or by smooth regions; the teacher sees the
+            blend too, and nobody's name belongs to it.
     """
 
     rotate_deg: float = key(0.0, low=0, high=180)
@@ -97,11 +103,16 @@ class AugmentPart:
     light: float = key(0.0, low=0, high=5)
     noise: float = key(0.0, low=0, high=60)
     blur: float = key(0.0, low=0, high=1)
+    low_resolution: float = key(0.0, low=0, high=1)
+    jpeg: float = key(0.0, low=0, high=1)
+    grey: float = key(0.0, low=0, high=1)
+    occlusion: float = key(0.0, low=0, high=1)
+    morph: float = key(0.0, low=0, high=1)
 
     @property
     def moves(self) -> bool:
-        """Whether views differ in geometry."""
-        return bool(self.rotate_deg or self.scale or self.shift_px or self.flip)
+        """Whether views differ in what the teacher sees of them."""
+        return bool(self.rotate_deg or self.scale or self.shift_px or self.flip or self.morph)
 
 
 @dataclass(frozen=True)
@@ -129,21 +140,30 @@ class FitPart:
 
     Attributes:
         epochs: passes over the training photos.
+        minutes: pass over them for so long instead; the schedule ends with the last whole epoch that fits best.
+            What is spent counts over interruptions. 0: go by ``epochs``.
         batch: photos a step.
         precision: auto (mixed_bfloat16 where the machine has it in hardware), float32 or mixed_bfloat16.
-        views: different views of each photo; 0: a new one every epoch.
+        repeats: epochs that a view of a photo, and the teacher's code of it, lasts before a new one takes its
+            place; the camera's disturbances are new every time.
         photos_a_person: at most so many of one person's photos in an epoch; 0: all.
         patience: stop after so many epochs without a better ``monitor`` and keep the best; 0: never.
         monitor: column of the history: smaller is better for a loss, larger for the rest.
+        measure_every: epochs between two looks at the held-out people; they are always looked at in the end.
+        average: decay a step of a running mean of the weights, which is what is measured and kept (Polyak and
+            Juditsky, 1992; as in Tarvainen and Valpola, 2017); 0: the weights themselves.
     """
 
     epochs: int = key(50, low=1, high=100_000)
+    minutes: float = key(0.0, low=0, high=100_000)
     batch: int = key(256, low=2, high=65_536)
     precision: str = key("float32", choices=("auto", "float32", "mixed_bfloat16"))
-    views: int = key(0, low=0, high=10_000)
+    repeats: int = key(1, low=1, high=10_000)
     photos_a_person: int = key(0, low=0, high=10**6)
     patience: int = key(0, low=0, high=100_000)
     monitor: str = "val_loss"
+    measure_every: int = key(1, low=1, high=100_000)
+    average: float = key(0.0, low=0, high=0.99999)
 
 
 @dataclass(frozen=True)
@@ -157,6 +177,7 @@ class TeacherPart:
         margin_px: how much of the 112x112 ArcFace chip is cut off on each side.
         mean: per channel, 0..255.
         std: per channel, 0..255.
+        flip: average its codes of the view and of the view mirrored; the student then sees either.
     """
 
     path: str = ""
@@ -165,6 +186,7 @@ class TeacherPart:
     margin_px: float = key(0.0, low=-24, high=40)
     mean: tuple[float, ...] = (127.5, 127.5, 127.5)
     std: tuple[float, ...] = (127.5, 127.5, 127.5)
+    flip: bool = False
 
     def preprocessing(self) -> Preprocessing:
         """Its input as ``edge_runtime`` states one."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ class Teacher:
     Attributes:
         path: the network's file.
         template: the alignment it expects.
+        flip: whether a code is the mean of a view's and of the mirrored view's.
     """
 
     def __init__(self, part: TeacherPart) -> None:
@@ -39,8 +39,9 @@ class Teacher:
             raise InputError(
                 f"teacher {part.path!r}: expected an .onnx or .tflite file, found none; pass it with --teacher FILE"
             )
+        self.flip = part.flip
         self._session: Any = None
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "teacher")
+        self._lock = threading.Lock()
         if self.path.suffix == ".tflite":
             self._encoder = TfliteEncoder(open_interpreter("auto", self.path, 2), self._preprocessing)
         elif self.path.suffix == ".onnx":
@@ -49,20 +50,29 @@ class Teacher:
             raise InputError(f"teacher {self.path}: expected .onnx or .tflite, found {self.path.suffix!r}; convert it")
 
     def encode(self, chips: Pixels) -> Floats:
-        """Codes float32 (N, D) of unit length, from uint8 (N, h, w, 3) RGB chips of ``template``."""
+        """Codes float32 (N, D) of unit length, from uint8 (N, h, w, 3) RGB chips of ``template``.
+
+        May be called from several threads at once; each call runs in its own.
+        """
+        codes = self._encode(chips)
+        if self.flip:
+            codes = codes + self._encode(np.ascontiguousarray(chips[:, :, ::-1]))
+        return normalise(codes)[0]
+
+    def _encode(self, chips: Pixels) -> Floats:
         if self._session is None:
-            return self._encoder.encode(chips)[0]
+            with self._lock:
+                return self._encoder.encode(chips)[0]
         tensor = self._preprocessing.as_float(chips)
         given = self._session.get_inputs()[0]
         if given.shape[-1] != self._preprocessing.channels:
             tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
         step = given.shape[0] if isinstance(given.shape[0], int) else _BATCH
-        # A session may be run from several threads; it leaves Python's lock while it computes.
-        parts = self._threads.map(
-            lambda start: self._session.run(None, {given.name: tensor[start : start + step]})[0],
-            range(0, len(tensor), step),
-        )
-        return normalise(np.concatenate(list(parts)).astype(np.float32))[0]
+        parts = [
+            self._session.run(None, {given.name: tensor[start : start + step]})[0]
+            for start in range(0, len(tensor), step)
+        ]
+        return normalise(np.concatenate(parts).astype(np.float32))[0]
 
 
 def _open_onnx(path: Path) -> Any:
