@@ -266,7 +266,7 @@ def _chips(fitted: Run, other: Path | None) -> Chips:
 
 def _encode(fitted: Run, chips: Chips, wanted: NDArray[np.int64]) -> tuple[Floats, NDArray[np.uint8]]:
     """Codes as the encoder gives them, float32 (N, D), and the faces in its colours, uint8 (N, h, w, C)."""
-    encoder = _model(fitted.encoder_path)
+    encoder = open_model(fitted.encoder_path)
     codes, faces = [], []
     for start in tqdm(range(0, len(wanted), _BATCH), "encode", unit="batch", disable=None, leave=False):
         aligned = chips.aligned(wanted[start : start + _BATCH], fitted.preprocessing.template)
@@ -275,7 +275,12 @@ def _encode(fitted: Run, chips: Chips, wanted: NDArray[np.int64]) -> tuple[Float
     return np.concatenate(codes), np.concatenate(faces)
 
 
-def _model(path: Path) -> Any:
+def open_model(path: Path) -> Any:
+    """A Keras model without its training state.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
     with without_lines(*ABSL):
         import keras
 
@@ -295,7 +300,7 @@ def picture_path(out: Path, name: str) -> Path:
 
 def _reconstruction(fitted: Run, codes: Floats, faces: NDArray[np.uint8], picture: Path) -> dict[str, Any]:
     """Per-picture figures, their baseline, and a grid of faces from the best to the worst."""
-    decoder = _model(fitted.decoder_path)
+    decoder = open_model(fitted.decoder_path)
     mean_face = (faces.mean(0) / 255).astype(np.float32)
     columns: dict[str, list[NDArray[np.float64]]] = {key: [] for key in ("mse", "psnr_db", "ssim", "baseline")}
     restored = []

@@ -34,6 +34,7 @@ from train.losses import WeightedLoss
 from train.recipe import Recipe, load_recipe, recipe_names
 from train.runs import RUN_FILE, Run, commit, describe_chips, load_run, versions
 from train.schedule import Schedule, make_optimiser
+from train.start import Start, load_start
 from train.teacher import Teacher
 from train.views import Views
 
@@ -82,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"{found.path}: {found.epochs_done} epochs, detector in {found.detector_path}")
         return 0
     recipe = load_recipe(args.recipe, overrides)
-    fitted = fit(recipe, load_chips(args.chips), args.folder, args.seed, [load_chips(f) for f in args.also], overrides)
+    start = load_start(args.start) if args.start else None
+    also = [load_chips(file) for file in args.also]
+    fitted = fit(recipe, load_chips(args.chips), args.folder, args.seed, also, overrides, start)
     print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path}")
     return 0
 
@@ -94,6 +97,7 @@ def fit(
     seed: int = 0,
     also: Sequence[Chips] = (),
     overrides: Sequence[str] = (),
+    start: Start | None = None,
 ) -> Run:
     """Fit a recipe, or go on with a run that was interrupted.
 
@@ -104,6 +108,7 @@ def fit(
         seed: of every draw.
         also: further chips whose ``train`` faces are fitted on.
         overrides: what was changed in the recipe, for the record.
+        start: models to start from; None for weights drawn by the seed.
 
     Raises:
         InputError: nobody to fit on, or the folder holds another run.
@@ -111,7 +116,7 @@ def fit(
     """
     path = Path(folder)
     described = [describe_chips(c) for c in (chips, *also)]
-    fingerprint = _fingerprint(recipe, seed, described)
+    fingerprint = _fingerprint(recipe, seed, described, start)
     state = _begun(path, fingerprint)
     if state and (path / RUN_FILE).is_file() and (done := load_run(path)).finished:
         print(f"{path}: already finished", flush=True)
@@ -132,9 +137,9 @@ def fit(
         versions=versions(),
         commit=commit(),
         precision=precision(recipe.fit.precision),
-        lineage=[],
+        lineage=start.lineage if start else [],
     )
-    return _Fitting(recipe, started, [chips, *also], fingerprint, state).go()
+    return _Fitting(recipe, started, [chips, *also], fingerprint, state, start).go()
 
 
 def _begun(folder: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -160,7 +165,13 @@ class _Fitting:
     """One run while it is being made."""
 
     def __init__(
-        self, recipe: Recipe, started: Run, chips: Sequence[Chips], fingerprint: str, state: dict[str, Any] | None
+        self,
+        recipe: Recipe,
+        started: Run,
+        chips: Sequence[Chips],
+        fingerprint: str,
+        state: dict[str, Any] | None,
+        start: Start | None,
     ) -> None:
         self.recipe, self.folder, self.fingerprint = recipe, started.path, fingerprint
         faces = Faces.of_split(chips, "train")
@@ -175,8 +186,10 @@ class _Fitting:
         self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teacher, cache)
         held = Faces.of_split(chips[:1], "select")
         self.held = Held(held, started.preprocessing, self.views.batch, teacher, cache)
-        self._build(people, started.seed, started.precision)
-        self.result = dataclasses.replace(started, lineage=_lineage(chips, faces, teacher))
+        self._build(people, started.seed, started.precision, start)
+        # A sentence that the start's lineage has already is not said twice.
+        lineage = dict.fromkeys([*_lineage(chips, faces, teacher), *started.lineage])
+        self.result = dataclasses.replace(started, lineage=list(lineage))
         self.best: dict[str, Any] = {}
         self.published_at = time.monotonic()
         if state:
@@ -184,11 +197,13 @@ class _Fitting:
             self._note(state["history"])
             self.best = state["best"]
 
-    def _build(self, people: int, seed: int, policy: str) -> None:
+    def _build(self, people: int, seed: int, policy: str, start: Start | None) -> None:
         keras.utils.set_random_seed(seed)
         self.spec = encoder_spec(self.recipe)
         self.decoder_spec = DecoderSpec(self.spec, self.recipe.decoder.widths)
         self.model = Autoencoder(self.spec.build(policy), self.decoder_spec.build(policy), people)
+        if start:
+            start.into(self.model.encoder, self.model.decoder)
         optimiser = make_optimiser(self.recipe.optimiser)
         self.schedule = Schedule(self.recipe.optimiser, self.recipe.fit)
         self.model.compile(optimiser, self.objective, self.objective.terms)
@@ -348,9 +363,11 @@ def held_figures(codes: np.ndarray, names: Sequence[str]) -> dict[str, float]:
         return {}
 
 
-def _fingerprint(recipe: Recipe, seed: int, chips: Sequence[dict[str, str]]) -> str:
+def _fingerprint(recipe: Recipe, seed: int, chips: Sequence[dict[str, str]], start: Start | None) -> str:
     """sha256 over all that decides a run's numbers."""
     document = {"recipe": recipe.values(), "seed": seed, "chips": [c["sha256"] for c in chips]}
+    if start:
+        document["start"] = start.sha256
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

@@ -21,6 +21,7 @@ from train.chips import load_chips
 from train.fit import fit, held_figures, precision
 from train.recipe import load_recipe
 from train.runs import load_run
+from train.start import load_start
 
 pytestmark = pytest.mark.desktop
 
@@ -196,3 +197,26 @@ def test_figures_of_perfect_codes_are_perfect_and_of_too_few_people_absent():
 def test_a_stated_precision_is_kept():
     assert precision("float32") == "float32"
     assert precision("auto") in ("float32", "mixed_bfloat16")
+
+
+def test_a_run_starts_where_another_ended(whole, chips_path, tmp_path):
+    again = small("fit.epochs=1", "optimiser.learning_rate=1e-7")
+    run = fit(again, load_chips(chips_path), tmp_path / "run", seed=5, start=load_start(whole))
+    assert run.history[0]["val_loss"] < 1.1 * load_run(whole).history[-1]["val_loss"]
+    fresh = fit(again, load_chips(chips_path), tmp_path / "fresh", seed=5)
+    assert run.history[0]["val_loss"] < 0.9 * fresh.history[0]["val_loss"]
+    assert run.lineage[0] == "fitted on 20 photos of 5 people: drawn faces" and len(run.lineage) == 2
+    assert "started from the encoder of a run of conv, sha256" in run.lineage[1]
+    with pytest.raises(InputError, match="found another run"):
+        fit(again, load_chips(chips_path), tmp_path / "run", seed=5)
+    with pytest.raises(InputError, match="of another shape"):
+        wider = small("encoder.code_size=16")
+        fit(wider, load_chips(chips_path), tmp_path / "wider", start=load_start(whole))
+
+
+def test_by_the_clock_the_mean_of_the_weights_is_kept(chips_path, tmp_path):
+    recipe = small("fit.minutes=0.05", "fit.average=0.9", "fit.measure_every=100")
+    run = fit(recipe, load_chips(chips_path), tmp_path / "run")
+    assert run.finished and run.history[-1]["progress"] == 1
+    assert run.history[-1]["learning_rate"] < run.history[0]["learning_rate"]
+    assert [("val_loss" in row) for row in run.history] == [False] * (run.epochs_done - 1) + [True]
