@@ -204,7 +204,7 @@ class _Fitting:
         self.model = Autoencoder(self.spec.build(policy), self.decoder_spec.build(policy), people)
         if start:
             start.into(self.model.encoder, self.model.decoder)
-        optimiser = make_optimiser(self.recipe.optimiser)
+        optimiser = make_optimiser(self.recipe.optimiser, policy)
         self.schedule = Schedule(self.recipe.optimiser, self.recipe.fit)
         self.model.compile(optimiser, self.objective, self.objective.terms)
         self.model(np.zeros((1, self.spec.size, self.spec.size, self.spec.channels), np.float32))

@@ -117,17 +117,17 @@ class AugmentPart:
 
 @dataclass(frozen=True)
 class OptimiserPart:
-    """Adam (Kingma and Ba, 2015) or AdamW (Loshchilov and Hutter, 2019).
+    """Adam (Kingma and Ba, 2015), AdamW (Loshchilov and Hutter, 2019) or Muon (Jordan et al., 2024; ``train.muon``).
 
     Attributes:
-        kind: adam or adamw.
+        kind: adam, adamw or muon.
         learning_rate: at its height.
-        weight_decay: for adamw.
+        weight_decay: for adamw and muon.
         schedule: constant, or cosine down to nothing at the last step.
         warmup_steps: steps of linear growth before; cosine only.
     """
 
-    kind: str = key("adam", choices=("adam", "adamw"))
+    kind: str = key("adam", choices=("adam", "adamw", "muon"))
     learning_rate: float = key(1e-3, low=1e-7, high=10)
     weight_decay: float = key(0.0, low=0, high=1)
     schedule: str = key("constant", choices=("constant", "cosine"))

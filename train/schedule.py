@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import keras
 
+from train.muon import ConvMuon
 from train.recipe import FitPart, OptimiserPart
 
 _FIRST_SHARE = 0.01
@@ -51,10 +52,13 @@ class Schedule:
         return part.learning_rate * min(warm, 1.0) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def make_optimiser(part: OptimiserPart) -> keras.optimizers.Optimizer:
-    """The optimiser a recipe asks for; its learning rate is set step by step."""
+def make_optimiser(part: OptimiserPart, policy: str = "float32") -> keras.optimizers.Optimizer:
+    """The optimiser a recipe asks for, for a model of dtype ``policy``; its learning rate is set step by step."""
     if part.kind == "adam":
         return keras.optimizers.Adam(part.learning_rate)
-    optimiser = keras.optimizers.AdamW(part.learning_rate, weight_decay=part.weight_decay)
+    if part.kind == "adamw":
+        optimiser = keras.optimizers.AdamW(part.learning_rate, weight_decay=part.weight_decay)
+    else:
+        optimiser = ConvMuon(part.learning_rate, part.weight_decay, keras.DTypePolicy(policy).compute_dtype)
     optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimiser

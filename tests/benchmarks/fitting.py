@@ -30,7 +30,7 @@ def step_and_epoch(folder: Path) -> Iterator[tuple[Callable[[], None], Callable[
     spec, policy = encoder_spec(recipe), precision(recipe.fit.precision)
     model = Autoencoder(spec.build(policy), DecoderSpec(spec, recipe.decoder.widths).build(policy))
     objective = WeightedLoss(recipe.loss, False)
-    model.compile(make_optimiser(recipe.optimiser), objective, objective.terms)
+    model.compile(make_optimiser(recipe.optimiser, policy), objective, objective.terms)
     first = next(iter(views.epoch(0, last=True)))
 
     def step() -> None:
