@@ -20,7 +20,7 @@ from edge_runtime.types import Floats, Pixels
 from train.augment import Geometry, Morphs, blend, moved
 from train.chips import Chips
 from train.files import replacing
-from train.teacher import Teacher
+from train.teacher import Teachers
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -120,7 +120,7 @@ class Batch:
     Attributes:
         chips: float32 (n, h, w, C), the encoder's input.
         targets: ``clean`` float32 (n, h, w, C) in 0..1; ``person`` int32 (n,) where there is a head of people;
-            ``teacher`` float32 (n, D) of unit length where there is a teacher.
+            ``teacher0`` float32 (n, D) of unit length where there is a teacher, ``teacher1`` where there are two.
     """
 
     chips: Floats
@@ -131,17 +131,18 @@ class Held:
     """Faces nobody is fitted on, unmoved, in batches that are all the same size but the last."""
 
     def __init__(
-        self, faces: Faces, preprocessing: Preprocessing, batch: int, teacher: Teacher | None, cache: Path
+        self, faces: Faces, preprocessing: Preprocessing, batch: int, teachers: Teachers | None, cache: Path
     ) -> None:
         self.faces = faces
         self._preprocessing = preprocessing
         self._batch = min(batch, 256)
         self._chips = faces.aligned(np.arange(len(faces)), preprocessing.template)
         self._codes: Floats | None = None
-        if teacher is not None and len(faces):
+        self._teachers = teachers
+        if teachers is not None and len(faces):
             path = cache / "held.npy"
             if not path.is_file():
-                codes = teach(teacher, faces)
+                codes = teach(teachers, faces)
                 with replacing(path) as draft:
                     np.save(draft, codes)
             self._codes = np.asarray(np.load(path), np.float32)
@@ -155,17 +156,17 @@ class Held:
             chips = self._chips[start : start + self._batch]
             clean = np.asarray(self._preprocessing.reorder(chips), np.float32) / np.float32(255)
             targets: dict[str, NDArray[Any]] = {"clean": clean}
-            if self._codes is not None:
-                targets["teacher"] = self._codes[start : start + self._batch]
+            if self._teachers is not None and self._codes is not None:
+                targets |= self._teachers.targets(self._codes[start : start + self._batch])
             yield Batch(self._preprocessing.as_float(chips), targets)
 
 
-def teach(teacher: Teacher, faces: Faces) -> Floats:
-    """The teacher's codes (N, D) of all faces as they are, of unit length."""
+def teach(teachers: Teachers, faces: Faces) -> Floats:
+    """The teachers' codes (N, D) of all faces as they are, each of unit length, side by side."""
     chunks = in_chunks(np.arange(len(faces)))
     with tqdm(total=len(faces), desc="teacher", unit="face", disable=None, delay=2, leave=False) as progress:
         codes = []
-        for part in prefetched(lambda chunk: teacher.encode(faces.aligned(chunk, teacher.template)), chunks):
+        for part in prefetched(lambda chunk: teachers.encode(faces.views(chunk, teachers.templates)), chunks):
             codes.append(part)
             progress.update(len(part))
     return np.concatenate(codes)

@@ -16,10 +16,10 @@ from tqdm import tqdm
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.pairs import Pairs, parse_pairs
-from edge_runtime.quiet import ABSL, without_lines
 from edge_runtime.types import Floats
 from train.chips import SPLITS, Chips, load_chips
 from train.files import write_json
+from train.models import open_model
 from train.recognition import MOST_MISSING, Photos, Protocol, load_codes, load_split, recognition, recognition_lines
 from train.reconstruction import mse, psnr, ssim
 from train.runs import Run, load_run
@@ -273,24 +273,6 @@ def _encode(fitted: Run, chips: Chips, wanted: NDArray[np.int64]) -> tuple[Float
         faces.append(fitted.preprocessing.reorder(aligned))
         codes.append(np.asarray(encoder.predict_on_batch(fitted.preprocessing.as_float(aligned)), np.float32))
     return np.concatenate(codes), np.concatenate(faces)
-
-
-def open_model(path: Path) -> Any:
-    """A Keras model without its training state.
-
-    Raises:
-        InputError: it cannot be opened.
-    """
-    with without_lines(*ABSL):
-        import keras
-
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"{path}: expected a Keras model, it cannot be opened ({reason}); fit the run again"
-        ) from error
 
 
 def picture_path(out: Path, name: str) -> Path:

@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from edge_runtime.bundle import file_digest
 from edge_runtime.encoder import normalise
-from edge_runtime.errors import ConfigError, InputError
+from edge_runtime.errors import ConfigError, InputError, UsageError
 from edge_runtime.metrics import pair_accuracy, pair_similarity, tmr_at_fmr
 from edge_runtime.pairs import make_pairs
 from models.autoencoder import Autoencoder
 from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
+from models.variational import VariationalAutoencoder
 from train.averaging import WeightAverage
 from train.checkpoint import read_state, restore, save_checkpoint
 from train.chips import Chips, load_chips
@@ -35,7 +36,7 @@ from train.recipe import Recipe, load_recipe, recipe_names
 from train.runs import RUN_FILE, Run, commit, describe_chips, load_run, versions
 from train.schedule import Schedule, make_optimiser
 from train.start import Start, load_start
-from train.teacher import Teacher
+from train.teacher import Teacher, Teachers
 from train.views import Views
 
 CHECKPOINT = "checkpoint.npz"
@@ -59,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--also", action="append", default=[], metavar="FILE", help="further chips to fit on")
     parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help="start from another run's weights")
-    parser.add_argument("--teacher", metavar="FILE", help="the recipe's teacher: .onnx or .tflite")
+    teacher = "the recipe's teacher: .onnx, .tflite or .keras; once more for each further one"
+    parser.add_argument("--teacher", action="append", default=[], metavar="FILE", help=teacher)
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
     length.add_argument("--minutes", type=float, metavar="M", help="by the clock instead, the schedule ends with it")
@@ -70,18 +72,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     overrides = list(args.set)
     if args.epochs is not None:
-        overrides += [f"fit.epochs={args.epochs}", "fit.minutes=0"]
+        overrides.append(f"fit.epochs={args.epochs}")
     if args.minutes is not None:
         overrides.append(f"fit.minutes={args.minutes}")
-    if args.teacher is not None:
-        overrides.append(f"teacher.path={json.dumps(str(Path(args.teacher).resolve()))}")
+    for number, file in enumerate(args.teacher):
+        section = f"teachers.{number - 1}" if number else "teacher"
+        overrides.append(f"{section}.path={json.dumps(str(Path(file).resolve()))}")
     if is_detector(args.recipe):
         from train.detector.fit import fit_detector
 
+        if args.start:
+            raise UsageError("--from: expected an encoder's recipe with it, received a detector's")
         recipe = load_detector_recipe(args.recipe, overrides)
         found = fit_detector(recipe, [args.chips, *args.also], args.folder, args.seed, args.start)
         print(f"{found.path}: {found.epochs_done} epochs, detector in {found.detector_path}")
         return 0
+    if args.epochs is not None:
+        overrides.append("fit.minutes=0")
     recipe = load_recipe(args.recipe, overrides)
     start = load_start(args.start) if args.start else None
     also = [load_chips(file) for file in args.also]
@@ -176,19 +183,20 @@ class _Fitting:
         self.recipe, self.folder, self.fingerprint = recipe, started.path, fingerprint
         faces = Faces.of_split(chips, "train")
         people = faces.people if recipe.loss.identity > 0 else 0
-        self.objective = WeightedLoss(recipe.loss, people > 0)
+        parts = (recipe.teacher, *recipe.teachers) if recipe.loss.taught else ()
+        self.objective = WeightedLoss(recipe.loss, people > 0, [part.weight for part in parts])
         if not self.objective.terms:
             raise ConfigError(
                 "[loss]: expected a term that can be computed, found identity alone and nobody with a name"
             )
-        teacher = Teacher(recipe.teacher) if recipe.loss.distil + recipe.loss.distil_relations > 0 else None
+        teachers = Teachers([Teacher(part) for part in parts]) if parts else None
         cache = self.folder / _TEACHER
-        self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teacher, cache)
+        self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teachers, cache)
         held = Faces.of_split(chips[:1], "select")
-        self.held = Held(held, started.preprocessing, self.views.batch, teacher, cache)
-        self._build(people, started.seed, started.precision, start)
+        self.held = Held(held, started.preprocessing, self.views.batch, teachers, cache)
+        self._build(people, tuple(teachers.sizes) if teachers else (), started, start)
         # A sentence that the start's lineage has already is not said twice.
-        lineage = dict.fromkeys([*_lineage(chips, faces, teacher), *started.lineage])
+        lineage = dict.fromkeys([*_lineage(chips, faces, teachers), *started.lineage])
         self.result = dataclasses.replace(started, lineage=list(lineage))
         self.best: dict[str, Any] = {}
         self.published_at = time.monotonic()
@@ -197,11 +205,14 @@ class _Fitting:
             self._note(state["history"])
             self.best = state["best"]
 
-    def _build(self, people: int, seed: int, policy: str, start: Start | None) -> None:
-        keras.utils.set_random_seed(seed)
+    def _build(self, people: int, taught: tuple[int, ...], started: Run, start: Start | None) -> None:
+        keras.utils.set_random_seed(started.seed)
+        policy = started.precision
         self.spec = encoder_spec(self.recipe)
         self.decoder_spec = DecoderSpec(self.spec, self.recipe.decoder.widths)
-        self.model = Autoencoder(self.spec.build(policy), self.decoder_spec.build(policy), people)
+        kind = VariationalAutoencoder if self.recipe.loss.variational > 0 else Autoencoder
+        self.model = kind(self.spec.build(policy), self.decoder_spec.build(policy), people, taught)
+        self.model.decoder.trainable = self.recipe.loss.drawn
         if start:
             start.into(self.model.encoder, self.model.decoder)
         optimiser = make_optimiser(self.recipe.optimiser, policy)
@@ -210,7 +221,7 @@ class _Fitting:
         self.model(np.zeros((1, self.spec.size, self.spec.size, self.spec.channels), np.float32))
         optimiser.build(self.model.trainable_variables)
         self.average = WeightAverage(self.model.weights, self.recipe.fit.average)
-        self.variables = [*self.model.weights, *optimiser.variables, *self.average.variables]
+        self.variables = [*self.model.state, *optimiser.variables, *self.average.variables]
 
     def go(self) -> Run:
         """Fit until the last epoch, or until patience ends."""
@@ -371,13 +382,13 @@ def _fingerprint(recipe: Recipe, seed: int, chips: Sequence[dict[str, str]], sta
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _lineage(chips: Sequence[Chips], faces: Faces, teacher: Teacher | None) -> list[str]:
+def _lineage(chips: Sequence[Chips], faces: Faces, teachers: Teachers | None) -> list[str]:
     lines = []
     for k, one in enumerate(chips):
         mine = faces.source == k
         people = len(set(faces.names[mine].tolist()) - {""})
         lines.append(f"fitted on {int(mine.sum())} photos of {people or 'unnamed'} people: {one.source}")
-    if teacher is not None:
+    for teacher in teachers.members if teachers else ():
         lines.append(f"codes learned from {teacher.path.name}, sha256 {file_digest(teacher.path)[0]}")
     return lines
 

@@ -34,7 +34,7 @@ from train.datasets import Faces, in_chunks, prefetched, teach
 from train.files import write_json
 from train.recipe import TeacherPart
 from train.runs import Run, load_run, same_chips
-from train.teacher import Teacher
+from train.teacher import Teacher, Teachers
 
 _CANDIDATES = 16
 """Faces to choose from for each one wanted."""
@@ -212,8 +212,8 @@ class MemoryGuard:
         if not len(held):
             raise InputError("chips: expected people in select to learn how near strangers are, found none")
         self._reference = reference
-        self._training = teach(reference, training)
-        strangers = teach(reference, held)
+        self._training = teach(Teachers([reference]), training)
+        strangers = teach(Teachers([reference]), held)
         cosines = strangers @ self._training.T
         self.photos = len(training)
         self.limit = float(np.median(cosines.max(1)))

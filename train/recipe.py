@@ -60,6 +60,9 @@ class LossPart:
     Attributes:
         reconstruction: of the picture against the clean view.
         reconstruction_kind: mse or cross_entropy.
+        structure: of 1 - SSIM of the picture against the clean view.
+        variational: of the Kullback-Leibler divergence of the code's distribution from a standard normal; above 0,
+            the picture is drawn from a sample instead of the code.
         identity: of the margin softmax over the labelled people.
         identity_margin: its margin, in cosine.
         identity_scale: its scale.
@@ -69,11 +72,23 @@ class LossPart:
 
     reconstruction: float = key(1.0, low=0, high=1e6)
     reconstruction_kind: str = key("mse", choices=("mse", "cross_entropy"))
+    structure: float = key(0.0, low=0, high=1e6)
+    variational: float = key(0.0, low=0, high=1e6)
     identity: float = key(0.0, low=0, high=1e6)
     identity_margin: float = key(0.2, low=0, high=1)
     identity_scale: float = key(30.0, low=0.1, high=1000)
     distil: float = key(0.0, low=0, high=1e6)
     distil_relations: float = key(0.0, low=0, high=1e6)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether anything is asked of the picture."""
+        return self.reconstruction + self.structure > 0
+
+    @property
+    def taught(self) -> bool:
+        """Whether a teacher is asked."""
+        return self.distil + self.distil_relations > 0
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,8 @@ class TeacherPart:
     """A network to learn codes from; its preprocessing is data, as a bundle's is.
 
     Attributes:
-        path: .onnx or .tflite; empty for none.
+        path: .onnx, .tflite or .keras; empty for none.
+        weight: of what it says, beside other teachers.
         colour: rgb, bgr or grey.
         size: side of its square input, px.
         margin_px: how much of the 112x112 ArcFace chip is cut off on each side.
@@ -187,6 +203,7 @@ class TeacherPart:
     mean: tuple[float, ...] = (127.5, 127.5, 127.5)
     std: tuple[float, ...] = (127.5, 127.5, 127.5)
     flip: bool = False
+    weight: float = key(1.0, low=0, high=1000)
 
     def preprocessing(self) -> Preprocessing:
         """Its input as ``edge_runtime`` states one."""
@@ -200,6 +217,7 @@ class Recipe:
     Attributes:
         name: of the file.
         text: the TOML it was read from, before any ``--set``.
+        teachers: further teachers beside ``teacher``, as ``[[teachers]]``.
     """
 
     name: str
@@ -212,6 +230,7 @@ class Recipe:
     optimiser: OptimiserPart = OptimiserPart()
     fit: FitPart = FitPart()
     teacher: TeacherPart = TeacherPart()
+    teachers: tuple[TeacherPart, ...] = ()
 
     def preprocessing(self) -> Preprocessing:
         """From an aligned chip to the encoder's input."""
@@ -221,6 +240,9 @@ class Recipe:
     def values(self) -> dict[str, Any]:
         """Every section and key, JSON-ready, without name and text."""
         document = dataclasses.asdict(self)
+        # Where somebody keeps their files is nobody else's business.
+        for part in document["teachers"]:
+            part["path"] = Path(part["path"]).name
         return {name: part for name, part in document.items() if name not in ("name", "text")}
 
 
@@ -251,7 +273,7 @@ def read_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[dict[
         ConfigError: no such recipe, or not TOML.
     """
     path = Path(name_or_path) if name_or_path.endswith(".toml") else RECIPES / f"{name_or_path}.toml"
-    document, text = read_toml(path, f"a recipe, one of {', '.join(recipe_names())}, or a .toml file")
+    document, text = _read(path)
     for override in overrides:
         _override(document, override)
     return document, path, text
@@ -267,13 +289,31 @@ def parse_recipe(document: Mapping[str, Any], name: str, text: str = "", where: 
     parts = {}
     for name_of, table in document.items():
         check_known(name_of, sections, where, "section")
-        parts[name_of] = section(sections[name_of], table, f"{where}: [{name_of}]")
+        if name_of == "teachers":
+            parts[name_of] = tuple(section(TeacherPart, one, f"{where}: [[teachers]]") for one in table)
+        else:
+            parts[name_of] = section(sections[name_of], table, f"{where}: [{name_of}]")
     recipe = Recipe(name, text, **parts)
     loss = recipe.loss
-    if loss.reconstruction + loss.identity + loss.distil + loss.distil_relations <= 0:
+    if not (loss.drawn or loss.identity > 0 or loss.taught):
         raise ConfigError(f"{where}: [loss]: expected at least one weight above 0, found none")
     recipe.preprocessing()
     return recipe
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    """A recipe's document and text; what it leaves out is as in the recipe it names as ``base``."""
+    document, text = read_toml(path, f"a recipe, one of {', '.join(recipe_names())}, or a .toml file")
+    if "base" not in document:
+        return document, text
+    base = RECIPES / f"{document.pop('base')}.toml"
+    if base == path:
+        raise ConfigError(f"{path}: base: expected another recipe, found itself")
+    whole, base_text = _read(base)
+    for name, table in document.items():
+        both = isinstance(table, dict) and isinstance(whole.get(name), dict)
+        whole[name] = whole[name] | table if both else table
+    return whole, f"{text}\n# base: {base.stem}\n{base_text}"
 
 
 def _override(document: dict[str, Any], override: str) -> None:
@@ -286,5 +326,10 @@ def _override(document: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     table = document.setdefault(section, {})
+    if isinstance(table, list):
+        number, _, key = key.partition(".")
+        if not number.isdecimal() or int(number) >= len(table):
+            raise ConfigError(f"--set {override!r}: expected {section}.NUMBER.key below {len(table)}")
+        table = table[int(number)]
     if isinstance(table, dict):
         table[key] = value

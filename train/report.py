@@ -220,7 +220,7 @@ def _repeat(fitted: Run) -> str:
         key, _, value = change.partition("=")
         # A page that is passed on does not tell where somebody keeps their files.
         name = Path(value.strip("\"'")).name
-        shown = f"{key}={json.dumps(name)}" if key == "teacher.path" else change
+        shown = f"{key}={json.dumps(name)}" if key.endswith(".path") else change
         command.append(f"--set {shlex.quote(shown)}")
     lineage = "; ".join(fitted.lineage)
     return f"<code>{escape(' '.join(command))}</code><br>{escape(lineage[:1].upper() + lineage[1:])}."

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import file_digest
 from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
-from train.evaluate import open_model
+from train.models import open_model
 from train.runs import load_run
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from train.camera import photometric
 from train.datasets import Batch, Faces, in_chunks, prefetched
 from train.files import replacing
 from train.recipe import AugmentPart, FitPart
-from train.teacher import Teacher
+from train.teacher import Teachers
 
 _ORDER, _VIEW, _LIGHT = range(3)
 """Streams of draws that must not follow each other."""
@@ -62,7 +63,7 @@ class Views:
         augment: AugmentPart,
         fit: FitPart,
         seed: int,
-        teacher: Teacher | None = None,
+        teachers: Teachers | None = None,
         cache: Path | None = None,
     ) -> None:
         """Set up; nothing is read yet.
@@ -73,7 +74,7 @@ class Views:
             augment: how views differ.
             fit: batch size, how long a view lasts, photos a person.
             seed: of all draws.
-            teacher: gives codes of the same view.
+            teachers: give codes of the same view.
             cache: folder that keeps the teacher's codes for a run that is cut.
 
         Raises:
@@ -83,14 +84,14 @@ class Views:
             raise InputError("chips: expected faces of people in train, found none; make another split")
         self.faces = faces
         self._preprocessing, self._augment, self._fit, self._seed = preprocessing, augment, fit, seed
-        self._teacher, self._cache = teacher, cache
+        self._teachers, self._cache = teachers, cache
         # Where the teacher's code is the same for both, each use of a view may be mirrored or not.
-        self._mirrored = augment.flip and (teacher is None or teacher.flip)
+        self._mirrored = augment.flip and (teachers is None or teachers.flip)
         self._shown = np.full(len(faces), -1, np.int64)
         self._alone = np.ones(len(faces), bool)
         self._chips: Pixels | None = None
         self._codes: Floats | None = None
-        self._kept = self._read() if teacher is not None else None
+        self._kept = self._read() if teachers is not None else None
         self._ahead = ThreadPoolExecutor(1, "views")
         self._coming: tuple[int, Future[Drawn]] | None = None
         self._closed = threading.Event()
@@ -155,16 +156,16 @@ class Views:
                     break
                 parts.append(part)
                 progress.update(len(part.faces))
-        return _joined(parts, self._preprocessing.template.size_wh, self._teacher is not None)
+        return _joined(parts, self._preprocessing.template.size_wh, self._teachers is not None)
 
     def _one(self, chunk: NDArray[np.int64], geometry: Geometry, morphs: Morphs, codes: Floats | None) -> Drawn:
         """Views of a few faces of one round, with the teacher's codes unless they are known."""
         geometry, morphs = geometry.take(chunk), morphs.take(chunk)
-        asked = self._teacher if codes is None else None
-        templates = [self._preprocessing.template, *([asked.template] if asked else [])]
+        asked = self._teachers if codes is None else None
+        templates = [self._preprocessing.template, *(asked.templates if asked else [])]
         chips = self.faces.views(chunk, templates, geometry, morphs)
         if asked:
-            codes = asked.encode(chips[1])
+            codes = asked.encode(chips[1:])
         return Drawn(chunk, chips[0], morphs.partner == chunk, codes)
 
     def _take(self, drawn: Drawn, number: int) -> None:
@@ -189,12 +190,12 @@ class Views:
             clean[mirrored] = clean[mirrored, :, ::-1]
         seen = photometric(clean, self._augment, rng)
         person = np.where(self._alone[chosen], self.faces.person[chosen], -1)
-        targets = {
+        targets: dict[str, NDArray[Any]] = {
             "clean": np.asarray(self._preprocessing.reorder(clean), np.float32) / np.float32(255),
             "person": person.astype(np.int32),
         }
-        if self._codes is not None:
-            targets["teacher"] = self._codes[chosen]
+        if self._teachers is not None and self._codes is not None:
+            targets |= self._teachers.targets(self._codes[chosen])
         return Batch(self._preprocessing.as_float(seen), targets)
 
     def _moves(self, variant: int) -> tuple[Geometry, Morphs]:

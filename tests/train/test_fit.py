@@ -220,3 +220,34 @@ def test_by_the_clock_the_mean_of_the_weights_is_kept(chips_path, tmp_path):
     assert run.finished and run.history[-1]["progress"] == 1
     assert run.history[-1]["learning_rate"] < run.history[0]["learning_rate"]
     assert [("val_loss" in row) for row in run.history] == [False] * (run.epochs_done - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    "name, terms",
+    [
+        ("structure", {"reconstruction", "structure"}),
+        ("variational", {"reconstruction", "variational"}),
+        ("identity", {"identity"}),
+    ],
+)
+def test_each_objective_is_a_recipe(name, terms, chips_path, tmp_path):
+    recipe = load_recipe(name, [*SMALL, "fit.epochs=20"])
+    run = fit(recipe, load_chips(chips_path), tmp_path / "run")
+    fitted = set(run.history[0]) - {"epoch", "loss", "learning_rate", "progress", "waited", "seconds"}
+    assert {key for key in fitted if not key.startswith("val_")} == terms
+    assert run.history[-1]["loss"] < run.history[0]["loss"]
+
+
+def test_two_teachers_one_of_them_in_keras(whole, chips_path, tmp_path):
+    (tmp_path / "two.toml").write_text(
+        'base = "distil"\n[teacher]\ncolour = "grey"\nsize = 28\nmargin_px = 6\nmean = [127.5]\nstd = [127.5]\n'
+        "[[teachers]]\nsize = 16\nmargin_px = 6.0\nweight = 0.5\n"
+    )
+    command = ["fit", "--recipe", str(tmp_path / "two.toml"), "--chips", str(chips_path), "--run", str(tmp_path / "r")]
+    command += ["--teacher", str(ROOT / "tests/golden/tiny.tflite"), "--teacher", str(whole / "encoder.keras")]
+    command += ["--epochs", "4", *(word for item in [*SMALL, "encoder.code_size=32"] for word in ("--set", item))]
+    assert main(command) == 0
+    run = load_run(tmp_path / "r")
+    assert run.history[-1]["distil"] < run.history[0]["distil"]
+    assert "tiny.tflite" in run.lineage[1] and "encoder.keras" in run.lineage[2]
+    assert str(whole) not in json.dumps(run.recipe["teachers"])

@@ -10,6 +10,7 @@ from edge_runtime.errors import InputError
 from tests.train.drawn_chips import make_chips
 from train.datasets import Faces
 from train.recipe import load_recipe
+from train.teacher import Teachers
 from train.views import Views
 
 CONV = load_recipe("conv", ["fit.batch=8", "input.size=32", "fit.photos_a_person=0"])
@@ -24,7 +25,7 @@ class EdgeTeacher:
         self.seen = 0
 
     def encode(self, chips):
-        self.seen += len(chips)
+        self.seen += len(chips) * bool(chips.any())
         if self.flip:
             chips = (chips.astype(np.float32) + chips[:, :, ::-1]) / 2
         coarse = chips.reshape(len(chips), 4, 8, 4, 8, 3).mean((2, 4)).reshape(len(chips), -1) - 127.0
@@ -52,7 +53,7 @@ def morphing(share: float, **values):
 def told(batch, flip: bool = False) -> float:
     """The largest error of the teacher's codes for what the batch shows."""
     clean = np.rint(batch.targets["clean"] * 255).astype(np.uint8)
-    return float(np.abs((EdgeTeacher(flip).encode(clean) * batch.targets["teacher"]).sum(1) - 1).max())
+    return float(np.abs((EdgeTeacher(flip).encode(clean) * batch.targets["teacher0"]).sum(1) - 1).max())
 
 
 def test_nobody_to_fit_on_is_an_error(tmp_path):
@@ -94,7 +95,7 @@ def test_fewer_faces_than_a_batch_make_one_batch(chips):
 
 def test_the_teacher_sees_each_view_once_and_its_code_goes_with_the_view(chips, tmp_path):
     teacher = EdgeTeacher()
-    taught = views(chips, morphing(0.5, repeats=2, batch=20), teacher=teacher, cache=tmp_path / "teacher")
+    taught = views(chips, morphing(0.5, repeats=2, batch=20), teachers=Teachers([teacher]), cache=tmp_path / "teacher")
     for epoch in range(5):
         for batch in taught.epoch(epoch, last=epoch == 4):
             assert told(batch) < 1e-4
@@ -113,10 +114,10 @@ def test_a_view_lasts_for_its_epochs_and_is_renewed_at_its_turn(chips):
 
 def test_a_code_that_is_the_same_mirrored_serves_both_ways(chips, tmp_path):
     teacher = EdgeTeacher(flip=True)
-    taught = views(chips, tweaked(repeats=50, batch=20), teacher=teacher, cache=tmp_path)
+    taught = views(chips, tweaked(repeats=50, batch=20), teachers=Teachers([teacher]), cache=tmp_path)
     seen = [next(iter(taught.epoch(epoch, last=True))) for epoch in range(2)]
     assert all(told(batch, flip=True) < 1e-4 for batch in seen)
-    faces = [np.argsort(batch.targets["teacher"][:, 0]) for batch in seen]
+    faces = [np.argsort(batch.targets["teacher0"][:, 0]) for batch in seen]
     pictures = [batch.targets["clean"][order] for batch, order in zip(seen, faces, strict=True)]
     same = np.array([np.array_equal(a, b) for a, b in zip(*pictures, strict=True)])
     mirrored = np.array([np.array_equal(a, b[:, ::-1]) for a, b in zip(*pictures, strict=True)])
@@ -126,23 +127,23 @@ def test_a_code_that_is_the_same_mirrored_serves_both_ways(chips, tmp_path):
 def test_a_run_that_was_cut_asks_the_teacher_only_for_what_is_new(chips, tmp_path):
     recipe = morphing(0.5, repeats=4, batch=20)
     whole, cut = (EdgeTeacher() for _ in range(2))
-    through = views(chips, recipe, teacher=whole, cache=tmp_path / "whole")
+    through = views(chips, recipe, teachers=Teachers([whole]), cache=tmp_path / "whole")
     expected = [list(through.epoch(epoch, last=epoch == 2)) for epoch in range(3)][-1]
-    before = views(chips, recipe, teacher=cut, cache=tmp_path / "cut")
+    before = views(chips, recipe, teachers=Teachers([cut]), cache=tmp_path / "cut")
     for epoch in range(2):
         list(before.epoch(epoch, last=epoch == 1))
     before.save()
     cut.seen = 0
-    after = list(views(chips, recipe, teacher=cut, cache=tmp_path / "cut").epoch(2, last=True))
+    after = list(views(chips, recipe, teachers=Teachers([cut]), cache=tmp_path / "cut").epoch(2, last=True))
     assert cut.seen == 5
     for a, b in zip(expected, after, strict=True):
-        assert np.array_equal(a.chips, b.chips) and np.array_equal(a.targets["teacher"], b.targets["teacher"])
+        assert np.array_equal(a.chips, b.chips) and np.array_equal(a.targets["teacher0"], b.targets["teacher0"])
 
 
 def test_damaged_codes_are_asked_for_again(chips, tmp_path):
     teacher = EdgeTeacher()
     (tmp_path / "views.npz").write_bytes(b"PK")
-    list(views(chips, CONV, teacher=teacher, cache=tmp_path).epoch(0, last=True))
+    list(views(chips, CONV, teachers=Teachers([teacher]), cache=tmp_path).epoch(0, last=True))
     assert teacher.seen == 20
 
 
@@ -155,10 +156,10 @@ def test_nobodys_name_belongs_to_a_morph(chips):
 
 def test_what_goes_wrong_ahead_is_raised_at_its_epoch(chips, tmp_path):
     teacher = EdgeTeacher()
-    taught = views(chips, tweaked(repeats=2), teacher=teacher, cache=tmp_path)
-    first = taught.epoch(0)
+    taught = views(chips, tweaked(repeats=2), teachers=Teachers([teacher]), cache=tmp_path)
+    first = list(taught.epoch(0, last=True))
     teacher.encode = lambda chips: 1 / 0
-    list(first)
+    assert len(list(taught.epoch(0))) == len(first)
     taught._coming[1].exception()
     with pytest.raises(ZeroDivisionError):
         taught.epoch(1)
