@@ -52,7 +52,11 @@ class Faces:
     @classmethod
     def of_split(cls, sources: Sequence[Chips], split: str) -> Faces:
         """Every face that ``sources`` hold of ``split``."""
-        index = [chips.indices(split) for chips in sources]
+        return cls.of(sources, [chips.indices(split) for chips in sources])
+
+    @classmethod
+    def of(cls, sources: Sequence[Chips], index: Sequence[NDArray[np.int64]]) -> Faces:
+        """Some faces of each of ``sources``, ``index`` telling which."""
         source = np.concatenate([np.full(len(i), k, np.int64) for k, i in enumerate(index)])
         names = np.concatenate([chips.names[i] for chips, i in zip(sources, index, strict=True)])
         known = sorted(set(names.tolist()) - {""})

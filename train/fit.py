@@ -17,10 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.bundle import file_digest
-from edge_runtime.encoder import normalise
 from edge_runtime.errors import ConfigError, InputError, UsageError
-from edge_runtime.metrics import pair_accuracy, pair_similarity, tmr_at_fmr
-from edge_runtime.pairs import make_pairs
 from models.autoencoder import Autoencoder
 from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
@@ -32,11 +29,14 @@ from train.datasets import Faces, Held
 from train.detector.recipe import is_detector, load_detector_recipe
 from train.files import replacing
 from train.losses import WeightedLoss
+from train.precision import precision
 from train.recipe import Recipe, load_recipe, recipe_names
+from train.recognition import held_figures
 from train.runs import RUN_FILE, Run, commit, describe_chips, load_run, versions
 from train.schedule import Schedule, make_optimiser
 from train.start import Start, load_start
 from train.teacher import Teacher, Teachers
+from train.tune import already, part_photos, settle
 from train.views import Views
 
 CHECKPOINT = "checkpoint.npz"
@@ -44,10 +44,8 @@ _BEST = "best.npz"
 _TEACHER = "teacher"
 _PUBLISH_EVERY_S = 60.0
 """Models and curves are written at the end, and in between at most this often."""
-_HELD_FMR = 1e-3
 _RATES = ("val_pair", "val_tmr")
 """Columns of the history of which more is better."""
-_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--also", action="append", default=[], metavar="FILE", help="further chips to fit on")
     parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help="start from another run's weights")
+    parser.add_argument("--strangers", metavar="FILE", help="fine-tuning: chips of other people, to judge by")
     teacher = "the recipe's teacher: .onnx, .tflite or .keras; once more for each further one"
     parser.add_argument("--teacher", action="append", default=[], metavar="FILE", help=teacher)
     length = parser.add_mutually_exclusive_group()
@@ -81,18 +80,30 @@ def run(args: argparse.Namespace) -> int:
     if is_detector(args.recipe):
         from train.detector.fit import fit_detector
 
-        if args.start:
-            raise UsageError("--from: expected an encoder's recipe with it, received a detector's")
         recipe = load_detector_recipe(args.recipe, overrides)
         found = fit_detector(recipe, [args.chips, *args.also], args.folder, args.seed, args.start)
         print(f"{found.path}: {found.epochs_done} epochs, detector in {found.detector_path}")
         return 0
     if args.epochs is not None:
         overrides.append("fit.minutes=0")
-    recipe = load_recipe(args.recipe, overrides)
     start = load_start(args.start) if args.start else None
-    also = [load_chips(file) for file in args.also]
-    fitted = fit(recipe, load_chips(args.chips), args.folder, args.seed, also, overrides, start)
+    recipe = load_recipe(args.recipe, overrides)
+    if recipe.teacher.path == "start":
+        if start is None:
+            raise UsageError(
+                f"--recipe {args.recipe}: expected --from RUN, whose encoder is the teacher, received none"
+            )
+        overrides.append(f"teacher.path={json.dumps(str(start.encoder_path.resolve()))}")
+        recipe = load_recipe(args.recipe, overrides)
+    if bool(args.strangers) != (recipe.fit.hold_out > 0) or (args.strangers and start is None):
+        raise UsageError(
+            "--strangers: expected together with --from and a recipe that holds photos out (finetune), to judge by"
+        )
+    chips, also = load_chips(args.chips), [load_chips(file) for file in args.also]
+    fitted = fit(recipe, chips, args.folder, args.seed, also, overrides, start)
+    if args.strangers and start and not already(fitted.path):
+        verdict = settle(fitted, start, encoder_spec(recipe), chips, load_chips(args.strangers), recipe.fit.hold_out)
+        print(f"{fitted.path}: {verdict.sentence()}")
     print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path}")
     return 0
 
@@ -123,6 +134,8 @@ def fit(
     """
     path = Path(folder)
     described = [describe_chips(c) for c in (chips, *also)]
+    if start and start.preprocessing != recipe.preprocessing():
+        raise ConfigError(f"[input]: expected it as {start.path} has it, to start from there, found another")
     fingerprint = _fingerprint(recipe, seed, described, start)
     state = _begun(path, fingerprint)
     if state and (path / RUN_FILE).is_file() and (done := load_run(path)).finished:
@@ -181,7 +194,7 @@ class _Fitting:
         start: Start | None,
     ) -> None:
         self.recipe, self.folder, self.fingerprint = recipe, started.path, fingerprint
-        faces = Faces.of_split(chips, "train")
+        faces, held = _parted(chips, recipe.fit.hold_out, started.seed)
         people = faces.people if recipe.loss.identity > 0 else 0
         parts = (recipe.teacher, *recipe.teachers) if recipe.loss.taught else ()
         self.objective = WeightedLoss(recipe.loss, people > 0, [part.weight for part in parts])
@@ -192,7 +205,6 @@ class _Fitting:
         teachers = Teachers([Teacher(part) for part in parts]) if parts else None
         cache = self.folder / _TEACHER
         self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teachers, cache)
-        held = Faces.of_split(chips[:1], "select")
         self.held = Held(held, started.preprocessing, self.views.batch, teachers, cache)
         self._build(people, tuple(teachers.sizes) if teachers else (), started, start)
         # A sentence that the start's lineage has already is not said twice.
@@ -213,6 +225,8 @@ class _Fitting:
         kind = VariationalAutoencoder if self.recipe.loss.variational > 0 else Autoencoder
         self.model = kind(self.spec.build(policy), self.decoder_spec.build(policy), people, taught)
         self.model.decoder.trainable = self.recipe.loss.drawn
+        for layer in self.model.encoder.layers if self.recipe.fit.freeze_norm else ():
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
         if start:
             start.into(self.model.encoder, self.model.decoder)
         optimiser = make_optimiser(self.recipe.optimiser, policy)
@@ -340,38 +354,20 @@ class _Fitting:
         self.published_at = time.monotonic()
 
 
+def _parted(chips: Sequence[Chips], hold_out: float, seed: int) -> tuple[Faces, Faces]:
+    """Faces to fit on, and faces to look at meanwhile."""
+    if not hold_out:
+        return Faces.of_split(chips, "train"), Faces.of_split(chips[:1], "select")
+    fitted, _ = part_photos(chips[0], hold_out, seed)
+    nobody = Faces.of(chips[:1], [np.zeros(0, np.int64)])
+    return Faces.of(chips, [fitted, *(more.indices("train") for more in chips[1:])]), nobody
+
+
 def encoder_spec(recipe: Recipe) -> EncoderSpec:
     """The encoder a recipe asks for."""
     part = recipe.encoder
     channels = recipe.preprocessing().channels
     return EncoderSpec(part.kind, recipe.input.size, channels, part.code_size, part.widths, part.blocks)  # type: ignore[arg-type]
-
-
-def precision(wish: str) -> str:
-    """Dtype policy for a recipe's ``precision``: ``auto`` takes bfloat16 where the machine computes in it."""
-    if wish != "auto":
-        return wish
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        if tensorflow.config.list_physical_devices("GPU"):
-            return "mixed_bfloat16"
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if flags & _BFLOAT16_FLAGS else "float32"
-
-
-def held_figures(codes: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Pair accuracy and TMR of raw codes (N, D) of people nobody was fitted on; empty where they are too few."""
-    unit, _ = normalise(codes.astype(np.float32))
-    try:
-        left, right, same, fold = make_pairs(names)
-        accuracy = pair_accuracy(pair_similarity(unit[left], unit[right]), same, fold).mean
-        return {"val_pair_accuracy": accuracy, "val_tmr_at_fmr_1e-3": tmr_at_fmr(unit, names, _HELD_FMR).tmr}
-    except InputError:
-        return {}
 
 
 def _fingerprint(recipe: Recipe, seed: int, chips: Sequence[dict[str, str]], start: Start | None) -> str:

@@ -161,12 +161,17 @@ class FitPart:
         precision: auto (mixed_bfloat16 where the machine has it in hardware), float32 or mixed_bfloat16.
         repeats: epochs that a view of a photo, and the teacher's code of it, lasts before a new one takes its
             place; the camera's disturbances are new every time.
+        passes: times an epoch goes over the photos, for few of them.
         photos_a_person: at most so many of one person's photos in an epoch; 0: all.
         patience: stop after so many epochs without a better ``monitor`` and keep the best; 0: never.
         monitor: column of the history: smaller is better for a loss, larger for the rest.
         measure_every: epochs between two looks at the held-out people; they are always looked at in the end.
         average: decay a step of a running mean of the weights, which is what is measured and kept (Polyak and
             Juditsky, 1992; as in Tarvainen and Valpola, 2017); 0: the weights themselves.
+        hold_out: for fine-tuning (``--from``): everybody with a name in the chips is fitted on, whatever their
+            split, but for this share of each one's photos, by which old and new encoder are judged; 0: no
+            fine-tuning.
+        freeze_norm: leave batch normalisation as the start has it; few photos say little about its statistics.
     """
 
     epochs: int = key(50, low=1, high=100_000)
@@ -174,11 +179,14 @@ class FitPart:
     batch: int = key(256, low=2, high=65_536)
     precision: str = key("float32", choices=("auto", "float32", "mixed_bfloat16"))
     repeats: int = key(1, low=1, high=10_000)
+    passes: int = key(1, low=1, high=10_000)
     photos_a_person: int = key(0, low=0, high=10**6)
     patience: int = key(0, low=0, high=100_000)
     monitor: str = "val_loss"
     measure_every: int = key(1, low=1, high=100_000)
     average: float = key(0.0, low=0, high=0.99999)
+    hold_out: float = key(0.0, low=0, high=0.9)
+    freeze_norm: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,7 +194,7 @@ class TeacherPart:
     """A network to learn codes from; its preprocessing is data, as a bundle's is.
 
     Attributes:
-        path: .onnx, .tflite or .keras; empty for none.
+        path: .onnx, .tflite or .keras; ``start``: the encoder that ``--from`` names; empty for none.
         weight: of what it says, beside other teachers.
         colour: rgb, bgr or grey.
         size: side of its square input, px.

@@ -136,7 +136,7 @@ class Views:
     def _draw(self, number: int) -> Drawn:
         """The views that epoch ``number`` needs and the one before it has not."""
         wanted = self.variant(number)
-        order = np.sort(self._order(number))
+        order = np.unique(self._order(number))
         new = order[wanted[order] != self._shown[order]]
         rounds = {int(v): self._moves(int(v)) for v in np.unique(wanted[new])}
         known = np.zeros(len(self.faces), bool) if self._kept is None else self._kept[0] == wanted
@@ -207,8 +207,11 @@ class Views:
         return geometry, draw_morphs(self._augment, len(self.faces), rng)
 
     def _order(self, number: int) -> NDArray[np.int64]:
-        """Shuffled faces of one epoch, int64; at most ``photos_a_person`` of anybody."""
+        """Shuffled faces of one epoch, int64, once for each pass; at most ``photos_a_person`` of anybody in one."""
         rng = np.random.default_rng([self._seed, _ORDER, number])
+        return np.concatenate([self._pass(rng) for _ in range(self._fit.passes)])
+
+    def _pass(self, rng: np.random.Generator) -> NDArray[np.int64]:
         order = rng.permutation(len(self.faces)).astype(np.int64)
         limit = self._fit.photos_a_person
         if not limit:
