@@ -21,16 +21,21 @@ class Autoencoder(keras.Model):
     """Encoder and decoder, and one direction in code space a known person.
 
     Outputs, by name: ``code`` (N, D) as the encoder gives it, ``direction`` (N, D) of unit length,
-    ``picture`` (N, h, w, C) in 0..1 and, with a head, ``cosine`` (N, people).
+    ``picture`` (N, h, w, C) in 0..1, with a head of people ``cosine`` (N, people), and for every teacher
+    ``taught0`` (N, its code's length), ``taught1`` and so on, of unit length: what is to be like its code.
     """
 
-    def __init__(self, encoder: keras.Model, decoder: keras.Model, people: int = 0) -> None:
+    def __init__(
+        self, encoder: keras.Model, decoder: keras.Model, people: int = 0, taught: tuple[int, ...] = ()
+    ) -> None:
         """Join the two.
 
         Args:
             encoder: chip to code.
             decoder: code to picture.
             people: how many people the head knows; 0 for none.
+            taught: length of each teacher's code. The first, if it is as long as the encoder's, is to be learned
+                as it is; others by way of a linear map.
         """
         super().__init__(name="autoencoder")
         self.encoder = encoder
@@ -40,6 +45,11 @@ class Autoencoder(keras.Model):
             self.people = self.add_weight(
                 shape=(people, encoder.output_shape[-1]), initializer="glorot_normal", name="people", dtype="float32"
             )
+        size = encoder.output_shape[-1]
+        self._maps = [
+            None if k == 0 and length == size else keras.layers.Dense(length, use_bias=False, name=f"taught{k}")
+            for k, length in enumerate(taught)
+        ]
         self._means: dict[str, keras.metrics.Mean] = {}
         self._objective: Objective | None = None
 
@@ -64,8 +74,19 @@ class Autoencoder(keras.Model):
     def call(self, chips: Any, training: bool = False) -> dict[str, Any]:
         """See the class for the outputs."""
         code = ops.cast(self.encoder(chips, training=training), "float32")
+        return {**self.read(code), "picture": self.decoder(code, training=training)}
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """Everything that training changes, apart from the optimiser."""
+        return list(self.weights)
+
+    def read(self, code: Any) -> dict[str, Any]:
+        """The outputs that need nothing but the code."""
         direction = unit(code)
-        outputs = {"code": code, "direction": direction, "picture": self.decoder(code, training=training)}
+        outputs = {"code": code, "direction": direction}
+        for k, linear in enumerate(self._maps):
+            outputs[f"taught{k}"] = direction if linear is None else unit(linear(direction))
         if self.people is not None:
             outputs["cosine"] = ops.matmul(direction, ops.transpose(unit(ops.convert_to_tensor(self.people))))
         return outputs

@@ -11,6 +11,7 @@ COMMANDS = {
     "prepare": "find, align and crop the faces of a folder of photos into one chips file",
     "fit": "train an autoencoder by a recipe",
     "evaluate": "measure codes: pairs, open-set identification, reconstruction",
+    "compare": "one table over several measured runs",
     "report": "one self-contained HTML page about a run",
     "label": "find the faces of whole photos, for training a detector",
     "generate": "draw faces of people who do not exist",

@@ -1,4 +1,4 @@
-"""Views of a face: small moves of the alignment, and what a camera does to light; every draw is seeded."""
+"""Views of a face: small moves of the alignment, and morphs of two people; every draw is seeded."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from edge_runtime.types import Floats, Pixels
 from train.recipe import AugmentPart
+
+_REGIONS = 4
+"""A morph's map of who shows where has so many knots a side."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Geometry:
     linear: Floats
     shift: Floats
     flip: NDArray[np.bool_]
+
+    def take(self, chosen: NDArray[np.int64]) -> Geometry:
+        """The moves of some faces."""
+        return Geometry(self.linear[chosen], self.shift[chosen], self.flip[chosen])
 
 
 def draw_geometry(part: AugmentPart, count: int, rng: np.random.Generator) -> Geometry:
@@ -45,34 +52,44 @@ def moved(landmarks: Floats, geometry: Geometry) -> Floats:
     return np.asarray(turned + centre + geometry.shift[:, None], np.float32)
 
 
-def photometric(chips: Pixels, part: AugmentPart, rng: np.random.Generator) -> Pixels:
-    """What cameras do to the same face: light, contrast, colour cast, noise, blur.
+@dataclass(frozen=True)
+class Morphs:
+    """Who is blended into each face, and where.
+
+    Attributes:
+        partner: int64 (N,), the face blended in; a face's own number where it stays as it is.
+        share: float32 (N, 4, 4) in 0..1, how much of the partner shows, interpolated over the crop.
+    """
+
+    partner: NDArray[np.int64]
+    share: Floats
+
+    def take(self, chosen: NDArray[np.int64]) -> Morphs:
+        """The morphs of some faces."""
+        return Morphs(self.partner[chosen], self.share[chosen])
+
+
+def draw_morphs(part: AugmentPart, count: int, rng: np.random.Generator) -> Morphs:
+    """Draw a morph for a share of ``count`` faces: half of them of two whole faces, half by smooth regions."""
+    partner = np.arange(count, dtype=np.int64)
+    morphed = rng.random(count) < part.morph
+    partner[morphed] = rng.integers(0, max(count, 1), int(morphed.sum()))
+    whole = rng.uniform(0.25, 0.75, (count, 1, 1)) * np.ones((1, _REGIONS, _REGIONS))
+    regions = 0.5 + 0.6 * rng.standard_normal((count, _REGIONS, _REGIONS))
+    share = np.where(rng.random((count, 1, 1)) < 0.5, whole, regions)
+    return Morphs(partner, np.clip(share, 0, 1).astype(np.float32))
+
+
+def blend(crop: Pixels, partner: Pixels, share: Floats) -> Pixels:
+    """One crop with another's face in it.
 
     Args:
-        chips: uint8 (N, h, w, 3) RGB.
-        part: how much of each.
-        rng: the draws.
+        crop: uint8 (h, w, 3) RGB.
+        partner: uint8 (h, w, 3) RGB, aligned as ``crop`` is.
+        share: float32 (k, k) in 0..1, how much of ``partner`` shows.
 
     Returns:
-        uint8 (N, h, w, 3) RGB, a new array.
+        uint8 (h, w, 3) RGB.
     """
-    count, height = chips.shape[:2]
-    pixels = chips.astype(np.float32)
-    if part.light:
-        per_face, per_channel = (count, 1, 1, 1), (count, 1, 1, 3)
-        mean = pixels.mean((1, 2, 3), keepdims=True)
-        contrast = np.exp(rng.normal(0, 0.15 * part.light, per_face)).astype(np.float32)
-        gain = np.exp(rng.normal(0, 0.15 * part.light, per_face) + rng.normal(0, 0.04 * part.light, per_channel))
-        # Light that comes from one side: a gain that runs linearly across the face.
-        across = np.linspace(-1, 1, height, dtype=np.float32)
-        slope = rng.normal(0, 0.12 * part.light, (2, count, 1, 1, 1)).astype(np.float32)
-        side = 1 + slope[0] * across[None, :, None, None] + slope[1] * across[None, None, :, None]
-        pixels = ((pixels - mean) * contrast + mean) * gain.astype(np.float32) * side
-    if part.blur:
-        for index in np.flatnonzero(rng.random(count) < part.blur):
-            sigma = rng.uniform(0.005, 0.025) * height
-            pixels[index] = cv2.GaussianBlur(pixels[index], (0, 0), sigma)
-    if part.noise:
-        strength = rng.uniform(0, part.noise, (count, 1, 1, 1)).astype(np.float32)
-        pixels += strength * rng.standard_normal(pixels.shape, np.float32)
-    return np.asarray(np.rint(np.clip(pixels, 0, 255)), np.uint8)
+    theirs = cv2.resize(share, (crop.shape[1], crop.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.blendLinear(crop, partner, 1 - theirs, theirs), np.uint8)

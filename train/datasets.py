@@ -1,14 +1,11 @@
-"""From chips to the batches a model is fitted on: every view is a function of seed, epoch and photo alone.
-
-That is what lets a run that was killed go on to the same curve: nothing but the number of the epoch has to be
-remembered.
-"""
+"""Faces of a split out of chips files, those that are held out, and work done ahead in threads."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,18 +16,17 @@ from tqdm import tqdm
 
 from edge_runtime.align import Template, align
 from edge_runtime.encoder import Preprocessing
-from edge_runtime.errors import InputError
 from edge_runtime.types import Floats, Pixels
-from train.augment import Geometry, draw_geometry, moved, photometric
+from train.augment import Geometry, Morphs, blend, moved
 from train.chips import Chips
 from train.files import replacing
-from train.recipe import AugmentPart, FitPart
-from train.teacher import Teacher
+from train.teacher import Teachers
 
 Item = TypeVar("Item")
-_ORDER, _GEOMETRY, _LIGHT = range(3)
-"""Streams of draws that must not follow each other."""
-_TEACHER_BATCH = 64
+Made = TypeVar("Made")
+THREADS = os.cpu_count() or 1
+CHUNK = 32
+"""Faces that one thread aligns and encodes in one go."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,11 @@ class Faces:
     @classmethod
     def of_split(cls, sources: Sequence[Chips], split: str) -> Faces:
         """Every face that ``sources`` hold of ``split``."""
-        index = [chips.indices(split) for chips in sources]
+        return cls.of(sources, [chips.indices(split) for chips in sources])
+
+    @classmethod
+    def of(cls, sources: Sequence[Chips], index: Sequence[NDArray[np.int64]]) -> Faces:
+        """Some faces of each of ``sources``, ``index`` telling which."""
         source = np.concatenate([np.full(len(i), k, np.int64) for k, i in enumerate(index)])
         names = np.concatenate([chips.names[i] for chips, i in zip(sources, index, strict=True)])
         known = sorted(set(names.tolist()) - {""})
@@ -73,23 +73,48 @@ class Faces:
         """How many different people have a name."""
         return int(self.person.max(initial=-1)) + 1
 
-    def aligned(self, chosen: NDArray[np.int64], template: Template, geometry: Geometry | None = None) -> Pixels:
-        """Faces as a device would align them, uint8 (n, h, w, 3) RGB.
+    def aligned(self, chosen: NDArray[np.int64], template: Template) -> Pixels:
+        """Faces as a device would align them, uint8 (n, h, w, 3) RGB, of ``chosen``, int64 (n,)."""
+        return self.views(chosen, [template])[0]
+
+    def views(
+        self,
+        chosen: NDArray[np.int64],
+        templates: Sequence[Template],
+        geometry: Geometry | None = None,
+        morphs: Morphs | None = None,
+    ) -> list[Pixels]:
+        """One view of each face, cut for several networks at once.
 
         Args:
             chosen: int64 (n,), which faces.
-            template: alignment and size.
-            geometry: one move for each of the N faces; None for none.
+            templates: alignment and size for each network.
+            geometry: one move for each of the n; None for none.
+            morphs: who is blended into each of the n; None for nobody.
+
+        Returns:
+            uint8 (n, h, w, 3) RGB for each template.
         """
-        width, height = template.size_wh
-        chips = np.empty((len(chosen), height, width, 3), np.uint8)
-        landmarks = self.landmarks if geometry is None else moved(self.landmarks, geometry)
-        for chip, face in zip(chips, chosen, strict=True):
-            crop = self.sources[self.source[face]].crop(int(self.index[face]))
-            chip[:] = align(crop, landmarks[face][None], template)[0]
-            if geometry is not None and geometry.flip[face]:
-                chip[:] = chip[:, ::-1].copy()
-        return chips
+        landmarks = self.landmarks[chosen]
+        if morphs is not None:
+            weight = morphs.share.mean((1, 2))[:, None, None]
+            landmarks = landmarks + weight * (self.landmarks[morphs.partner] - landmarks)
+        if geometry is not None:
+            landmarks = moved(landmarks, geometry)
+        cut = [np.empty((len(chosen), t.size_wh[1], t.size_wh[0], 3), np.uint8) for t in templates]
+        for k, face in enumerate(chosen):
+            crop = self._crop(face)
+            if morphs is not None and morphs.partner[k] != face:
+                crop = blend(crop, self._crop(morphs.partner[k]), morphs.share[k])
+            for chips, template in zip(cut, templates, strict=True):
+                chips[k] = align(crop, landmarks[k][None], template)[0]
+        if geometry is not None:
+            for chips in cut:
+                chips[geometry.flip] = chips[geometry.flip, :, ::-1]
+        return cut
+
+    def _crop(self, face: np.int64) -> Pixels:
+        return self.sources[self.source[face]].crop(int(self.index[face]))
 
 
 @dataclass(frozen=True)
@@ -99,136 +124,29 @@ class Batch:
     Attributes:
         chips: float32 (n, h, w, C), the encoder's input.
         targets: ``clean`` float32 (n, h, w, C) in 0..1; ``person`` int32 (n,) where there is a head of people;
-            ``teacher`` float32 (n, D) of unit length where there is a teacher.
+            ``teacher0`` float32 (n, D) of unit length where there is a teacher, ``teacher1`` where there are two.
     """
 
     chips: Floats
     targets: dict[str, NDArray[Any]]
 
 
-class Views:
-    """Batches of one split's faces, epoch by epoch."""
-
-    def __init__(
-        self,
-        faces: Faces,
-        preprocessing: Preprocessing,
-        augment: AugmentPart,
-        fit: FitPart,
-        seed: int,
-        teacher: Teacher | None = None,
-        cache: Path | None = None,
-    ) -> None:
-        """Set up; nothing is read yet.
-
-        Args:
-            faces: what to learn from.
-            preprocessing: of the encoder.
-            augment: how views differ.
-            fit: batch size, number of views, photos a person.
-            seed: of all draws.
-            teacher: gives codes of the same geometric view.
-            cache: folder that keeps the teacher's codes.
-
-        Raises:
-            InputError: no faces.
-        """
-        if not len(faces):
-            raise InputError("chips: expected faces of people in train, found none; make another split")
-        self.faces = faces
-        self._preprocessing = preprocessing
-        self._augment = augment
-        self._fit = fit
-        self._seed = seed
-        self._teacher = teacher
-        self._cache = cache
-        self._still: Pixels | None = None
-        self.batch = min(fit.batch, len(self._order(0)))
-
-    @property
-    def steps(self) -> int:
-        """Steps an epoch; what does not fill a batch is left to another epoch's shuffle."""
-        return len(self._order(0)) // self.batch
-
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch ``number``, from 0, shuffled."""
-        variant = number % self._fit.views if self._fit.views else number
-        geometry = self._geometry(variant)
-        codes = self.teacher_codes(variant)
-        order = self._order(number)
-        for step in range(self.steps):
-            chosen = order[step * self.batch : (step + 1) * self.batch]
-            rng = np.random.default_rng([self._seed, _LIGHT, number, step])
-            yield self._make(chosen, geometry, codes, rng)
-
-    def teacher_codes(self, variant: int) -> Floats | None:
-        """The teacher's codes (N, D) of one variant of all faces, kept on disk; None without a teacher."""
-        if self._teacher is None or self._cache is None:
-            return None
-        path = self._cache / f"view{variant:04d}.npy"
-        if not path.is_file():
-            codes = teach(self._teacher, self.faces, self._geometry(variant))
-            with replacing(path) as draft:
-                np.save(draft, codes)
-        return np.asarray(np.load(path), np.float32)
-
-    def _make(
-        self, chosen: NDArray[np.int64], geometry: Geometry | None, codes: Floats | None, rng: np.random.Generator
-    ) -> Batch:
-        clean = self._chips(chosen, geometry)
-        seen = photometric(clean, self._augment, rng)
-        targets: dict[str, NDArray[Any]] = {
-            "clean": np.asarray(self._preprocessing.reorder(clean), np.float32) / np.float32(255),
-            "person": self.faces.person[chosen].astype(np.int32),
-        }
-        if codes is not None:
-            targets["teacher"] = codes[chosen]
-        return Batch(self._preprocessing.as_float(seen), targets)
-
-    def _chips(self, chosen: NDArray[np.int64], geometry: Geometry | None) -> Pixels:
-        template = self._preprocessing.template
-        if geometry is not None:
-            return self.faces.aligned(chosen, template, geometry)
-        if self._still is None:
-            self._still = self.faces.aligned(np.arange(len(self.faces)), template)
-        return self._still[chosen]
-
-    def _geometry(self, variant: int) -> Geometry | None:
-        if not self._augment.moves:
-            return None
-        return draw_geometry(self._augment, len(self.faces), np.random.default_rng([self._seed, _GEOMETRY, variant]))
-
-    def _order(self, number: int) -> NDArray[np.int64]:
-        """Shuffled faces of one epoch, int64; at most ``photos_a_person`` of anybody."""
-        rng = np.random.default_rng([self._seed, _ORDER, number])
-        order = rng.permutation(len(self.faces)).astype(np.int64)
-        limit = self._fit.photos_a_person
-        if not limit:
-            return order
-        person = self.faces.person[order]
-        rank = np.zeros(len(order), np.int64)
-        seen: dict[int, int] = {}
-        for position, who in enumerate(person.tolist()):
-            rank[position] = seen.get(who, 0) if who >= 0 else 0
-            seen[who] = seen.get(who, 0) + 1
-        return order[rank < limit]
-
-
 class Held:
     """Faces nobody is fitted on, unmoved, in batches that are all the same size but the last."""
 
     def __init__(
-        self, faces: Faces, preprocessing: Preprocessing, batch: int, teacher: Teacher | None, cache: Path
+        self, faces: Faces, preprocessing: Preprocessing, batch: int, teachers: Teachers | None, cache: Path
     ) -> None:
         self.faces = faces
         self._preprocessing = preprocessing
         self._batch = min(batch, 256)
         self._chips = faces.aligned(np.arange(len(faces)), preprocessing.template)
         self._codes: Floats | None = None
-        if teacher is not None and len(faces):
+        self._teachers = teachers
+        if teachers is not None and len(faces):
             path = cache / "held.npy"
             if not path.is_file():
-                codes = teach(teacher, faces, None)
+                codes = teach(teachers, faces)
                 with replacing(path) as draft:
                     np.save(draft, codes)
             self._codes = np.asarray(np.load(path), np.float32)
@@ -242,60 +160,42 @@ class Held:
             chips = self._chips[start : start + self._batch]
             clean = np.asarray(self._preprocessing.reorder(chips), np.float32) / np.float32(255)
             targets: dict[str, NDArray[Any]] = {"clean": clean}
-            if self._codes is not None:
-                targets["teacher"] = self._codes[start : start + self._batch]
+            if self._teachers is not None and self._codes is not None:
+                targets |= self._teachers.targets(self._codes[start : start + self._batch])
             yield Batch(self._preprocessing.as_float(chips), targets)
 
 
-def teach(teacher: Teacher, faces: Faces, geometry: Geometry | None) -> Floats:
-    """The teacher's codes (N, D) of all faces, of unit length, each of the view that ``geometry`` gives."""
-    everyone = np.arange(len(faces))
-    chunks = [everyone[start : start + _TEACHER_BATCH] for start in range(0, len(faces), _TEACHER_BATCH)]
-    views = prefetched(faces.aligned(chunk, teacher.template, geometry) for chunk in chunks)
-    with tqdm(total=len(faces), desc="teacher", unit="view", disable=None, delay=2, leave=False) as progress:
+def teach(teachers: Teachers, faces: Faces) -> Floats:
+    """The teachers' codes (N, D) of all faces as they are, each of unit length, side by side."""
+    chunks = in_chunks(np.arange(len(faces)))
+    with tqdm(total=len(faces), desc="teacher", unit="face", disable=None, delay=2, leave=False) as progress:
         codes = []
-        for chips in views:
-            codes.append(teacher.encode(chips))
-            progress.update(len(chips))
+        for part in prefetched(lambda chunk: teachers.encode(faces.views(chunk, teachers.templates)), chunks):
+            codes.append(part)
+            progress.update(len(part))
     return np.concatenate(codes)
 
 
-def prefetched(items: Iterable[Item], depth: int = 4) -> Iterator[Item]:
-    """The same items, made ahead in a thread of their own; what goes wrong there is raised here.
+def in_chunks(chosen: NDArray[np.int64], size: int = CHUNK) -> list[NDArray[np.int64]]:
+    """``chosen`` in pieces of at most ``size``."""
+    return [chosen[start : start + size] for start in range(0, len(chosen), size)]
 
-    The work behind them (decoding, warping) leaves Python's lock, so it runs beside a training step.
+
+def prefetched(
+    make: Callable[[Item], Made], items: Sequence[Item], threads: int = THREADS, depth: int = 2 * THREADS
+) -> Iterator[Made]:
+    """``make`` of every item, in order, at most ``depth`` of them ahead, in threads; their errors are raised here.
+
+    The work behind them (decoding, warping, networks) leaves Python's lock, so it runs beside a training step.
     """
-    made: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(kind: str, value: Any) -> bool:
-        while not stop.is_set():
-            try:
-                made.put((kind, value), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put("item", item):
-                    return
-            put("end", None)
-        except BaseException as error:
-            put("error", error)
-
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
-    thread.start()
+    waiting: deque[Future[Made]] = deque()
+    pool = ThreadPoolExecutor(threads, "prefetch")
     try:
-        while True:
-            kind, value = made.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise value
-            yield value
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
-        stop.set()
-        thread.join()
+        pool.shutdown(cancel_futures=True)

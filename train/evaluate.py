@@ -16,11 +16,21 @@ from tqdm import tqdm
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.pairs import Pairs, parse_pairs
-from edge_runtime.quiet import ABSL, without_lines
 from edge_runtime.types import Floats
 from train.chips import SPLITS, Chips, load_chips
+from train.conditions import Change, Probes, changes, condition_lines, conditions, people_groups, photo_groups
 from train.files import write_json
-from train.recognition import MOST_MISSING, Photos, Protocol, load_codes, load_split, recognition, recognition_lines
+from train.models import open_model
+from train.recognition import (
+    FMR,
+    MOST_MISSING,
+    Photos,
+    Protocol,
+    load_codes,
+    load_split,
+    recognition,
+    recognition_lines,
+)
 from train.reconstruction import mse, psnr, ssim
 from train.runs import Run, load_run
 
@@ -47,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     people.add_argument("--split", type=Path, metavar="CSV", help="codes: each person's split (columns person, split)")
     people.add_argument("--strangers", metavar="SPLIT", help="people of this split are strangers beside the others")
     people.add_argument("--chips", type=Path, metavar="FILE", help="a run: chips to measure on instead of its own")
+    people.add_argument("--conditions", action="store_true", help="a run: also worse and grouped photos")
+    people.add_argument("--groups", type=Path, metavar="CSV", help="a run: groups of people (columns person, group)")
     detector = parser.add_argument_group("a detector")
     detector.add_argument("--labelled", type=Path, metavar="FILE", help="photos and their faces, of train label")
     detector.add_argument("--against", metavar="DETECTOR", help="another on the same scenes, as yunet:FILE.onnx")
@@ -68,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if args.labelled:
         return _run_detector(args)
     is_run = args.target.is_dir()
-    unfit = ("split",) if is_run else ("chips",)
+    unfit = ("split",) if is_run else ("chips", "conditions", "groups")
     if wrong := [name for name in unfit if getattr(args, name)]:
         raise UsageError(f"--{wrong[0]}: only for {'codes' if is_run else 'a run'}, {args.target} is not")
     out = args.out or (args.target / EVALUATION_FILE if is_run else None)
@@ -150,11 +162,26 @@ def evaluate_run(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     others = set(chips.names.tolist()) - people
     pairs = covered_pairs(_read_pairs(args.pairs), args.folds, people, others, MOST_MISSING)
     document |= recognition(known, _protocol(args, pairs))
+    if args.conditions or args.groups:
+        document["conditions"] = _conditions(fitted, chips, wanted[held_out], photos.select(held_out), args.groups)
     document["reconstruction"] = _reconstruction(
         fitted, raw[held_out], faces[held_out], picture_path(out, "reconstruction")
     )
     _draw(out, document)
     return document
+
+
+def _conditions(
+    fitted: Run, chips: Chips, index: NDArray[np.int64], photos: Photos, groups: Path | None
+) -> dict[str, Any]:
+    """The same photos made worse, and groups of them."""
+    names, template = photos.names.tolist(), fitted.preprocessing.template
+    changed = [
+        Probes(kind, level, np.arange(len(index)), _encode(fitted, chips, index, change)[0])
+        for kind, level, change in changes(template)
+    ]
+    of_people = people_groups(groups, names, photos.codes) if groups else []
+    return conditions(photos.codes, names, FMR, changed, [*photo_groups(chips, index, photos.codes), *of_people])
 
 
 def choose_people(
@@ -264,28 +291,19 @@ def _chips(fitted: Run, other: Path | None) -> Chips:
     return chips
 
 
-def _encode(fitted: Run, chips: Chips, wanted: NDArray[np.int64]) -> tuple[Floats, NDArray[np.uint8]]:
+def _encode(
+    fitted: Run, chips: Chips, wanted: NDArray[np.int64], change: Change | None = None
+) -> tuple[Floats, NDArray[np.uint8]]:
     """Codes as the encoder gives them, float32 (N, D), and the faces in its colours, uint8 (N, h, w, C)."""
-    encoder = _model(fitted.encoder_path)
+    encoder = open_model(fitted.encoder_path)
     codes, faces = [], []
     for start in tqdm(range(0, len(wanted), _BATCH), "encode", unit="batch", disable=None, leave=False):
         aligned = chips.aligned(wanted[start : start + _BATCH], fitted.preprocessing.template)
+        if change:
+            aligned = np.stack([change(chip) for chip in aligned])
         faces.append(fitted.preprocessing.reorder(aligned))
         codes.append(np.asarray(encoder.predict_on_batch(fitted.preprocessing.as_float(aligned)), np.float32))
     return np.concatenate(codes), np.concatenate(faces)
-
-
-def _model(path: Path) -> Any:
-    with without_lines(*ABSL):
-        import keras
-
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"{path}: expected a Keras model, it cannot be opened ({reason}); fit the run again"
-        ) from error
 
 
 def picture_path(out: Path, name: str) -> Path:
@@ -295,7 +313,7 @@ def picture_path(out: Path, name: str) -> Path:
 
 def _reconstruction(fitted: Run, codes: Floats, faces: NDArray[np.uint8], picture: Path) -> dict[str, Any]:
     """Per-picture figures, their baseline, and a grid of faces from the best to the worst."""
-    decoder = _model(fitted.decoder_path)
+    decoder = open_model(fitted.decoder_path)
     mean_face = (faces.mean(0) / 255).astype(np.float32)
     columns: dict[str, list[NDArray[np.float64]]] = {key: [] for key in ("mse", "psnr_db", "ssim", "baseline")}
     restored = []
@@ -362,6 +380,9 @@ def table(document: dict[str, Any]) -> list[str]:
         ]
     lines = [f"{document['source']}: {who}{splits}"]
     lines += [f"  {name:<20} {figure:>16}  {how}".rstrip() for name, figure, how in rows]
+    if held := document.get("conditions"):
+        lines.append(f"  true matches at the threshold of FMR {100 * held['fmr']:g} % on the photos as they are:")
+        lines += [f"    {name:<32} {figure:>10}  {how}" for name, figure, how in condition_lines(held)]
     return lines + [f"  note: {note}" for note in document["notes"]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -16,32 +17,35 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.bundle import file_digest
-from edge_runtime.encoder import normalise
-from edge_runtime.errors import ConfigError, InputError
-from edge_runtime.metrics import pair_accuracy, pair_similarity, tmr_at_fmr
-from edge_runtime.pairs import make_pairs
+from edge_runtime.errors import ConfigError, InputError, UsageError
 from models.autoencoder import Autoencoder
 from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
+from models.variational import VariationalAutoencoder
+from train.averaging import WeightAverage
 from train.checkpoint import read_state, restore, save_checkpoint
 from train.chips import Chips, load_chips
-from train.datasets import Faces, Held, Views, prefetched
+from train.datasets import Faces, Held
 from train.detector.recipe import is_detector, load_detector_recipe
 from train.files import replacing
 from train.losses import WeightedLoss
-from train.recipe import OptimiserPart, Recipe, load_recipe, recipe_names
+from train.precision import precision
+from train.recipe import Recipe, load_recipe, recipe_names
+from train.recognition import held_figures
 from train.runs import RUN_FILE, Run, commit, describe_chips, load_run, versions
-from train.teacher import Teacher
+from train.schedule import Schedule, make_optimiser
+from train.start import Start, load_start
+from train.teacher import Teacher, Teachers
+from train.tune import already, part_photos, settle
+from train.views import Views
 
 CHECKPOINT = "checkpoint.npz"
 _BEST = "best.npz"
 _TEACHER = "teacher"
 _PUBLISH_EVERY_S = 60.0
 """Models and curves are written at the end, and in between at most this often."""
-_HELD_FMR = 1e-3
 _RATES = ("val_pair", "val_tmr")
 """Columns of the history of which more is better."""
-_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--also", action="append", default=[], metavar="FILE", help="further chips to fit on")
     parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help="start from another run's weights")
-    parser.add_argument("--teacher", metavar="FILE", help="the recipe's teacher: .onnx or .tflite")
-    parser.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    parser.add_argument("--strangers", metavar="FILE", help="fine-tuning: chips of other people, to judge by")
+    teacher = "the recipe's teacher: .onnx, .tflite or .keras; once more for each further one"
+    parser.add_argument("--teacher", action="append", default=[], metavar="FILE", help=teacher)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, metavar="N", help="instead of the recipe's")
+    length.add_argument("--minutes", type=float, metavar="M", help="by the clock instead, the schedule ends with it")
     parser.add_argument("--seed", type=int, default=0, help="of every draw (default: 0)")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change the recipe")
 
@@ -64,8 +72,11 @@ def run(args: argparse.Namespace) -> int:
     overrides = list(args.set)
     if args.epochs is not None:
         overrides.append(f"fit.epochs={args.epochs}")
-    if args.teacher is not None:
-        overrides.append(f"teacher.path={json.dumps(str(Path(args.teacher).resolve()))}")
+    if args.minutes is not None:
+        overrides.append(f"fit.minutes={args.minutes}")
+    for number, file in enumerate(args.teacher):
+        section = f"teachers.{number - 1}" if number else "teacher"
+        overrides.append(f"{section}.path={json.dumps(str(Path(file).resolve()))}")
     if is_detector(args.recipe):
         from train.detector.fit import fit_detector
 
@@ -73,8 +84,26 @@ def run(args: argparse.Namespace) -> int:
         found = fit_detector(recipe, [args.chips, *args.also], args.folder, args.seed, args.start)
         print(f"{found.path}: {found.epochs_done} epochs, detector in {found.detector_path}")
         return 0
+    if args.epochs is not None:
+        overrides.append("fit.minutes=0")
+    start = load_start(args.start) if args.start else None
     recipe = load_recipe(args.recipe, overrides)
-    fitted = fit(recipe, load_chips(args.chips), args.folder, args.seed, [load_chips(f) for f in args.also], overrides)
+    if recipe.teacher.path == "start":
+        if start is None:
+            raise UsageError(
+                f"--recipe {args.recipe}: expected --from RUN, whose encoder is the teacher, received none"
+            )
+        overrides.append(f"teacher.path={json.dumps(str(start.encoder_path.resolve()))}")
+        recipe = load_recipe(args.recipe, overrides)
+    if bool(args.strangers) != (recipe.fit.hold_out > 0) or (args.strangers and start is None):
+        raise UsageError(
+            "--strangers: expected together with --from and a recipe that holds photos out (finetune), to judge by"
+        )
+    chips, also = load_chips(args.chips), [load_chips(file) for file in args.also]
+    fitted = fit(recipe, chips, args.folder, args.seed, also, overrides, start)
+    if args.strangers and start and not already(fitted.path):
+        verdict = settle(fitted, start, encoder_spec(recipe), chips, load_chips(args.strangers), recipe.fit.hold_out)
+        print(f"{fitted.path}: {verdict.sentence()}")
     print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path}")
     return 0
 
@@ -86,6 +115,7 @@ def fit(
     seed: int = 0,
     also: Sequence[Chips] = (),
     overrides: Sequence[str] = (),
+    start: Start | None = None,
 ) -> Run:
     """Fit a recipe, or go on with a run that was interrupted.
 
@@ -96,6 +126,7 @@ def fit(
         seed: of every draw.
         also: further chips whose ``train`` faces are fitted on.
         overrides: what was changed in the recipe, for the record.
+        start: models to start from; None for weights drawn by the seed.
 
     Raises:
         InputError: nobody to fit on, or the folder holds another run.
@@ -103,7 +134,9 @@ def fit(
     """
     path = Path(folder)
     described = [describe_chips(c) for c in (chips, *also)]
-    fingerprint = _fingerprint(recipe, seed, described)
+    if start and start.preprocessing != recipe.preprocessing():
+        raise ConfigError(f"[input]: expected it as {start.path} has it, to start from there, found another")
+    fingerprint = _fingerprint(recipe, seed, described, start)
     state = _begun(path, fingerprint)
     if state and (path / RUN_FILE).is_file() and (done := load_run(path)).finished:
         print(f"{path}: already finished", flush=True)
@@ -124,9 +157,9 @@ def fit(
         versions=versions(),
         commit=commit(),
         precision=precision(recipe.fit.precision),
-        lineage=[],
+        lineage=start.lineage if start else [],
     )
-    return _Fitting(recipe, started, [chips, *also], fingerprint, state).go()
+    return _Fitting(recipe, started, [chips, *also], fingerprint, state, start).go()
 
 
 def _begun(folder: Path, fingerprint: str) -> dict[str, Any] | None:
@@ -152,83 +185,122 @@ class _Fitting:
     """One run while it is being made."""
 
     def __init__(
-        self, recipe: Recipe, started: Run, chips: Sequence[Chips], fingerprint: str, state: dict[str, Any] | None
+        self,
+        recipe: Recipe,
+        started: Run,
+        chips: Sequence[Chips],
+        fingerprint: str,
+        state: dict[str, Any] | None,
+        start: Start | None,
     ) -> None:
         self.recipe, self.folder, self.fingerprint = recipe, started.path, fingerprint
-        faces = Faces.of_split(chips, "train")
+        faces, held = _parted(chips, recipe.fit.hold_out, started.seed)
         people = faces.people if recipe.loss.identity > 0 else 0
-        self.objective = WeightedLoss(recipe.loss, people > 0)
+        parts = (recipe.teacher, *recipe.teachers) if recipe.loss.taught else ()
+        self.objective = WeightedLoss(recipe.loss, people > 0, [part.weight for part in parts])
         if not self.objective.terms:
             raise ConfigError(
                 "[loss]: expected a term that can be computed, found identity alone and nobody with a name"
             )
-        teacher = Teacher(recipe.teacher) if recipe.loss.distil + recipe.loss.distil_relations > 0 else None
+        teachers = Teachers([Teacher(part) for part in parts]) if parts else None
         cache = self.folder / _TEACHER
-        self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teacher, cache)
-        held = Faces.of_split(chips[:1], "select")
-        self.held = Held(held, started.preprocessing, self.views.batch, teacher, cache)
-        self._build(people, started.seed, started.precision)
-        self.result = dataclasses.replace(started, lineage=_lineage(chips, faces, teacher))
+        self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teachers, cache)
+        self.held = Held(held, started.preprocessing, self.views.batch, teachers, cache)
+        self._build(people, tuple(teachers.sizes) if teachers else (), started, start)
+        # A sentence that the start's lineage has already is not said twice.
+        lineage = dict.fromkeys([*_lineage(chips, faces, teachers), *started.lineage])
+        self.result = dataclasses.replace(started, lineage=list(lineage))
         self.best: dict[str, Any] = {}
+        self.published_at = time.monotonic()
         if state:
             restore(self.folder / CHECKPOINT, self.variables)
             self._note(state["history"])
             self.best = state["best"]
 
-    def _build(self, people: int, seed: int, policy: str) -> None:
-        keras.utils.set_random_seed(seed)
+    def _build(self, people: int, taught: tuple[int, ...], started: Run, start: Start | None) -> None:
+        keras.utils.set_random_seed(started.seed)
+        policy = started.precision
         self.spec = encoder_spec(self.recipe)
         self.decoder_spec = DecoderSpec(self.spec, self.recipe.decoder.widths)
-        self.model = Autoencoder(self.spec.build(policy), self.decoder_spec.build(policy), people)
-        optimiser = make_optimiser(self.recipe.optimiser, self.views.steps * self.recipe.fit.epochs)
+        kind = VariationalAutoencoder if self.recipe.loss.variational > 0 else Autoencoder
+        self.model = kind(self.spec.build(policy), self.decoder_spec.build(policy), people, taught)
+        self.model.decoder.trainable = self.recipe.loss.drawn
+        for layer in self.model.encoder.layers if self.recipe.fit.freeze_norm else ():
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+        if start:
+            start.into(self.model.encoder, self.model.decoder)
+        optimiser = make_optimiser(self.recipe.optimiser, policy)
+        self.schedule = Schedule(self.recipe.optimiser, self.recipe.fit)
         self.model.compile(optimiser, self.objective, self.objective.terms)
         self.model(np.zeros((1, self.spec.size, self.spec.size, self.spec.channels), np.float32))
         optimiser.build(self.model.trainable_variables)
-        self.variables = [*self.model.weights, *optimiser.variables]
+        self.average = WeightAverage(self.model.weights, self.recipe.fit.average)
+        self.variables = [*self.model.state, *optimiser.variables, *self.average.variables]
 
     def go(self) -> Run:
         """Fit until the last epoch, or until patience ends."""
-        published_at = time.monotonic()
-        while not self._ended():
-            row = self._epoch(self.result.epochs_done)
+        try:
+            while not self._ended():
+                self._one_more()
+        finally:
+            self.views.close()
+        with self.average.applied():
+            if self.best:
+                restore(self.folder / _BEST, self.model.weights)
+            self.result = dataclasses.replace(self.result, finished=True)
+            self._publish()
+        return self.result
+
+    def _one_more(self) -> None:
+        """Fit an epoch, look at what came of it, and keep it."""
+        row = self._epoch(self.result.epochs_done)
+        with self.average.applied():
+            row |= self._measured(row)
             if self._is_best(row):
                 self.best = {"epoch": row["epoch"], "value": row[self.recipe.fit.monitor]}
                 save_checkpoint(self.folder / _BEST, self.model.weights, {})
-            self._note([*self.result.history, row])
-            # The checkpoint alone decides where a killed run goes on; all else is made from it.
-            state = {"fingerprint": self.fingerprint, "history": self.result.history, "best": self.best}
-            save_checkpoint(self.folder / CHECKPOINT, self.variables, state)
-            print(_line(row, self.recipe.fit.epochs), flush=True)
-            if time.monotonic() - published_at > _PUBLISH_EVERY_S and not self._ended():
+        row["seconds"] = round(time.monotonic() - self.epoch_began, 2)
+        self._note([*self.result.history, row])
+        # The checkpoint alone decides where a killed run goes on; all else is made from it.
+        state = {"fingerprint": self.fingerprint, "history": self.result.history, "best": self.best}
+        save_checkpoint(self.folder / CHECKPOINT, self.variables, state)
+        self.views.save()
+        print(_line(row), flush=True)
+        if time.monotonic() - self.published_at > _PUBLISH_EVERY_S and not self._ended():
+            with self.average.applied():
                 self._publish()
-                published_at = time.monotonic()
-        if self.best:
-            restore(self.folder / _BEST, self.model.weights)
-        self.result = dataclasses.replace(self.result, finished=True)
-        self._publish()
-        return self.result
 
     def _epoch(self, epoch: int) -> dict[str, float]:
-        """Fit one epoch, from 0, and measure; the row of the history."""
-        start = time.monotonic()
+        """Fit one epoch, from 0; the row of the history."""
+        self.epoch_began = time.monotonic()
         self.model.reset_metrics()
         values: dict[str, Any] = {}
-        with tqdm(
-            total=self.views.steps, desc=f"epoch {epoch + 1}", unit="step", disable=None, delay=2, leave=False
-        ) as progress:
-            for batch in prefetched(self.views.epoch(epoch)):
+        start, end = self.schedule.begun(self.result.history), self.schedule.reached(self.result.history)
+        steps, rate, waited, asked = self.views.steps, 0.0, 0.0, self.epoch_began
+        batches = self.views.epoch(epoch, last=end >= 1)
+        bar = tqdm(total=steps, desc=f"epoch {epoch + 1}", unit="step", disable=None, delay=2, leave=False)
+        with contextlib.closing(batches), bar as progress:
+            for step in range(steps):
+                batch = next(batches)
+                waited += time.monotonic() - asked
+                rate = self.schedule.rate(start + (end - start) * step / steps, epoch * steps + step)
+                self.model.optimizer.learning_rate = rate
                 values = self.model.train_on_batch(batch.chips, batch.targets, return_dict=True)
+                self.average.update(epoch * steps + step)
                 progress.update()
+                asked = time.monotonic()
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in values.items()}}
         if not np.isfinite(row["loss"]):
             raise InputError(
                 f"{self.folder}: expected a finite loss, found {row['loss']} after epoch {epoch + 1}; "
                 "lower optimiser.learning_rate"
             )
-        row |= self._measure()
-        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row["seconds"] = round(time.monotonic() - start, 2)
-        return row
+        return row | {"learning_rate": rate, "progress": end, "waited": round(waited, 2)}
+
+    def _measured(self, row: dict[str, float]) -> dict[str, float]:
+        """Figures of the held-out people, in the epochs in which they are looked at."""
+        due = row["epoch"] % self.recipe.fit.measure_every == 0 or row["progress"] >= 1
+        return self._measure() if due else {}
 
     def _measure(self) -> dict[str, float]:
         """Loss and pair figures on people nobody was fitted on; empty if there are none."""
@@ -261,7 +333,8 @@ class _Fitting:
 
     def _ended(self) -> bool:
         done, part = self.result.epochs_done, self.recipe.fit
-        return done >= part.epochs or bool(self.best and done - self.best["epoch"] >= part.patience)
+        stale = bool(self.best and done - self.best["epoch"] >= part.patience)
+        return stale or self.schedule.begun(self.result.history) >= 1
 
     def _note(self, history: list[dict[str, float]]) -> None:
         self.result = dataclasses.replace(self.result, history=history, epochs_done=len(history))
@@ -278,6 +351,16 @@ class _Fitting:
                 plain.save(draft)
         self.result.draw_curves()
         self.result.save()
+        self.published_at = time.monotonic()
+
+
+def _parted(chips: Sequence[Chips], hold_out: float, seed: int) -> tuple[Faces, Faces]:
+    """Faces to fit on, and faces to look at meanwhile."""
+    if not hold_out:
+        return Faces.of_split(chips, "train"), Faces.of_split(chips[:1], "select")
+    fitted, _ = part_photos(chips[0], hold_out, seed)
+    nobody = Faces.of(chips[:1], [np.zeros(0, np.int64)])
+    return Faces.of(chips, [fitted, *(more.indices("train") for more in chips[1:])]), nobody
 
 
 def encoder_spec(recipe: Recipe) -> EncoderSpec:
@@ -287,69 +370,27 @@ def encoder_spec(recipe: Recipe) -> EncoderSpec:
     return EncoderSpec(part.kind, recipe.input.size, channels, part.code_size, part.widths, part.blocks)  # type: ignore[arg-type]
 
 
-def make_optimiser(part: OptimiserPart, steps: int) -> keras.optimizers.Optimizer:
-    """The optimiser a recipe asks for, its schedule stretched over ``steps``."""
-    rate: Any = part.learning_rate
-    if part.schedule == "cosine":
-        warmup = min(part.warmup_steps, steps // 5)
-        rate = keras.optimizers.schedules.CosineDecay(
-            part.learning_rate / 20 if warmup else part.learning_rate,
-            max(steps - warmup, 1),
-            warmup_target=part.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    if part.kind == "adam":
-        return keras.optimizers.Adam(rate)
-    optimiser = keras.optimizers.AdamW(rate, weight_decay=part.weight_decay)
-    optimiser.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimiser
-
-
-def precision(wish: str) -> str:
-    """Dtype policy for a recipe's ``precision``: ``auto`` takes bfloat16 where the machine computes in it."""
-    if wish != "auto":
-        return wish
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        if tensorflow.config.list_physical_devices("GPU"):
-            return "mixed_bfloat16"
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if flags & _BFLOAT16_FLAGS else "float32"
-
-
-def held_figures(codes: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Pair accuracy and TMR of raw codes (N, D) of people nobody was fitted on; empty where they are too few."""
-    unit, _ = normalise(codes.astype(np.float32))
-    try:
-        left, right, same, fold = make_pairs(names)
-        accuracy = pair_accuracy(pair_similarity(unit[left], unit[right]), same, fold).mean
-        return {"val_pair_accuracy": accuracy, "val_tmr_at_fmr_1e-3": tmr_at_fmr(unit, names, _HELD_FMR).tmr}
-    except InputError:
-        return {}
-
-
-def _fingerprint(recipe: Recipe, seed: int, chips: Sequence[dict[str, str]]) -> str:
+def _fingerprint(recipe: Recipe, seed: int, chips: Sequence[dict[str, str]], start: Start | None) -> str:
     """sha256 over all that decides a run's numbers."""
     document = {"recipe": recipe.values(), "seed": seed, "chips": [c["sha256"] for c in chips]}
+    if start:
+        document["start"] = start.sha256
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _lineage(chips: Sequence[Chips], faces: Faces, teacher: Teacher | None) -> list[str]:
+def _lineage(chips: Sequence[Chips], faces: Faces, teachers: Teachers | None) -> list[str]:
     lines = []
     for k, one in enumerate(chips):
         mine = faces.source == k
         people = len(set(faces.names[mine].tolist()) - {""})
         lines.append(f"fitted on {int(mine.sum())} photos of {people or 'unnamed'} people: {one.source}")
-    if teacher is not None:
+    for teacher in teachers.members if teachers else ():
         lines.append(f"codes learned from {teacher.path.name}, sha256 {file_digest(teacher.path)[0]}")
     return lines
 
 
-def _line(row: dict[str, float], epochs: int) -> str:
+def _line(row: dict[str, float]) -> str:
     """One line a person reads while it runs."""
-    shown = " ".join(f"{key} {row[key]:.4g}" for key in row if key not in ("epoch", "learning_rate", "seconds"))
-    return f"epoch {row['epoch']}/{epochs} {shown} ({row['seconds']:.1f} s)"
+    hidden = ("epoch", "learning_rate", "seconds", "progress", "waited")
+    shown = " ".join(f"{key} {row[key]:.4g}" for key in row if key not in hidden)
+    return f"epoch {row['epoch']} ({row['progress']:.0%}) {shown} ({row['seconds']:.1f} s)"

@@ -30,11 +30,11 @@ from edge_runtime.errors import InputError, UsageError
 from edge_runtime.protocols import Detector
 from edge_runtime.sources.synthetic import still
 from edge_runtime.types import Floats, Pixels
-from train.datasets import Faces, prefetched, teach
+from train.datasets import Faces, in_chunks, prefetched, teach
 from train.files import write_json
 from train.recipe import TeacherPart
 from train.runs import Run, load_run, same_chips
-from train.teacher import Teacher
+from train.teacher import Teacher, Teachers
 
 _CANDIDATES = 16
 """Faces to choose from for each one wanted."""
@@ -150,8 +150,8 @@ class FaceGenerator:
     def _training_codes(self) -> Floats:
         """One mean code a person (P, D); a face without a name counts as a person."""
         template, faces = self.run.preprocessing.template, self.training
-        chunks = [np.arange(s, min(s + _BATCH, len(faces))) for s in range(0, len(faces), _BATCH)]
-        views = prefetched(faces.aligned(chunk, template) for chunk in chunks)
+        chunks = in_chunks(np.arange(len(faces)), _BATCH)
+        views = prefetched(lambda chunk: faces.aligned(chunk, template), chunks)
         codes = np.concatenate(
             [self._raw(chips) for chips in tqdm(views, "codes", len(chunks), disable=None, delay=2, leave=False)]
         )
@@ -212,8 +212,8 @@ class MemoryGuard:
         if not len(held):
             raise InputError("chips: expected people in select to learn how near strangers are, found none")
         self._reference = reference
-        self._training = teach(reference, training, None)
-        strangers = teach(reference, held, None)
+        self._training = teach(Teachers([reference]), training)
+        strangers = teach(Teachers([reference]), held)
         cosines = strangers @ self._training.T
         self.photos = len(training)
         self.limit = float(np.median(cosines.max(1)))

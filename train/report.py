@@ -14,6 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from edge_runtime.errors import InputError
+from train.conditions import condition_lines
 from train.evaluate import EVALUATION_FILE
 from train.evaluate import SCHEMA as EVALUATION_SCHEMA
 from train.figures import DARK, LIGHT, history_figures, identification_figure, roc_figure, svg
@@ -45,14 +46,14 @@ def page(fitted: Run) -> str:
     Raises:
         InputError: an ``evaluation.json`` that cannot be read.
     """
-    measured = _evaluation(fitted.path / EVALUATION_FILE)
+    measured = read_evaluation(fitted.path)
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(fitted.path.resolve().name),
         lead=_lead(fitted, measured),
         facts="".join(f"<li>{name} <b>{escape(value)}</b></li>" for name, value in _facts(fitted)),
         notes=_notes(fitted, measured),
         tiles=_tiles(measured),
-        recognition=_recognition(measured),
+        recognition=_recognition(measured) + _conditions(measured),
         reconstruction=_reconstruction(fitted, measured),
         curves=_curves(fitted),
         repeat=_repeat(fitted),
@@ -63,7 +64,13 @@ def page(fitted: Run) -> str:
     )
 
 
-def _evaluation(path: Path) -> dict[str, Any] | None:
+def read_evaluation(folder: Path) -> dict[str, Any] | None:
+    """What ``train evaluate`` found of a run; None before it was measured.
+
+    Raises:
+        InputError: an ``evaluation.json`` that cannot be read.
+    """
+    path = folder / EVALUATION_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != EVALUATION_SCHEMA or document["kind"] != "run":
@@ -168,6 +175,22 @@ def _recognition(measured: dict[str, Any] | None) -> str:
     )
 
 
+def _conditions(measured: dict[str, Any] | None) -> str:
+    held = (measured or {}).get("conditions")
+    if not held:
+        return ""
+    rows = "".join(
+        f'<tr><td>{escape(name)}</td><td class="n">{escape(figure)}</td><td class="soft">{escape(how)}</td></tr>'
+        for name, figure, how in condition_lines(held)
+    )
+    return (
+        f'<section><h2>In worse conditions</h2><p class="soft">True matches of changed photos, and of groups of '
+        f"photos, at the threshold that gives {100 * held['fmr']:g} % false matches on the photos as they are.</p>"
+        f'<div class="scroll"><table><thead><tr><th>probe</th><th>TMR</th><th></th></tr></thead><tbody>{rows}</tbody>'
+        "</table></div></section>"
+    )
+
+
 def _reconstruction(fitted: Run, measured: dict[str, Any] | None) -> str:
     grid = fitted.path / "reconstruction.png"
     if measured is None or not grid.is_file():
@@ -220,7 +243,7 @@ def _repeat(fitted: Run) -> str:
         key, _, value = change.partition("=")
         # A page that is passed on does not tell where somebody keeps their files.
         name = Path(value.strip("\"'")).name
-        shown = f"{key}={json.dumps(name)}" if key == "teacher.path" else change
+        shown = f"{key}={json.dumps(name)}" if key.endswith(".path") else change
         command.append(f"--set {shlex.quote(shown)}")
     lineage = "; ".join(fitted.lineage)
     return f"<code>{escape(' '.join(command))}</code><br>{escape(lineage[:1].upper() + lineage[1:])}."

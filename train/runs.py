@@ -127,7 +127,7 @@ class Run:
         pyplot.close(figure)
 
 
-_NOT_CURVES = ("epoch", "seconds", "learning_rate")
+_NOT_CURVES = ("epoch", "seconds", "waited", "learning_rate", "progress")
 
 
 def load_run(folder: str | Path) -> Run:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,6 +47,18 @@ def ratio(ours: Callable[[], Any], reference: Callable[[], Any], repeats: int = 
         ratios.append(times[0] / times[1])
     low, middle, high = statistics.quantiles(ratios, n=4)
     return middle, low, high
+
+
+def pipeline() -> Iterator[Row]:
+    """What fitting takes beside its steps: nothing is to wait for cached chips."""
+    name = "fit: step alone / step of an epoch on cached chips"
+    if find_spec("tensorflow") is None:
+        yield name, "left out: no TensorFlow here"
+        return
+    from tests.benchmarks.fitting import step_and_epoch
+
+    with TemporaryDirectory() as folder, step_and_epoch(Path(folder)) as (step, epoch):
+        yield name, shown(ratio(step, epoch, 1))
 
 
 def shown(values: tuple[float, float, float]) -> str:
@@ -142,7 +155,7 @@ def memory(bundle: Bundle) -> Iterator[Row]:
 def main() -> None:
     cv2.setNumThreads(1)
     with some_bundle() as bundle:
-        rows = [*detectors(), *encoders(bundle), *alignment(bundle), *matching(), *memory(bundle)]
+        rows = [*detectors(), *encoders(bundle), *alignment(bundle), *matching(), *memory(bundle), *pipeline()]
     for name, value in rows:
         print(f"{name:<52} {value}")
 

@@ -10,6 +10,7 @@ from edge_runtime.errors import InputError
 from models.autoencoder import Autoencoder, unit
 from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
+from models.variational import VariationalAutoencoder
 
 pytestmark = pytest.mark.desktop
 
@@ -115,3 +116,29 @@ def test_the_autoencoder_learns_and_reports_its_terms():
 def test_unit_leaves_zero_at_zero():
     rows = np.asarray(unit(keras.ops.convert_to_tensor(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32))))
     assert np.allclose(rows, [[0.6, 0.8], [0, 0]], atol=1e-6)
+
+
+def test_a_teacher_with_codes_of_another_length_is_reached_by_a_linear_map():
+    model = Autoencoder(TINY.build(), DecoderSpec(TINY, (8, 6, 4)).build(), taught=(8, 8, 5))
+    outputs = model(noise(3, 16, 16, 3))
+    direction, *taught = (np.asarray(outputs[name]) for name in ("direction", "taught0", "taught1", "taught2"))
+    assert [values.shape for values in taught] == [(3, 8), (3, 8), (3, 5)]
+    assert np.array_equal(taught[0], direction) and not np.allclose(taught[1], direction)
+    assert all(np.allclose(np.linalg.norm(values, axis=1), 1, atol=1e-4) for values in taught)
+
+
+@pytest.mark.parametrize("spec, widths", [(DENSE, (64, 128)), (TINY, (8, 6, 4))])
+def test_a_variational_code_is_the_middle_and_the_picture_of_a_sample(spec, widths):
+    keras.utils.set_random_seed(0)
+    encoder = spec.build()
+    model = VariationalAutoencoder(encoder, DecoderSpec(spec, widths).build())
+    chips = noise(4, spec.size, spec.size, spec.channels)
+    still, again = model(chips), model(chips)
+    assert np.allclose(still["code"], encoder(chips), atol=1e-5) and still["log_variance"].shape == still["code"].shape
+    assert np.array_equal(still["picture"], again["picture"])
+    before = [np.array(value) for value in model.state]
+    one, other = (np.asarray(model(chips, training=True)["picture"]) for _ in range(2))
+    assert not np.allclose(one, other, atol=1e-5)
+    for variable, value in zip(model.state, before, strict=True):
+        variable.assign(value)
+    assert np.allclose(model(chips, training=True)["picture"], one, atol=1e-6), "a checkpoint holds the draws too"

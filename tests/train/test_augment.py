@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.align import ARCFACE_112, Template, align, similarity
-from tests.builders import make_pixels
-from train.augment import draw_geometry, moved, photometric
+from train.augment import blend, draw_geometry, draw_morphs, moved
 from train.recipe import AugmentPart
 
 EVERYTHING = AugmentPart(rotate_deg=8, scale=0.08, shift_px=4, flip=True, light=1, noise=8, blur=0.5)
@@ -24,8 +23,6 @@ def test_nobody_is_no_move():
 def test_no_augmentation_changes_nothing():
     geometry = draw_geometry(AugmentPart(), 3, rng())
     assert np.allclose(moved(np.stack([POINTS] * 3), geometry), POINTS, atol=1e-4) and not geometry.flip.any()
-    chips = np.stack([make_pixels(16, 16, k) for k in range(3)])
-    assert np.array_equal(photometric(chips, AugmentPart(), rng()), chips)
 
 
 def test_a_move_is_a_similarity_within_its_limits():
@@ -53,17 +50,17 @@ def test_landmarks_moved_right_move_the_view_right():
     assert (still[50, :, 0] > 127).argmax() - (shifted[50, :, 0] > 127).argmax() == 4
 
 
-def test_light_differs_by_face_and_by_draw_but_not_by_seed():
-    chips = np.stack([make_pixels(32, 32, 1)] * 4)
-    once, again, other = (photometric(chips, EVERYTHING, rng(seed)) for seed in (0, 0, 1))
-    assert once.dtype == np.uint8 and once.shape == chips.shape
-    assert np.array_equal(once, again) and not np.array_equal(once, other)
-    assert len({face.tobytes() for face in once}) == 4
-    assert np.abs(once.astype(float) - chips).mean() == pytest.approx(25, abs=20)
-
-
-def test_the_input_is_left_alone():
-    chips = np.stack([make_pixels(16, 16, 1)])
-    before = chips.copy()
-    photometric(chips, EVERYTHING, rng())
-    assert np.array_equal(chips, before)
+def test_a_morph_shows_both_people_where_it_says():
+    part = AugmentPart(morph=0.5)
+    morphs = draw_morphs(part, 400, rng())
+    changed = morphs.partner != np.arange(400)
+    assert 0.4 < changed.mean() < 0.6 and morphs.share.shape == (400, 4, 4)
+    assert morphs.share.min() >= 0 and morphs.share.max() <= 1
+    black, white = np.zeros((160, 160, 3), np.uint8), np.full((160, 160, 3), 255, np.uint8)
+    for share in morphs.share[:20]:
+        mixed = blend(black, white, share) / 255
+        assert mixed.mean() == pytest.approx(share.mean(), abs=0.02)
+    left = np.repeat(np.float32([[0, 0, 1, 1]]), 4, 0)
+    mixed = blend(black, white, left)
+    assert (mixed[:, :40] == 0).all() and (mixed[:, -40:] == 255).all()
+    assert np.array_equal(draw_morphs(AugmentPart(), 5, rng()).partner, np.arange(5))

@@ -5,46 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge_runtime.encoder import normalise
+from edge_runtime.align import Template
 from edge_runtime.errors import InputError
 from tests.train.drawn_chips import make_chips
-from train.datasets import Faces, Held, Views, prefetched
+from train.augment import draw_geometry, draw_morphs
+from train.datasets import Faces, Held, in_chunks, prefetched
 from train.recipe import load_recipe
 
-CONV = load_recipe("conv", ["fit.batch=8", "input.size=32", "fit.photos_a_person=0"])
-
-
-class EdgeTeacher:
-    """A network without weights: mean colours of a coarse grid."""
-
-    def __init__(self) -> None:
-        self.template = CONV.preprocessing().template
-        self.seen = 0
-
-    def encode(self, chips):
-        self.seen += len(chips)
-        coarse = chips.reshape(len(chips), 4, 8, 4, 8, 3).mean((2, 4)).reshape(len(chips), -1) - 127.0
-        return normalise(coarse.astype(np.float32))[0]
+CONV = load_recipe("conv", ["input.size=32"])
 
 
 @pytest.fixture(scope="module")
 def chips(tmp_path_factory):
     return make_chips(tmp_path_factory.mktemp("chips") / "c.npz", train=5, select=2, photos=4)
-
-
-def views(chips, recipe=CONV, seed=0, **more) -> Views:
-    faces = Faces.of_split([chips], "train")
-    return Views(faces, recipe.preprocessing(), recipe.augment, recipe.fit, seed, **more)
-
-
-def tweaked(**values):
-    return dataclasses.replace(CONV, fit=dataclasses.replace(CONV.fit, **values))
-
-
-def test_nobody_to_fit_on_is_an_error(tmp_path):
-    empty = make_chips(tmp_path / "c.npz", train=0, select=2)
-    with pytest.raises(InputError, match="none"):
-        views(empty)
 
 
 def test_the_splits_share_nobody(chips):
@@ -61,48 +34,17 @@ def test_faces_without_a_name_belong_to_nobody(chips, tmp_path):
     assert both.person[20:].tolist() == [-1] * 6 and set(both.source.tolist()) == {0, 1}
 
 
-def test_an_epoch_gives_each_face_at_most_once_and_whole_batches(chips):
-    batches = list(views(chips).epoch(0))
-    assert [len(batch.chips) for batch in batches] == [8, 8]
-    for batch in batches:
-        assert batch.chips.shape == (8, 32, 32, 3) and batch.chips.dtype == np.float32
-        assert batch.chips.min() >= -1 and batch.chips.max() <= 1
-        clean = batch.targets["clean"]
-        assert clean.shape == (8, 32, 32, 3) and clean.min() >= 0 and clean.max() <= 1
-    persons = np.concatenate([batch.targets["person"] for batch in batches])
-    assert np.bincount(persons, minlength=5).max() <= 4
-
-
-def test_a_batch_is_a_function_of_seed_epoch_and_step(chips):
-    one, same = (list(views(chips).epoch(3)) for _ in range(2))
-    for a, b in zip(one, same, strict=True):
-        assert np.array_equal(a.chips, b.chips) and np.array_equal(a.targets["person"], b.targets["person"])
-    assert not np.array_equal(one[0].chips, next(views(chips, seed=1).epoch(3)).chips)
-    assert not np.array_equal(one[0].chips, next(views(chips).epoch(4)).chips)
-
-
-def test_photos_a_person_limits_an_epoch(chips):
-    few = views(chips, tweaked(photos_a_person=2, batch=10))
-    (batch,) = few.epoch(0)
-    assert np.bincount(batch.targets["person"]).tolist() == [2] * 5
-    assert not np.array_equal(batch.targets["clean"], next(few.epoch(1)).targets["clean"])
-
-
-def test_fewer_faces_than_a_batch_make_one_batch(chips):
-    assert [len(batch.chips) for batch in views(chips, tweaked(batch=500)).epoch(0)] == [20]
-
-
-def test_the_teacher_sees_each_view_once_and_its_code_goes_with_the_view(chips, tmp_path):
-    teacher = EdgeTeacher()
-    taught = views(chips, tweaked(views=2), teacher=teacher, cache=tmp_path / "teacher")
-    for epoch in range(4):
-        for batch in taught.epoch(epoch):
-            clean = np.rint(batch.targets["clean"] * 255).astype(np.uint8)
-            expected = EdgeTeacher().encode(clean)
-            assert np.abs((expected * batch.targets["teacher"]).sum(1) - 1).max() < 1e-4
-    assert teacher.seen == 2 * 20
-    list(views(chips, tweaked(views=2), teacher=teacher, cache=tmp_path / "teacher").epoch(0))
-    assert teacher.seen == 2 * 20
+def test_one_view_for_several_networks_is_the_same_view(chips):
+    faces = Faces.of_split([chips], "train")
+    rng = np.random.default_rng(0)
+    part = dataclasses.replace(CONV.augment, morph=0.5)
+    geometry, morphs = draw_geometry(part, 20, rng), draw_morphs(part, 20, rng)
+    templates = [Template.arcface(28, 6), Template.arcface(56, 6)]
+    small, large = faces.views(np.arange(20), templates, geometry, morphs)
+    halved = large.reshape(20, 28, 2, 28, 2, 3).mean((2, 4))
+    assert np.abs(small - halved).mean() < 6
+    still = faces.aligned(np.arange(20), templates[0])
+    assert np.abs(small - still.astype(float)).mean() > 15
 
 
 def test_held_out_faces_come_unmoved_once_and_in_order(chips, tmp_path):
@@ -116,17 +58,25 @@ def test_held_out_faces_come_unmoved_once_and_in_order(chips, tmp_path):
 
 
 def test_prefetching_keeps_order_passes_errors_on_and_ends_early():
-    assert list(prefetched([])) == []
-    assert list(prefetched(range(20), depth=2)) == list(range(20))
+    assert list(prefetched(abs, [])) == []
+    assert list(prefetched(lambda k: 2 * k, range(20), depth=2)) == list(range(0, 40, 2))
 
-    def broken():
-        yield 1
-        raise InputError("no more")
+    def make(item):
+        if item:
+            raise InputError("no more")
+        return item
 
-    items = prefetched(broken())
-    assert next(items) == 1
+    items = prefetched(make, [0, 1, 2])
+    assert next(items) == 0
     with pytest.raises(InputError, match="no more"):
         next(items)
-    endless = prefetched(iter(int, 1), depth=2)
-    assert next(endless) == 0
-    endless.close()
+    made = []
+    few = prefetched(made.append, range(1000), threads=1, depth=2)
+    next(few)
+    few.close()
+    assert len(made) < 10
+
+
+def test_chunks_hold_everything_once():
+    assert in_chunks(np.arange(0)) == []
+    assert [len(chunk) for chunk in in_chunks(np.arange(7), 3)] == [3, 3, 1]

@@ -8,8 +8,18 @@ import pytest
 pytest.importorskip("tensorflow")
 from keras import ops
 
-from train.losses import WeightedLoss, cross_entropy, distillation, margin_softmax, mean_squared_error, relations
+from train.losses import (
+    WeightedLoss,
+    cross_entropy,
+    dissimilarity,
+    distillation,
+    divergence,
+    margin_softmax,
+    mean_squared_error,
+    relations,
+)
 from train.recipe import LossPart
+from train.reconstruction import ssim
 
 pytestmark = pytest.mark.desktop
 
@@ -63,10 +73,36 @@ def test_terms_are_weighted_and_absent_targets_left_out():
         "picture": ops.zeros((2, 1, 1, 1)),
         "cosine": ops.convert_to_tensor(rows(2, 3)),
         "direction": ops.convert_to_tensor(rows(2, 4)),
+        "taught0": ops.convert_to_tensor(rows(2, 4)),
     }
-    targets = {"clean": np.ones((2, 1, 1, 1), np.float32), "teacher": rows(2, 4)}
+    targets = {"clean": np.ones((2, 1, 1, 1), np.float32), "teacher0": rows(2, 4)}
     values = loss(targets, outputs)
     assert set(values) == {"reconstruction", "distil"}
     assert float(values["reconstruction"]) == pytest.approx(2.0)
     assert set(loss({**targets, "person": np.array([0, 1], np.int32)}, outputs)) == set(loss.terms)
     assert WeightedLoss(dataclasses.replace(part, reconstruction=0.0), identity=False).terms == ["distil"]
+
+
+def test_dissimilarity_is_what_evaluation_measures():
+    rng = np.random.default_rng(0)
+    smooth = np.cumsum(rng.normal(0, 0.05, (3, 24, 20, 3)), 1)
+    target = np.clip(0.5 + smooth, 0, 1).astype(np.float32)
+    picture = np.clip(target + rng.normal(0, 0.1, target.shape), 0, 1).astype(np.float32)
+    assert float(dissimilarity(target, picture)) == pytest.approx(1 - ssim(target, picture).mean(), abs=1e-3)
+    assert float(dissimilarity(target, target)) == pytest.approx(0, abs=1e-4)
+
+
+def test_divergence_is_that_of_two_normal_distributions():
+    assert float(divergence(np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32))) == 0
+    mean, variance = 1.5, 0.25
+    by_hand = 0.5 * (mean**2 + variance - np.log(variance) - 1)
+    code, spread = np.full((2, 3), mean, np.float32), np.full((2, 3), np.log(variance), np.float32)
+    assert float(divergence(code, spread)) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_two_teachers_weigh_what_they_are_given():
+    loss = WeightedLoss(LossPart(reconstruction=0, distil=2.0), False, [1.0, 0.5])
+    outputs = {f"taught{k}": rows(4, 3 + k, k) for k in range(2)}
+    told = {f"teacher{k}": rows(4, 3 + k, k + 5) for k in range(2)}
+    first, second = (float(distillation(outputs[f"taught{k}"], told[f"teacher{k}"])) for k in range(2))
+    assert float(loss(told, outputs)["distil"]) == pytest.approx(2 * (first + 0.5 * second), rel=1e-5)

@@ -56,8 +56,29 @@ def test_colours_and_their_normalisation_go_together():
 
 
 def test_an_unknown_recipe_names_those_there_are():
-    with pytest.raises(ConfigError, match="conv, conv_distil, dense, portrait"):
+    with pytest.raises(ConfigError, match=r"conv, conv_distil, denoising, dense, .*, portrait, "):
         load_recipe("nosuch")
+
+
+def test_what_a_recipe_leaves_out_is_as_in_its_base(tmp_path):
+    base, one = load_recipe("portrait"), load_recipe("denoising")
+    assert one.encoder == base.encoder and one.loss == base.loss and one.augment.noise > base.augment.noise
+    assert one.augment.rotate_deg == base.augment.rotate_deg
+    assert "# base: portrait" in one.text and one.text.startswith("# The network of portrait.toml, which")
+    (tmp_path / "mine.toml").write_text('base = "nosuch"\n')
+    with pytest.raises(ConfigError, match="one of conv"):
+        load_recipe(str(tmp_path / "mine.toml"))
+
+
+def test_further_teachers_have_sections_of_their_own(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text('base = "conv_distil"\n[[teachers]]\nsize = 96\nweight = 0.5\n')
+    recipe = load_recipe(str(path), ["teachers.0.path=/home/somebody/second.onnx"])
+    (second,) = recipe.teachers
+    assert (second.size, second.weight, second.path) == (96, 0.5, "/home/somebody/second.onnx")
+    assert recipe.values()["teachers"][0]["path"] == "second.onnx"
+    with pytest.raises(ConfigError, match="below 1"):
+        load_recipe(str(path), ["teachers.1.path=third.onnx"])
 
 
 def test_a_file_of_ones_own(tmp_path):

@@ -1,0 +1,71 @@
+"""Where a run may start from: the models of another run, or a float encoder that was released with a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle import file_digest
+from edge_runtime.encoder import Preprocessing
+from edge_runtime.errors import InputError
+from train.models import open_model
+from train.runs import load_run
+
+
+@dataclass(frozen=True)
+class Start:
+    """Models to go on from.
+
+    Attributes:
+        path: the run's folder.
+        encoder_path: its encoder's file.
+        sha256: of that file.
+        encoder: float weights of the encoder, in Keras's order.
+        decoder: those of the decoder; None where it was not kept.
+        preprocessing: of the encoder's input.
+        lineage: where the weights came from, one sentence each.
+    """
+
+    path: Path
+    encoder_path: Path
+    sha256: str
+    encoder: list[NDArray[np.float32]]
+    decoder: list[NDArray[np.float32]] | None
+    preprocessing: Preprocessing
+    lineage: list[str]
+
+    def into(self, encoder: keras.Model, decoder: keras.Model) -> None:
+        """Give new models the weights; a decoder of another shape starts from nothing.
+
+        Raises:
+            InputError: an encoder of another shape.
+        """
+        if [w.shape for w in self.encoder] != [tuple(w.shape) for w in encoder.weights]:
+            raise InputError(
+                f"{self.encoder_path}: expected the encoder of this recipe, found one of another shape; "
+                "start from a run of the same [input] and [encoder]"
+            )
+        encoder.set_weights(self.encoder)
+        if self.decoder and [w.shape for w in self.decoder] == [tuple(w.shape) for w in decoder.weights]:
+            decoder.set_weights(self.decoder)
+
+
+def load_start(folder: str | Path) -> Start:
+    """Open the models that a run left.
+
+    Raises:
+        InputError: no run there, or a model that cannot be opened.
+    """
+    run = load_run(folder)
+    decoder = _weights(run.decoder_path) if run.decoder_path.is_file() else None
+    digest = file_digest(run.encoder_path)[0] if run.encoder_path.is_file() else ""
+    lineage = [f"started from the encoder of a run of {run.recipe_name}, sha256 {digest}", *run.lineage]
+    return Start(run.path, run.encoder_path, digest, _weights(run.encoder_path), decoder, run.preprocessing, lineage)
+
+
+def _weights(path: Path) -> list[NDArray[np.float32]]:
+    return [np.asarray(weight, np.float32) for weight in open_model(path).get_weights()]
