@@ -47,7 +47,7 @@ class Manifest:
         encoder_file: the .tflite file's name.
         preprocessing: what the encoder expects.
         code_size: length of a code.
-        detector: name of the detector the training chips were made with, as ``haar``.
+        detector: name of the detector the training chips were made with, as ``yunet``.
         own_detector: that detector, where the bundle brings it along.
         strangers: how many real people stand behind the cohort's codes.
         golden_cosine: how near a device's outputs must come to the golden ones; at least ``GOLDEN_COSINE``.

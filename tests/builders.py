@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.align import Template
-from edge_runtime.bundle import SCHEMA, Bundle, file_digest
+from edge_runtime.bundle import DETECTOR_GOLDEN, SCHEMA, Bundle, file_digest
 from edge_runtime.encoder import Preprocessing, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Detections, Frame, Pixels
@@ -22,6 +22,9 @@ SHARED = ROOT.parent / "shared"
 """Real photos and clips beside the checkout; tests that want them skip where they are missing."""
 TINY_MODEL = Path(__file__).parent / "golden" / "tiny.tflite"
 _FACE_SEEDS = (0, 3, 11, 15, 24, 43, 52)
+BOX_POINTS = np.array([[0.309, 0.394], [0.691, 0.394], [0.500, 0.615], [0.334, 0.793], [0.667, 0.793]], np.float32)
+"""Where a drawn face has its landmarks, in shares of its width from the left and top of the square around it."""
+RELEASED = ROOT / "models" / "released" / "default"
 TINY_PREPROCESSING = Preprocessing("grey", (127.5,), (127.5,), Template.arcface(28, 6))
 
 
@@ -33,7 +36,7 @@ def make_pixels(height: int = 120, width: int = 160, seed: int = 0) -> Pixels:
 
 
 def draw_face(person: int = 0, width: int = 160, background: int = 0) -> Pixels:
-    """A drawn face, uint8 (1.5 w, 1.5 w, 3) RGB; ``person`` is 0 to 6, each of whom the Haar cascade finds at
+    """A drawn face, uint8 (1.5 w, 1.5 w, 3) RGB; ``person`` is 0 to 6, each of whom the detector finds at
     60 to 220 px, and whom the tiny model tells apart (same person: cosine > 0.85, others: < 0.7).
     """
     rng = np.random.default_rng(1000 + _FACE_SEEDS[person])
@@ -79,8 +82,6 @@ def make_frame(pixels: Pixels | None = None, seq: int = 0, captured_s: float | N
 
 def make_detections(*xywh: tuple[float, float, float, float], score: float = 0.9) -> Detections:
     """Detections at boxes given as left, top, width, height, with landmarks where a face has them."""
-    from edge_runtime.detectors.haar import BOX_POINTS
-
     if not xywh:
         return Detections.empty()
     boxes = np.asarray(xywh, np.float32)
@@ -101,12 +102,14 @@ def make_bundle(folder: Path, strangers: int = 400, seed: int = 0) -> Bundle:
     cohort = np.rint(127 * cohort / np.abs(cohort).max(1, keepdims=True)).astype(np.int8)
     np.savez(folder / "cohort.npz", codes=cohort)
     (folder / "CARD.md").write_text("# a bundle for tests\n")
+    for name in ("detector.tflite", DETECTOR_GOLDEN):
+        shutil.copy(RELEASED / name, folder / name)
     write_manifest(folder, strangers)
     return Bundle(folder)
 
 
 def write_manifest(folder: Path, strangers: int = 400, detector: Mapping[str, Any] | None = None) -> None:
-    """Write the manifest of a test bundle over the files in ``folder`` now; its detector is Haar by default."""
+    """Write the manifest of a test bundle over the files in ``folder`` now; its detector is the released one."""
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name != "manifest.json":
@@ -125,7 +128,7 @@ def write_manifest(folder: Path, strangers: int = 400, detector: Mapping[str, An
             "template": {"points": template.points, "size_wh": template.size_wh},
             "code_size": 32,
         },
-        "detector": detector or {"name": "haar"},
+        "detector": detector or Bundle(RELEASED).manifest.raw["detector"],
         "cohort": {"people": strangers},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))

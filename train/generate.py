@@ -1,7 +1,7 @@
 """``python -m train generate``: faces of people who do not exist, drawn by a run's decoder.
 
 Codes are drawn from a normal distribution fitted to one mean code a training person. What is drawn is kept if
-the Haar cascade finds it and, with a reference encoder, if its nearest training photo is no nearer than a real
+the released detector finds it and, with a reference encoder, if its nearest training photo is no nearer than a real
 stranger's nearest training photo is. Of the half that the cascade is surest of, the ones that differ most from
 each other are taken.
 """
@@ -24,6 +24,7 @@ from tqdm import tqdm
 from edge_runtime.align import Template, align
 from edge_runtime.bundle import Bundle
 from edge_runtime.chain import FaceChain
+from edge_runtime.config import Config, bundle_path
 from edge_runtime.detectors import open_detector
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
@@ -234,7 +235,7 @@ class Drawn:
         faces: uint8 (N, size, size, 3) RGB: the decoder's chip, enlarged.
         nearest: cosine to the nearest training photo of each; empty without a guard.
         alike: largest cosine, by the judge's encoder, between two of them.
-        unseen: how many drawn faces the Haar cascade did not find.
+        unseen: how many drawn faces the detector did not find.
         too_near: how many the guard refused.
     """
 
@@ -270,7 +271,7 @@ def generate(
     """
     rng = np.random.default_rng(seed)
     template = generator.run.preprocessing.template
-    detector = open_detector("haar")
+    detector = open_detector(f"bundle:{bundle_path(Config())}")
     kept: list[Pixels] = []
     nearest: list[float] = []
     sure: list[float] = []
@@ -287,7 +288,7 @@ def generate(
             nearest += near[new].tolist()
             sure += score[new].tolist()
             progress.update(len(new))
-    found = f"found {unseen} of {tries} that the Haar cascade does not see and {too_near} too near to a training photo"
+    found = f"found {unseen} of {tries} that the detector does not see and {too_near} too near to a training photo"
     if len(kept) < count:
         raise InputError(f"expected {count} faces of nobody, {found}; try another --spread or fit longer")
     best = np.argsort(sure, kind="stable")[::-1][: max(len(kept) // 2, count)]

@@ -12,6 +12,7 @@ import cv2
 from tqdm import tqdm
 
 from edge_runtime.chain import central_face
+from edge_runtime.config import Config, bundle_path
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import FamiliarError, ImageError, InputError, UsageError
 from edge_runtime.images import read_image
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="DIR|lfw", help="a folder per person; lfw downloads LFW")
     parser.add_argument("--out", required=True, metavar="FILE", help="the chips file to write (.npz)")
     parser.add_argument("--split", metavar="CSV", help="columns person and split; default: by a hash of the name")
-    parser.add_argument("--detector", default="haar", metavar="NAME", help="haar or yunet:FILE.onnx (default: haar)")
+    parser.add_argument(
+        "--detector", metavar="NAME", help="bundle:FOLDER or yunet:FILE.onnx (default: the released bundle's)"
+    )
     parser.add_argument("--unlabelled", action="store_true", help="nobody knows who is who: no names, all for training")
     parser.add_argument("--source", metavar="TEXT", help="what the photos are, and their licence, for the model card")
     parser.add_argument("--seed", type=int, default=0, help="of the split made without --split (default: 0)")
@@ -55,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
     splits = (
         {"": "train"} if args.unlabelled else read_split(args.split, people) if args.split else split(people, args.seed)
     )
-    detector_name = open_detector(args.detector).name
-    found = find_faces(photos, args.detector, args.jobs)
+    detector = args.detector or f"bundle:{bundle_path(Config())}"
+    detector_name = open_detector(detector).name
+    found = find_faces(photos, detector, args.jobs)
     kept = [(photo, result) for photo, result in zip(photos, found, strict=True) if isinstance(result, Crop)]
     lost = [(photo, result) for photo, result in zip(photos, found, strict=True) if isinstance(result, str)]
     if not kept:

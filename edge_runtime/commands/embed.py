@@ -54,7 +54,7 @@ class Embedding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of pictures, searched with all below it")
     parser.add_argument("--out", type=Path, required=True, metavar="codes.npz", help="file to write")
-    parser.add_argument("--detector", metavar="SPEC", help="haar | yunet:FILE.onnx instead of the configured one")
+    parser.add_argument("--detector", metavar="SPEC", help="bundle:FOLDER or yunet:FILE.onnx, not the configured one")
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes (default: 1); the result is the same"
     )

@@ -33,7 +33,7 @@ def open_detector(spec: str, options: DetectorOptions | None = None) -> Detector
     """Open a detector.
 
     Args:
-        spec: ``bundle:FOLDER``, ``haar``, or ``yunet:FILE.onnx``.
+        spec: ``bundle:FOLDER`` or ``yunet:FILE.onnx``.
         options: how to look; None: as the class says.
 
     Raises:

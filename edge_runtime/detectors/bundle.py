@@ -121,7 +121,7 @@ def read_sheet(folder: Path) -> DetectorSheet:
         sheet = Bundle(folder).manifest.own_detector
         if sheet is None:
             raise BundleError(
-                f'{folder}: expected a bundle with a detector, found one without; name another, as detector = "haar"'
+                f"{folder}: expected a bundle that brings its detector, found one that does not; name yunet:FILE.onnx"
             )
         return sheet
     path = folder / SHEET

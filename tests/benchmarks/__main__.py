@@ -27,7 +27,7 @@ from edge_runtime.encoder import Preprocessing, Template, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.matcher import Matcher
 from edge_runtime.templates import Templates
-from tests.builders import ROOT, SHARED, draw_face, make_bundle, make_pixels
+from tests.builders import RELEASED, SHARED, draw_face, make_bundle, make_pixels
 
 Row = tuple[str, str]
 _TURNS = 15
@@ -68,9 +68,8 @@ def shown(values: tuple[float, float, float]) -> str:
 @contextmanager
 def some_bundle() -> Iterator[Bundle]:
     """The released bundle, or the tests' tiny one where none is released."""
-    released = ROOT / "models" / "released" / "default"
-    if released.is_dir():
-        yield Bundle(released)
+    if RELEASED.is_dir():
+        yield Bundle(RELEASED)
         return
     with TemporaryDirectory() as folder:
         yield make_bundle(Path(folder) / "bundle")
@@ -78,13 +77,13 @@ def some_bundle() -> Iterator[Bundle]:
 
 def detectors() -> Iterator[Row]:
     frame = cv2.resize(draw_face(0, 160), (320, 240))
-    haar = open_detector("haar")
+    own = open_detector(f"bundle:{RELEASED}")
     model = SHARED / "reference" / "yunet_n_320.onnx"
     if not model.is_file():
-        yield "detect: haar / YuNet, 320x240", "left out: no YuNet file beside the checkout"
+        yield "detect: own / YuNet, 320x240", "left out: no YuNet file beside the checkout"
         return
     yunet = open_detector(f"yunet:{model}", DetectorOptions(min_face_px=10))
-    yield "detect: haar / YuNet, 320x240", shown(ratio(lambda: haar.detect(frame), lambda: yunet.detect(frame)))
+    yield "detect: own / YuNet, 320x240", shown(ratio(lambda: own.detect(frame), lambda: yunet.detect(frame)))
 
 
 def encoders(bundle: Bundle) -> Iterator[Row]:

@@ -5,17 +5,17 @@ import pytest
 
 from edge_runtime.chain import central_face
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.errors import ConfigError, InputError
-from tests.builders import SHARED, draw_face, make_pixels
+from edge_runtime.errors import BundleError, ConfigError, InputError
+from tests.builders import RELEASED, SHARED, draw_face, make_pixels
 
 YUNET = SHARED / "reference" / "yunet_n_320.onnx"
 
 
-@pytest.fixture(params=["haar", "yunet"])
+@pytest.fixture(params=["bundle", "yunet"])
 def detector(request):
     if request.param == "yunet" and not YUNET.is_file():
         pytest.skip(f"needs {YUNET.name} beside the checkout")
-    spec = "haar" if request.param == "haar" else f"yunet:{YUNET}"
+    spec = f"bundle:{RELEASED}" if request.param == "bundle" else f"yunet:{YUNET}"
     opened = open_detector(spec, DetectorOptions(min_face_px=40))
     yield opened
     opened.close()
@@ -62,7 +62,13 @@ def test_grey_or_float_pictures_are_refused(detector):
 
 @pytest.mark.parametrize(
     ("spec", "error"),
-    [("harr", ConfigError), ("haar:x", ConfigError), ("yunet", ConfigError), ("yunet:no.onnx", InputError)],
+    [
+        ("bundel", ConfigError),
+        ("bundle", ConfigError),
+        ("bundle:nowhere", BundleError),
+        ("yunet", ConfigError),
+        ("yunet:no.onnx", InputError),
+    ],
 )
 def test_a_wrong_name_or_file_is_one_line(spec, error):
     with pytest.raises(error, match="expected"):

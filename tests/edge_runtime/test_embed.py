@@ -132,7 +132,7 @@ def test_out_is_replaced_whole_and_named_as_asked(
         (("photos", "--out", "no/x.npz"), 4, "expected a folder to write to"),
         (("photos", "--out", "photos"), 4, "found a folder or device"),
         (("photos", "--out", "x.npz", "--jobs", "0"), 2, "at least 1"),
-        (("photos", "--out", "x.npz", "--detector", "eyes"), 3, "expected one of haar"),
+        (("photos", "--out", "x.npz", "--detector", "eyes"), 3, "expected one of bundle"),
         (("photos", "--out", "x.npz", "--detector", "yunet:none.onnx"), 4, "none.onnx"),
         (("photos", "--out", "x.npz", "--set", "bundle.path=empty"), 6, "expected a bundle"),
     ],

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from edge_runtime.chain import central_face
-from edge_runtime.detectors.haar import BOX_POINTS, HaarDetector
+from edge_runtime.detectors import open_detector
 from edge_runtime.images import list_images, read_image
 from edge_runtime.quality import QualityLimits, explanation, measure, rejection, weight
 from edge_runtime.types import Floats, Pixels
-from tests.builders import SHARED, draw_face
+from tests.builders import BOX_POINTS, RELEASED, SHARED, draw_face
 
 LIVE, ENROL = QualityLimits(), QualityLimits.for_enrolment()
 
@@ -80,7 +80,7 @@ def test_weight_grows_with_size_and_sharpness_and_is_bounded() -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="real photos beside the checkout are missing: ../shared")
 def test_real_faces_pass_at_enrolment_and_blurred_ones_do_not() -> None:
     paths = list_images(SHARED / "data/lfw")
-    detector, found, good, blurred = HaarDetector(), 0, 0, 0
+    detector, found, good, blurred = open_detector(f"bundle:{RELEASED}"), 0, 0, 0
     for path in random.Random(5).sample(paths, 80):
         pixels = read_image(path)
         detections = detector.detect(pixels)

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.align import Template
-from edge_runtime.detectors.haar import BOX_POINTS
 from edge_runtime.encoder import Preprocessing
-from tests.builders import draw_face
+from tests.builders import BOX_POINTS, draw_face
 from train.chips import Chips, load_chips, make_crop, write_chips
 
 PHOTOS = 4

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.align import Template, align
-from edge_runtime.detectors.haar import BOX_POINTS
 from edge_runtime.errors import InputError
-from tests.builders import draw_face
+from tests.builders import BOX_POINTS, draw_face
 from tests.train.drawn_chips import make_chips
 from train.chips import CROP_TEMPLATE, crop_hash, load_chips, make_crop, write_chips
 

@@ -12,7 +12,7 @@ from edge_runtime.detectors import open_detector
 from edge_runtime.errors import InputError
 from edge_runtime.images import read_image
 from edge_runtime.sources.synthetic import PORTRAITS
-from tests.builders import ROOT, draw_face, make_bundle, make_pixels
+from tests.builders import RELEASED, ROOT, draw_face, make_bundle, make_pixels
 from tests.train.drawn_chips import make_chips
 from train.__main__ import main
 from train.datasets import Faces
@@ -45,8 +45,8 @@ def test_most_different_takes_the_ones_far_apart():
     assert most_different(codes, 1)[1] == -1
 
 
-def test_the_cascade_has_to_find_just_this_face():
-    detector = open_detector("haar")
+def test_the_detector_has_to_find_just_this_face():
+    detector = open_detector(f"bundle:{RELEASED}")
     assert 0 < face_score(detector, draw_face(0, 120)[30:150, 30:150]) < 1
     assert face_score(detector, make_pixels(128, 128)) == 0
 

@@ -82,7 +82,8 @@ from concurrent.futures import ProcessPoolExecutor
 from edge_runtime.pool import begin
 from train.prepare import _start_worker
 if __name__ == "__main__":
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin, (_start_worker, "haar"))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(1, spawn, begin, (_start_worker, "bundle:models/released/default"))
     print(pool.submit(os.getpid).result(), flush=True)
     signal.pause()
 """

@@ -15,7 +15,7 @@ import numpy as np
 from edge_runtime.cells import Grids
 from edge_runtime.pool import process_pool
 from edge_runtime.types import Floats, Pixels
-from train.detector.scenes import PhotoPool, make_scene
+from train.detector.scenes import PhotoPool, compose, mirrored_scene, spoil
 from train.detector.targets import make_targets
 from train.labelled import load_labelled
 
@@ -90,12 +90,16 @@ def _make_batch(epoch: int, step: int) -> SceneBatch:
 
 
 def scene_batch(pool: PhotoPool, source: SceneSource, places: Sequence[tuple[int, int, int]]) -> SceneBatch:
-    """The scenes at ``places`` (epoch, step, place in the batch)."""
+    """The scenes at ``places`` (epoch, step, place in the batch), each also mirrored and in other light.
+
+    Composing costs more than all else, so what was composed is shown twice; the last one once if their number is odd.
+    """
     grids = Grids(source.size_wh)
     pictures, targets = [], []
-    for place in places:
+    for place in places[: -(-len(places) // 2)]:
         rng = np.random.default_rng([source.seed, *place])
-        pixels, faces = make_scene(pool, source.size_wh, rng, source.harsh)
-        pictures.append(pixels)
-        targets.append(make_targets(grids, faces))
+        scene = compose(pool, source.size_wh, rng)
+        for pixels, faces in (scene, mirrored_scene(*scene))[: len(places) - len(pictures)]:
+            pictures.append(spoil(pixels, rng, source.harsh))
+            targets.append(make_targets(grids, faces))
     return np.stack(pictures), np.stack(targets)

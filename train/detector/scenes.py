@@ -82,13 +82,24 @@ class _Canvas:
 def make_scene(
     pool: PhotoPool, size_wh: tuple[int, int], rng: np.random.Generator, harsh: float = 1.0
 ) -> tuple[Pixels, SceneFaces]:
-    """One scene and the faces in it.
+    """One scene and the faces in it, as a camera shows it; see :func:`compose`."""
+    pixels, faces = compose(pool, size_wh, rng)
+    return spoil(pixels, rng, harsh), faces
+
+
+def mirrored_scene(pixels: Pixels, scene: SceneFaces) -> tuple[Pixels, SceneFaces]:
+    """The same from the other side."""
+    about = (pixels.shape[1] - 1) / 2
+    return np.ascontiguousarray(pixels[:, ::-1]), SceneFaces(_mirrored(scene.faces, about), scene.doubtful)
+
+
+def compose(pool: PhotoPool, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[Pixels, SceneFaces]:
+    """One scene and the faces in it, before a camera spoils it.
 
     Args:
         pool: photos.
         size_wh: width and height, px.
         rng: all draws.
-        harsh: how much a camera spoils, 1 being a bad day.
 
     Returns:
         uint8 (H, W, 3) RGB and its faces.
@@ -105,8 +116,7 @@ def make_scene(
         _lay_faces(canvas, pool, rng, int(rng.integers(3, 20)), (SMALLEST_PX, 56), tight=0.08)
     if rng.random() < 0.3:
         _occlude(canvas, rng)
-    pixels = spoil(canvas.pixels, rng, harsh)
-    return pixels, _faces_in_view(canvas)
+    return canvas.pixels, _faces_in_view(canvas)
 
 
 def _lay_faces(
@@ -301,7 +311,13 @@ def _faces_in_view(canvas: _Canvas) -> SceneFaces:
 
 
 def spoil(pixels: Pixels, rng: np.random.Generator, harsh: float = 1.0) -> Pixels:
-    """What light and camera do: exposure, colour, infrared's grey, blur, few pixels, noise, JPEG."""
+    """What light and camera do: exposure, colour, infrared's grey, blur, few pixels, noise, JPEG.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB.
+        rng: all draws.
+        harsh: how much of it, 1 being a bad day.
+    """
     if rng.random() < 0.15 * harsh:
         factor = rng.uniform(0.4, 0.9)
         small = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
