@@ -40,10 +40,12 @@ def finetuned(encoder: Any, as_float: Callable[[Pixels], Floats], fitting: Pixel
         A float model with batch normalisation folded in and weights that int8 costs less.
 
     Raises:
-        ValueError: a model in the model, or layers that are used twice.
+        ValueError: a model in the model, a SavedModel, or layers that are used twice.
     """
     if any(hasattr(layer, "layers") for layer in encoder.layers):
         raise ValueError("expected a functional model without models in it")
+    if any(isinstance(layer, layers.TFSMLayer) for layer in encoder.layers):
+        raise ValueError("expected a .keras file, a SavedModel's weights cannot be trained")
     if any(len(layer._inbound_nodes) != 1 for layer in encoder.layers):
         raise ValueError("expected every layer to be used once")
     keras.utils.set_random_seed(recipe.seed)

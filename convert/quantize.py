@@ -128,7 +128,7 @@ def _worked(
 # What follows runs in the converter's own process.
 
 
-class _RefusalError(Exception):
+class RefusalError(Exception):
     """What ends the job with one line."""
 
 
@@ -143,16 +143,16 @@ def _work(job: Path) -> dict[str, Any]:
         return {"error": f"expected TensorFlow, it does not import ({error}); pip install 'familiar-edge[desktop]'"}
     try:
         codes = (job / "probe.npy").is_file()
-        encoder = _load(Path(task["model"]), preprocessing, codes)
+        encoder = load_model(Path(task["model"]), preprocessing, codes)
         fitting = np.load(job / "fitting.npy")
         if codes:
             _compare(encoder, preprocessing, fitting, job)
         if recipe.full_int8:
             equalised(encoder, preprocessing.as_float(fitting[:_EQUALISED_ON]))
         if recipe.quantisation == "int8_qat":
-            encoder = _trained(encoder, preprocessing, recipe, fitting)
-        (job / "encoder.tflite").write_bytes(_converted(encoder, preprocessing, recipe, fitting))
-    except _RefusalError as refusal:
+            encoder = trained(encoder, preprocessing, recipe, fitting)
+        (job / "encoder.tflite").write_bytes(converted(encoder, preprocessing, recipe, fitting))
+    except RefusalError as refusal:
         return {"error": str(refusal)}
     return {"versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}}
 
@@ -165,24 +165,28 @@ def _compare(encoder: Any, preprocessing: Preprocessing, fitting: Pixels, job: P
     batches = [probe[at : at + _BATCH] for at in range(0, len(probe), _BATCH)]
     codes = [keras.ops.convert_to_numpy(encoder(preprocessing.as_float(batch), training=False)) for batch in batches]
     np.save(job / "codes.npy", np.concatenate(codes))
-    (job / "reference.tflite").write_bytes(_converted(encoder, preprocessing, None, fitting))
+    (job / "reference.tflite").write_bytes(converted(encoder, preprocessing, None, fitting))
 
 
-def _load(path: Path, preprocessing: Preprocessing, codes: bool) -> Any:
-    """The float network as a Keras model that is fit for the preprocessing; an encoder, if it is to give codes."""
+def load_model(path: Path, preprocessing: Preprocessing, codes: bool = True) -> Any:
+    """The float network as a Keras model that is fit for the preprocessing; an encoder, if it is to give codes.
+
+    Raises:
+        RefusalError: it cannot be loaded, or is not fit.
+    """
     import keras
 
     try:
         load = keras.saving.load_model
         encoder = _saved_model(path, preprocessing) if path.is_dir() else load(path, compile=False)
-    except _RefusalError:
+    except RefusalError:
         raise
     except Exception as error:  # Keras raises whatever a file leads it to
-        raise _RefusalError(
+        raise RefusalError(
             f"expected a Keras model of stock layers, Keras does not load it ({_line(error)}); save it anew"
         ) from error
     if fault := unfit(encoder, preprocessing, codes):
-        raise _RefusalError(fault)
+        raise RefusalError(fault)
     return encoder
 
 
@@ -194,7 +198,7 @@ def _saved_model(path: Path, preprocessing: Preprocessing) -> Any:
     known = tf.saved_model.load(str(path)).signatures
     endpoint = next((name for name in _ENDPOINTS if name in known), None)
     if endpoint is None:
-        raise _RefusalError(
+        raise RefusalError(
             f"expected one of the signatures {', '.join(_ENDPOINTS)}, found {', '.join(known) or 'none'}"
         )
     width, height = preprocessing.template.size_wh
@@ -204,8 +208,12 @@ def _saved_model(path: Path, preprocessing: Preprocessing) -> Any:
     return keras.Model(chip, outputs)
 
 
-def _converted(encoder: Any, preprocessing: Preprocessing, recipe: Recipe | None, fitting: Pixels) -> bytes:
-    """The .tflite file by a recipe; in float32 for None."""
+def converted(encoder: Any, preprocessing: Preprocessing, recipe: Recipe | None, fitting: Pixels) -> bytes:
+    """The .tflite file by a recipe; in float32 for None.
+
+    Raises:
+        RefusalError: the converter gives up.
+    """
     import keras
     import tensorflow as tf
 
@@ -230,17 +238,21 @@ def _converted(encoder: Any, preprocessing: Preprocessing, recipe: Recipe | None
     try:
         return bytes(converter.convert())
     except Exception as error:  # the converter raises whatever its passes lead it to
-        raise _RefusalError(f"expected operators that TFLite has, the converter gives up ({_line(error)})") from error
+        raise RefusalError(f"expected operators that TFLite has, the converter gives up ({_line(error)})") from error
 
 
-def _trained(encoder: Any, preprocessing: Preprocessing, recipe: Recipe, fitting: Pixels) -> Any:
-    """The encoder after a training that is aware of int8."""
+def trained(encoder: Any, preprocessing: Preprocessing, recipe: Recipe, fitting: Pixels) -> Any:
+    """The encoder after a training that is aware of int8.
+
+    Raises:
+        RefusalError: a model that cannot be trained so.
+    """
     from convert import qat
 
     try:
         return qat.finetuned(encoder, preprocessing.as_float, fitting, recipe)
     except ValueError as error:
-        raise _RefusalError(f"int8_qat: {error}; take the recipe int8") from error
+        raise RefusalError(f"int8_qat: {error}; take the recipe int8") from error
 
 
 def unfit(encoder: Any, preprocessing: Preprocessing, codes: bool = True) -> str | None:

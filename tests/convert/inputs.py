@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,7 +42,12 @@ def write_people(path: Path, splits: dict[str, tuple[int, int]] = SPLITS, names:
 
 
 def save_encoder(path: Path, kind: str = "dense") -> Path:
-    """A Keras encoder of 28x28 grey chips with random weights: ``dense``, ``unit`` (normalises), ``sizeless``."""
+    """A Keras encoder of 28x28 grey chips with random weights.
+
+    Args:
+        path: the file to write.
+        kind: ``dense``, ``unit`` (normalises), ``sizeless``, or ``deep`` (every kind of layer that trains).
+    """
     import keras
     from keras import layers
 
@@ -51,11 +57,28 @@ def save_encoder(path: Path, kind: str = "dense") -> Path:
     if kind == "sizeless":
         x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, 2)(chip)))
         x = layers.Dense(16)(layers.GlobalAveragePooling2D()(x))
+    elif kind == "deep":
+        x = layers.ReLU()(_normal(layers.Conv2D(8, 3, 2, "same", use_bias=False)(chip)))
+        y = layers.ReLU()(_normal(layers.DepthwiseConv2D(3, 1, "same", use_bias=False)(x)))
+        y = _normal(layers.Conv2D(8, 1)(y))
+        x = layers.ReLU()(layers.Add()([x, y]))
+        x = layers.Dense(16)(layers.Flatten()(layers.Conv2D(4, 3, 2, activation="relu")(x)))
     else:
         x = layers.Dense(16)(layers.Dense(24, "relu")(layers.Flatten()(chip)))
         x = layers.UnitNormalization()(x) if kind == "unit" else x
     keras.Model(chip, x).save(path)
     return path
+
+
+def _normal(x: Any) -> Any:
+    """Batch normalisation as after a training: no two channels alike."""
+    import keras
+
+    layer = keras.layers.BatchNormalization()
+    normal = layer(x)
+    rng = np.random.default_rng(x.shape[-1])
+    layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    return normal
 
 
 def write_run(folder: Path, chips: Path, encoder: Path) -> Path:
