@@ -12,6 +12,7 @@ COMMANDS = {
     "wrap": "make a bundle from somebody's .tflite face encoder",
     "detector": "turn a trained face detector into int8, for bundles to take along",
     "gate": "say of any .tflite file whether it maps to the Edge TPU, and why not",
+    "compile": "compile a bundle's models for the Edge TPU, where its compiler is",
     "sign": "sign a bundle, or make a key to sign with",
 }
 """Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""
