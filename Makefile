@@ -15,7 +15,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -40,6 +40,9 @@ format: $(DESKTOP)/.installed
 
 bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
+
+fuzz: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.fuzz
 
 # The stamp is written last, so an interrupted installation is taken up again.
 $(DESKTOP)/.installed: pyproject.toml

@@ -19,6 +19,7 @@ GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 """Luma of RGB (ITU-R BT.601), as cameras and JPEG use it."""
 
 _SHORTEST_CODE = 1e-6
+_FARTHEST_PX = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ class Preprocessing:
             tuple((float(x), float(y)) for x, y in points),
             (int(size_wh[0]), int(size_wh[1])),
         )
-        if not np.isfinite(template.as_array()).all():
-            raise InputError(f"template: expected finite points, received {points!r}")
+        if not all(abs(value) < _FARTHEST_PX for point in template.points for value in point):
+            raise InputError(f"template: expected finite points near the chip, received {points!r}")
         return cls(
             document["colour"], tuple(map(float, document["mean"])), tuple(map(float, document["std"])), template
         )

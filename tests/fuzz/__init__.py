@@ -1,0 +1,1 @@
+"""Files that somebody made to hurt: seeded mutations of models, manifests and signatures."""
