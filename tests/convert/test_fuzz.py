@@ -12,9 +12,9 @@ pytestmark = pytest.mark.desktop
 
 
 def test_spoilt_models_manifests_and_bundles_end_in_one_line() -> None:
-    outcome = run(cases=1200, seed=7, native=4)
+    outcome = run(cases=800, seed=7, native=2)
     assert outcome.failures == []
-    assert sum(outcome.counts.values()) == 1200
+    assert sum(outcome.counts.values()) == 800
     # Mutations that are all refused at the door, or none, would show nothing.
-    for kind in ("model: one line", "model: does not map", "manifest: one line", "manifest: taken", "bundle: one line"):
-        assert outcome.counts[kind] > 20, outcome.counts
+    assert min(outcome.counts[f"model: {end}"] for end in ("one line", "does not map", "maps")) > 5, outcome.counts
+    assert min(outcome.counts[f"manifest: {end}"] for end in ("one line", "taken")) > 2, outcome.counts
