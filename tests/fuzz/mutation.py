@@ -12,7 +12,8 @@ _WORDS = (-(2**31), -1, 0, 1, 2, 4, 7, 8, 127, 128, 255, 256, 65535, 2**16, 2**2
 _VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, -(10**400), 0.5, -0.0, 1e308, float("nan"), float("inf"), "",
     "x", "../../etc/passwd", "/etc/passwd", "a\nb", "\x1b[2J", "\ud800", "é" * 300, "x" * 5000, [], {}, [[]], [{}],
-    {"": {}}, [0] * 1000, [[0, 0]] * 5, {"file": "x"}, "manifest.json", "encoder.tflite", "CON", "con\x00", "-", ".", "..",
+    {"": {}}, [0] * 1000, [[0, 0]] * 5, {"file": "x"},
+    "manifest.json", "encoder.tflite", "CON", "con\x00", "-", ".", "..",
 )  # fmt: skip
 
 
