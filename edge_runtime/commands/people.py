@@ -1,6 +1,8 @@
-"""List the people this device knows, show, rename or forget one.
+"""List the people this device knows, show, rename or forget one; make everybody's codes again for a new encoder.
 
 forget deletes a person with everything kept of them; it cannot be undone.
+reembed wants the photos again that people were enrolled with, and says who has none; the old gallery stays beside the
+new one.
 """
 
 from __future__ import annotations
@@ -10,17 +12,23 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from edge_runtime.access import PeopleAccess, open_people
 from edge_runtime.config import load_config
 from edge_runtime.errors import UsageError
+from edge_runtime.images import list_images
+from edge_runtime.reembedding import reembed
 
 _ACTIONS = {
     "list": ("everybody, in the order they were added", ()),
     "show": ("what is kept of one person", ("name",)),
     "rename": ("give a person another name", ("old", "new")),
     "forget": ("delete a person with everything kept of them", ("name",)),
+    "reembed": ("make everybody's codes again with another bundle, from the photos they were enrolled with", ()),
 }
 
 
@@ -31,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         for name in names:
             sub.add_argument(name, metavar=name.upper())
         sub.add_argument("--json", action="store_true", help="machine-readable output")
+        if action == "reembed":
+            sub.add_argument(
+                "--photos", action="append", default=[], type=Path, metavar="DIR",
+                help="folder to look for known photos in, with all below it; repeatable",
+            )  # fmt: skip
+            sub.add_argument("--yes", action="store_true", help="go on although somebody must be enrolled again")
         if action == "forget":
             sub.add_argument("--yes", action="store_true", help="do not ask")
         # The options of every command, after the action too; without a default, or it would undo one before it.
@@ -48,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         InputError: nobody of that name, or an unusable new one.
         FamiliarError: gallery or daemon cannot be used.
     """
+    if args.action == "reembed":
+        return _reembed(args)
     actions: dict[str, Callable[[PeopleAccess, argparse.Namespace], int]] = {
         "list": _list,
         "show": _show,
@@ -100,6 +116,33 @@ def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
             return 1
     person = people.call("people.forget", {"name": args.name})
     print(json.dumps(person, indent=2) if args.json else f"{person['name']} is forgotten")
+    return 0
+
+
+def _reembed(args: argparse.Namespace) -> int:
+    """1 where nothing was changed because somebody would have been lost."""
+    photos = [path for folder in args.photos for path in list_images(folder)]
+    shown = tqdm(photos, "looking at photos", disable=None, delay=2, unit="photo", leave=False)
+    result = reembed(load_config(args.config, args.set), shown, lambda _: bool(args.yes))
+    if args.json:
+        print(json.dumps(result and result.as_json(), indent=2))
+    elif result is None:
+        print("every code is of this bundle and detector already; nothing was changed")
+    else:
+        for name, count in result.made.items():
+            left = len(result.missing.get(name, []))
+            print(f"{name}: {_photos(count)} encoded anew{f', {left} not' if left else ''}")
+        for photo, reason in result.unusable.items():
+            print(f"{photo}: {reason}")
+        for name in result.to_enrol_again:
+            print(
+                f"{name} has no photo among those shown and must be enrolled again: familiar enroll {name!r} PHOTO..."
+            )
+        if result.kept:
+            print(f"the old gallery is kept as {result.kept}; delete it when you need it no more")
+    if result is not None and not result.kept:
+        print("nothing was changed; show more --photos, or say --yes to go on without them", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -92,7 +92,8 @@ def test_detector_and_encoder_are_compiled_together(tmp_path: Path, compiler: py
     shutil.copy(bundle / "encoder.tflite", bundle / "detector.tflite")
     write_manifest(bundle)
     document = json.loads((bundle / "manifest.json").read_text())
-    document["detector"]["file"] = "detector.tflite"
+    sheet = {"file": "detector.tflite", "size_wh": [320, 320], "mean": [0.0] * 3, "std": [255.0] * 3, "score": 0.5}
+    document["detector"] |= sheet
     (bundle / "manifest.json").write_text(json.dumps(document))
     assert main(["compile", str(bundle), "--out", str(tmp_path / "out")]) == 0
     made = Bundle(tmp_path / "out")
