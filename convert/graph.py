@@ -23,6 +23,7 @@ _NOT_OPERATORS = {"CUSTOM", "DELEGATE", "PLACEHOLDER_FOR_GREATER_OP_CODES"}
 _IDENTIFIER = b"TFL3"
 _LEAST_ENTRY_BYTES = 4
 """What one entry of a list takes in the file at the least: its offset."""
+_LONGEST_NAME = 300
 _DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64, "FLOAT32": np.float32}
 
 
@@ -219,7 +220,7 @@ class _Reader:
         self._count(len(scales))
         data = self._model.Buffers(self._index(tensor.Buffer(), self._model.BuffersLength())).DataAsNumpy()
         return Tensor(
-            (tensor.Name() or b"").decode(errors="replace"),
+            self._text(tensor.Name()),
             _names(schema.TensorType)[tensor.Type()],
             tuple(int(length) for length in shape),
             tuple(float(scale) for scale in scales),
@@ -234,7 +235,7 @@ class _Reader:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = _names(schema.BuiltinOperator).get(number, f"UNKNOWN {number}")
         if name == "CUSTOM":
-            name = f"CUSTOM {(code.CustomCode() or b'').decode(errors='replace')}"
+            name = f"CUSTOM {self._text(code.CustomCode())}"
         table = operator.BuiltinOptions()
         options = schema.BuiltinOptionsCreator(operator.BuiltinOptionsType(), table) if table is not None else None
         return Operator(
@@ -250,6 +251,10 @@ class _Reader:
         chosen = _numbers(indices)
         self._count(len(chosen))
         return tuple(None if index == -1 else tensors[self._index(int(index), len(tensors))] for index in chosen)
+
+    def _text(self, text: bytes | None) -> str:
+        self._count(len(text or b"") // _LEAST_ENTRY_BYTES)
+        return (text or b"")[:_LONGEST_NAME].decode(errors="replace")
 
     def _index(self, index: int, length: int) -> int:
         if not 0 <= index < length:

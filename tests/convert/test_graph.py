@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("ai_edge_litert")
 
+import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from convert.graph import int8_faults, read_graph
@@ -101,6 +103,42 @@ def test_what_is_no_model_is_one_line(data: bytes) -> None:
     with pytest.raises(InputError, match=r"x\.tflite") as caught:
         read_graph(data, "x.tflite")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["scales", "name"])
+def test_a_small_file_cannot_be_made_to_look_large(what: str) -> None:
+    builder = flatbuffers.Builder(1 << 16)
+    name = builder.CreateString("x" * (40_000 if what == "name" else 4))
+    scales = builder.CreateNumpyVector(np.ones(10_000 if what == "scales" else 1, np.float32))
+    schema.QuantizationParametersStart(builder)
+    schema.QuantizationParametersAddScale(builder, scales)
+    quantisation = schema.QuantizationParametersEnd(builder)
+    schema.TensorStart(builder)
+    schema.TensorAddName(builder, name)
+    schema.TensorAddQuantization(builder, quantisation)
+    tensor = schema.TensorEnd(builder)
+    builder.StartVector(4, 20_000, 4)
+    for _ in range(20_000):  # all of them the same
+        builder.PrependUOffsetTRelative(tensor)
+    tensors = builder.EndVector()
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, tensors)
+    subgraph = schema.SubGraphEnd(builder)
+    schema.BufferStart(builder)
+    buffer = schema.BufferEnd(builder)
+    vectors = []
+    for offset in (subgraph, buffer):
+        builder.StartVector(4, 1, 4)
+        builder.PrependUOffsetTRelative(offset)
+        vectors.append(builder.EndVector())
+    schema.ModelStart(builder)
+    schema.ModelAddSubgraphs(builder, vectors[0])
+    schema.ModelAddBuffers(builder, vectors[1])
+    builder.Finish(schema.ModelEnd(builder), b"TFL3")
+    data = bytes(builder.Output())
+    assert len(data) < 200_000
+    with pytest.raises(InputError, match="more entries"):
+        read_graph(data)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs the models in {SHARED}")
