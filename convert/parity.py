@@ -41,6 +41,7 @@ class Parity:
         rejected: chips with a zero code, by model.
         pairs: how many pairs of photos stand behind ``pair_accuracy``; 0 without pairs.
         pair_accuracy: by model, 0..1; None without pairs.
+        pair_accuracy_error: standard error of the difference of the two accuracies, over the folds; None for one alone.
         separation: by model, how far same and different pairs lie apart (d', see :func:`separation`); None without
             pairs. It tells a right from a nearly right preprocessing where accuracy does not yet.
         tmr_at_fmr_1e_3: by model, 0..1, where quantisation shows first; None without pairs.
@@ -57,6 +58,7 @@ class Parity:
     rejected: dict[str, int]
     pairs: int
     pair_accuracy: dict[str, float] | None
+    pair_accuracy_error: float | None
     separation: dict[str, float] | None
     tmr_at_fmr_1e_3: dict[str, float] | None
     identification: dict[str, Any] | None
@@ -78,6 +80,8 @@ class Parity:
             allowed = getattr(recipe, check)
             if shares and FLOAT in shares and self.label != FLOAT:
                 loss = shares[FLOAT] - shares[self.label]
+                if check == "pair_accuracy_loss":
+                    loss -= self.pair_accuracy_error or 0.0  # what chance alone may do to so few pairs
                 if not loss <= allowed:
                     faults[check] = (
                         f"expected to lose at most {allowed:.1%}, found {shares[FLOAT]:.1%} to {shares[self.label]:.1%}"
@@ -108,7 +112,7 @@ def compare(raw_float: Floats | None, unit: Floats, norms: Floats, names: Sequen
         ratio = _ratio(norms, float_norms)
     codes[label], rejected[label] = unit, int((norms == 0).sum())
     known = [name for name in names if name]
-    pairs, *verification = _verification(codes, names) if len(known) == len(names) else (0, None, None, None)
+    pairs, *verification = _verification(codes, names) if len(known) == len(names) else (0, None, None, None, None)
     return Parity(
         label,
         len(names),
@@ -138,16 +142,24 @@ def _ratio(norms: Floats, float_norms: Floats) -> dict[str, float] | None:
     return {"mean": float(ratio.mean()), "p1": float(p1), "p99": float(p99)}
 
 
-def _verification(codes: dict[str, Floats], names: Sequence[str]) -> tuple[int, *tuple[dict[str, float] | None, ...]]:
-    """How many pairs, then accuracy on them, separation and TMR by model; nothing where too few have two photos."""
+def _verification(codes: dict[str, Floats], names: Sequence[str]) -> tuple[int, Any, Any, Any, Any]:
+    """How many pairs, then accuracy on them by model, the error of its difference, separation and TMR by model.
+
+    Nothing where too few people have two photos.
+    """
     try:
         left, right, same, fold = make_pairs(names)
         similar = {k: pair_similarity(c[left], c[right]) for k, c in codes.items()}
-        accuracy = {k: pair_accuracy(scores, same, fold).mean for k, scores in similar.items()}
+        found = {k: pair_accuracy(scores, same, fold) for k, scores in similar.items()}
+        error = None
+        if len(found) == 2:
+            one, other = (np.asarray(accuracy.accuracy) for accuracy in found.values())
+            error = float(np.std(one - other, ddof=1) / np.sqrt(len(one)))
         apart = {k: separation(scores, same) for k, scores in similar.items()}
-        return len(left), accuracy, apart, {k: tmr_at_fmr(c, names, _FMR).tmr for k, c in codes.items()}
+        tmr = {k: tmr_at_fmr(c, names, _FMR).tmr for k, c in codes.items()}
+        return len(left), {k: accuracy.mean for k, accuracy in found.items()}, error, apart, tmr
     except InputError:
-        return 0, None, None, None
+        return 0, None, None, None, None
 
 
 def separation(similarity: Floats, same: NDArray[np.bool_]) -> float:

@@ -39,6 +39,16 @@ def test_noise_shows_in_cosine_length_and_pairs() -> None:
     assert parity.separation["int8"] < parity.separation["float"]
 
 
+def test_what_chance_may_do_to_few_pairs_is_no_loss() -> None:
+    parity = compare(codes(), *normalise(codes()), NAMES)
+    shares = {"float": 0.9, "int8": 0.88}
+    recipe = load_recipe("int8")
+    for error, faults in ((0.005, ["pair_accuracy_loss"]), (0.015, [])):
+        assert (
+            list(dataclasses.replace(parity, pair_accuracy=shares, pair_accuracy_error=error).faults(recipe)) == faults
+        )
+
+
 def test_a_few_lost_chips_show_at_the_first_percentile() -> None:
     lossy = codes()
     lossy[:2] = codes()[10:12]
