@@ -103,7 +103,8 @@ def _errors(graph: Graph, layers: list[Operator], at_input: float, shares: NDArr
         if id(operator) in values:
             snr_db = -10 * float(np.log10(max(own, _LEAST)))
             added = max(own - before, 0.0)
-            errors.append(LayerError(index, operator.name, operator.outputs[0].name, round(snr_db, 2), added))
+            name = operator.outputs[0].name.partition(";")[0]  # the rest are layers that were fused into it
+            errors.append(LayerError(index, operator.name, name, round(snr_db, 2), added))
     return errors
 
 

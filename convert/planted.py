@@ -23,7 +23,7 @@ _LEAST_WEIGHTS = 64
 _BETTER = 1.03
 """By how much a mistake must separate people better to be none; a swap of colours costs 7 to 30 % (d')."""
 _TELLING = 1.5
-"""d' of a model that knows people at all (77 % of pairs, were scores Gaussian): of a weaker one, what does better is chance."""
+"""d' of a model that knows people at all (77 % of pairs, were scores Gaussian); that of a weaker one proves nothing."""
 _CENTRED, _UNIT = (127.5, 127.5), (0.0, 255.0)
 """Mean and std of the two normalisations in common use: each is planted where the other one is right."""
 
