@@ -129,7 +129,7 @@ def test_a_bare_model_of_any_input_size_gets_the_stated_one_and_may_be_forced(pl
     assert raw["encoder"]["input"]["shape"] == [1, 28, 28, 1]
     assert raw["licence"] == "CC0-1.0" and raw["lineage"] == ["nothing"]
     assert (
-        raw["metrics"]["parity"]["forced"] == ["cosine_mean"]
+        raw["metrics"]["parity"]["forced"] == ["cosine_mean", "cosine_p1"]
         and "by --force" in (tmp_path / "b" / "CARD.md").read_text()
     )
 
