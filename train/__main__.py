@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": "one table over several measured runs",
     "report": "one self-contained HTML page about a run",
     "label": "find the faces of whole photos, for training a detector",
+    "slim": "a run's float encoder in half the bytes, to tune from",
     "generate": "draw faces of people who do not exist",
 }
 """Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""
