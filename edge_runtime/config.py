@@ -36,7 +36,7 @@ class CameraConfig:
 class DetectConfig:
     detector: str = key("bundle", "bundle (the one it was trained with) | bundle:FOLDER | yunet:FILE.onnx")
     every: int = key(4, "look for faces in every n-th frame", 1, 1000)
-    min_face_px: int = key(32, "smallest face to look for, px", 8, 4096)
+    min_face_px: int = key(20, "smallest face to look for, px", 8, 4096)
     tiles: bool = key(False, "search large pictures also piece by piece, for small faces; several times the work")
 
 

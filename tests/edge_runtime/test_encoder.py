@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from edge_runtime.align import Template
 from edge_runtime.encoder import GREY_WEIGHTS, Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, InputError
 from edge_runtime.interpreters import open_interpreter
+from edge_runtime.protocols import Port
 from tests.builders import TINY_MODEL, TINY_PREPROCESSING, make_pixels
 
 SQUARE = Template.arcface(8)
@@ -20,20 +22,18 @@ SQUARE = Template.arcface(8)
 class MeansInterpreter:
     """A model of one step: the mean of each channel, in whatever dtype and scale a test wants."""
 
-    output_quantization = (0.5, 3)
-
     def __init__(
         self, channels: int = 3, dtype: Any = np.int8, quantisation: tuple[float, int] = (1 / 127.5, -1)
     ) -> None:
-        self.input_shape, self.output_shape = (1, 8, 8, channels), (1, channels)
-        self.input_dtype = self.output_dtype = np.dtype(dtype)
+        self.input_shape, self.input_dtype = (1, 8, 8, channels), np.dtype(dtype)
+        self.outputs = (Port((1, channels), np.dtype(dtype), (0.5, 3)),)
         self.input_quantization = quantisation
         self.seen: list[NDArray[Any]] = []
 
-    def run(self, tensor: NDArray[Any]) -> NDArray[Any]:
+    def run(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
         assert tensor.shape == self.input_shape and tensor.dtype == self.input_dtype
         self.seen.append(tensor)
-        return tensor.mean((1, 2)).astype(self.output_dtype)
+        return [tensor.mean((1, 2)).astype(self.input_dtype)]
 
     def close(self) -> None:
         pass
@@ -129,8 +129,8 @@ def test_model_and_preprocessing_have_to_fit() -> None:
     with pytest.raises(BundleError, match="scale"):
         TfliteEncoder(MeansInterpreter(3, np.int8, (0.0, 0)), preprocessing("rgb"))
     flat = MeansInterpreter()
-    flat.output_shape = (3,)
-    with pytest.raises(BundleError, match="expected output"):
+    flat.outputs = (dataclasses.replace(flat.outputs[0], shape=(3,)),)
+    with pytest.raises(BundleError, match="expected one output"):
         TfliteEncoder(flat, preprocessing("rgb"))
 
 
