@@ -8,7 +8,7 @@ with everybody enrolled, and the best of those scores counts, if it leads as a n
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class Calibration:
     tail: Tail | None = None
     people: int = 0
     people_behind: int = 0
-    realism: Realism = Realism()
+    realism: Realism = field(default_factory=Realism)
 
     def confidence(self, scores: Floats) -> Floats:
         """The share of strangers who score less, float32 in 0..1, of scores of any shape; 0 without strangers."""
@@ -137,9 +137,7 @@ def calibrate(
             f"{n} strangers can vouch for {supported:.3g} of 1,000, not for {wish_per_1000:g}: the threshold {how}, "
             f"and the true rate may be as high as {max(interval[1], supported):.2g}"
         )
-    return Calibration(
-        threshold, wish_per_1000, expected, supported, interval, scores, note, tail, people, n, like
-    )
+    return Calibration(threshold, wish_per_1000, expected, supported, interval, scores, note, tail, people, n, like)
 
 
 def _stranger_scores(strangers: Floats, enrolled: Floats, margin: float) -> tuple[Floats, Floats]:

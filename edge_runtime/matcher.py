@@ -9,7 +9,9 @@ import math
 
 import numpy as np
 
-from edge_runtime.calibrate import Calibration
+from edge_runtime.bundle import Bundle
+from edge_runtime.calibrate import Calibration, calibrate
+from edge_runtime.config import DecideConfig
 from edge_runtime.errors import InputError
 from edge_runtime.templates import Templates
 from edge_runtime.types import Floats, Match
@@ -77,3 +79,25 @@ class Matcher:
 
     def _nobody(self) -> Match:
         return Match(None, 0.0, 0.0, 0.0, 0.0, None, self.calibration.threshold)
+
+
+def make_matcher(
+    templates: Templates, bundle: Bundle, decide: DecideConfig, strangers: Floats | None = None
+) -> Matcher:
+    """A matcher with the threshold that the owner's wish asks for.
+
+    Args:
+        templates: of the bundle's codes.
+        bundle: whose strangers set the threshold.
+        decide: the wish and the margin.
+        strangers: float32 (S, D), the bundle's, where they have been read already.
+    """
+    calibration = calibrate(
+        templates,
+        bundle.strangers() if strangers is None else strangers,
+        bundle.manifest.strangers,
+        decide.false_accepts_per_1000_strangers,
+        decide.margin,
+        bundle.manifest.realism,
+    )
+    return Matcher(templates, calibration, decide.margin)

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.access import COMMANDS, LocalPeople, open_chain, open_gallery
-from edge_runtime.calibrate import calibrate
 from edge_runtime.camera import Camera
 from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
@@ -29,13 +28,12 @@ from edge_runtime.config import Config, gallery_path, socket_path
 from edge_runtime.control import Answer, ControlServer
 from edge_runtime.enrolment import Enroller
 from edge_runtime.errors import BundleError, ConfigError, FamiliarError, GalleryError, UsageError
-from edge_runtime.gallery import Gallery
-from edge_runtime.matcher import Matcher
+from edge_runtime.matcher import Matcher, make_matcher
 from edge_runtime.notify import notify, watchdog_interval_s
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import QueuedSink, open_sink
 from edge_runtime.summary import camera_status, gallery_status, opening_lines, summary_lines
-from edge_runtime.types import Event, Floats
+from edge_runtime.types import Event
 
 _IDLE_S = 5.0
 """Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
@@ -96,7 +94,7 @@ class Service(Closing):
             self._strangers = self.chain.bundle.strangers()
             self.gallery = stack.enter_context(open_gallery(config, self.chain))
             self._version = self.gallery.version
-            self.matcher = make_matcher(self.gallery, self.chain, self._strangers, config)
+            self.matcher = self._make_matcher()
             stack.callback(self._close_enrolling)
             self._sink = QueuedSink(open_sink(f"jsonlines:{config.events.path}"), self._sink_trouble)
             stack.callback(self._sink.close, 0.0)
@@ -192,7 +190,7 @@ class Service(Closing):
             version = self.gallery.version
             if version == self._version and not always:
                 return
-            matcher = make_matcher(self.gallery, self.chain, self._strangers, self.config)
+            matcher = self._make_matcher()
             self._version = version
             with self._lock:
                 self.matcher = matcher
@@ -202,6 +200,9 @@ class Service(Closing):
     def close(self) -> None:
         """Let go of everything; may be called again."""
         self._stack.close()
+
+    def _make_matcher(self) -> Matcher:
+        return make_matcher(self.gallery.templates(), self.chain.bundle, self.config.decide, self._strangers)
 
     def _loop(self) -> None:
         watchdog_s = watchdog_interval_s() or _IDLE_S
@@ -325,21 +326,6 @@ class Service(Closing):
             signal.set_wakeup_fd(wakeup)
             for number, action in before.items():
                 signal.signal(number, action)
-
-
-def make_matcher(gallery: Gallery, chain: FaceChain, strangers: Floats, config: Config) -> Matcher:
-    """A matcher for the gallery as it is now, with the threshold that the owner's wish asks for.
-
-    Args:
-        gallery: of the chain's codes.
-        chain: says how many people stand behind the strangers.
-        strangers: float32 (S, D), the bundle's.
-        config: ``decide`` is used.
-    """
-    templates = gallery.templates()
-    people_behind = chain.bundle.manifest.strangers
-    calibration = calibrate(templates, strangers, people_behind, config.decide.false_accepts_per_1000_strangers)
-    return Matcher(templates, calibration, config.decide.margin)
 
 
 def check_cameras(config: Config) -> None:

@@ -1,9 +1,9 @@
 """How often a score is passed that hardly anybody reaches: the data where they suffice, beyond them a fitted tail.
 
-What exceeds a high threshold is nearly generalised Pareto distributed, whatever the distribution (Pickands, "Statistical
-inference using extreme order statistics", 1975). Shape and scale come from probability-weighted moments (Hosking
-and Wallis, "Parameter and quantile estimation for the generalized Pareto distribution", 1987), which are steady
-with few values and need no iteration.
+What exceeds a high threshold is nearly generalised Pareto distributed, whatever the distribution (Pickands,
+"Statistical inference using extreme order statistics", 1975). Shape and scale come from probability-weighted
+moments (Hosking and Wallis, "Parameter and quantile estimation for the generalized Pareto distribution", 1987),
+which are steady with few values and need no iteration.
 """
 
 from __future__ import annotations
