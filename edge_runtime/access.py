@@ -25,9 +25,10 @@ from edge_runtime.closing import Closing
 from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path, trusted_keys
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.enrolment import Enroller, EnrolmentResult
-from edge_runtime.errors import ImageError, InputError, UsageError
+from edge_runtime.errors import GalleryError, ImageError, InputError, UsageError
 from edge_runtime.gallery import Gallery
 from edge_runtime.images import MAX_MEGAPIXELS, decode_image
+from edge_runtime.keys import KeySource
 
 Answer = dict[str, Any]
 
@@ -148,7 +149,7 @@ def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:
         return _open_for_enrolling(config)
     path = gallery_path(config)
     resources = ExitStack()
-    gallery = resources.enter_context(Gallery.open_existing(path, key_path(config))) if path.exists() else None
+    gallery = resources.enter_context(Gallery.open_existing(path, key_source(config))) if path.exists() else None
     return LocalPeople(gallery, resources=resources)
 
 
@@ -186,10 +187,26 @@ def open_gallery(config: Config, chain: FaceChain, create: bool = True) -> Galle
     """
     return Gallery.open(
         gallery_path(config),
-        key_path(config),
+        key_source(config),
         chain.encoder_hash,
         chain.preprocessing_hash,
         chain.encoder.code_size,
         chain.bundle.manifest.name,
         create,
     )
+
+
+def key_source(config: Config) -> KeySource:
+    """Where the device key comes from.
+
+    Raises:
+        GalleryError: from a file beside the gallery, where whoever copies the folder has both.
+    """
+    source = KeySource.find(key_path(config), bool(config.gallery.key_file))
+    state = gallery_path(config).absolute().parent
+    if source.path is not None and source.path.absolute().is_relative_to(state):
+        raise GalleryError(
+            f"{source.path}: expected the device key outside the gallery's folder {state}, found it within; "
+            "move it and set [gallery] key_file"
+        )
+    return source

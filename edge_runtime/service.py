@@ -7,7 +7,6 @@ a detector and encoder of its own; so a camera that hangs, a full disk or a larg
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 import select
 import signal
@@ -17,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from edge_runtime.access import COMMANDS, LocalPeople, open_chain, open_gallery
@@ -27,11 +25,12 @@ from edge_runtime.closing import Closing
 from edge_runtime.config import Config, gallery_path, socket_path
 from edge_runtime.control import Answer, ControlServer
 from edge_runtime.enrolment import Enroller
-from edge_runtime.errors import BundleError, ConfigError, FamiliarError, GalleryError, UsageError
+from edge_runtime.errors import BundleError, ConfigError, FamiliarError, UsageError
 from edge_runtime.matcher import Matcher, make_matcher
 from edge_runtime.notify import notify, watchdog_interval_s
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import QueuedSink, open_sink
+from edge_runtime.sole_use import sole_use
 from edge_runtime.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.types import Event
 
@@ -87,7 +86,7 @@ class Service(Closing):
             stack.callback(self._woken.close)
             self._waker.setblocking(False)
             self._woken.setblocking(False)
-            stack.enter_context(_sole_use(gallery_path(config)))
+            stack.enter_context(sole_use(gallery_path(config), "daemon"))
             self.chain = stack.enter_context(open_chain(config))
             self.chain.bundle.check_golden(self.chain.encoder)
             self.chain.bundle.check_golden_faces(self.chain.detector)
@@ -342,33 +341,3 @@ def check_cameras(config: Config) -> None:
     for name, camera in config.camera.items():
         if not camera.source:
             raise ConfigError(f'[camera.{name}]: expected a source, found none; add the line source = "v4l2:0"')
-
-
-@contextmanager
-def _sole_use(gallery: Path) -> Iterator[None]:
-    """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds none."""
-    path = gallery.with_name(gallery.name + ".lock")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise GalleryError(
-            f"{path}: the gallery's lock cannot be made ({error.strerror}); "
-            "run as the user whose gallery it is, or set [gallery] path"
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            raise GalleryError(
-                f"{gallery}: expected a gallery that no other daemon uses, process {owner} does; "
-                "stop that one (systemctl stop familiar), or set [gallery] path"
-            ) from error
-        # On a full disk the lock holds without its owner's number.
-        with suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
