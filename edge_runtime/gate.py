@@ -94,12 +94,14 @@ class Finding:
         name: of the person.
         template_id: of the photo, or None.
         text: a line for people.
+        other: the other person, or None.
     """
 
     kind: str
     name: str
     template_id: int | None
     text: str
+    other: str | None = None
 
 
 def check(templates: Templates, strangers: Strangers, margin: float, forced: Sequence[int] = ()) -> list[Finding]:
@@ -118,7 +120,7 @@ def check(templates: Templates, strangers: Strangers, margin: float, forced: Seq
     for pair in find_lookalikes(templates, strangers.codes, margin).pairs:
         first, second = templates.names[pair.first], templates.names[pair.second]
         text = f"{first} and {second} look alike ({pair.similarity:.2f}): a name needs a lead of {pair.margin:.2f}"
-        findings.append(Finding("lookalike", first, None, text))
+        findings.append(Finding("lookalike", first, None, text, second))
     return findings
 
 
@@ -140,7 +142,7 @@ def _of_person(
         nearest = int(np.argmax(scores))
         if templates.names[nearest] != name:
             text = f"photo {number} of {name} looks more like {templates.names[nearest]} ({scores[nearest]:.2f})"
-            findings.append(Finding("collision", name, number, text))
+            findings.append(Finding("collision", name, number, text, templates.names[nearest]))
         if number in forced:
             findings.append(Finding("forced", name, number, f"photo {number} of {name} was enrolled with --force"))
     if len(rows) == 1:

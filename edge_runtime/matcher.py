@@ -13,6 +13,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.calibrate import Calibration, calibrate
 from edge_runtime.config import DecideConfig
 from edge_runtime.errors import InputError
+from edge_runtime.lookalikes import Lookalikes, find_lookalikes
 from edge_runtime.templates import Templates
 from edge_runtime.types import Floats, Match
 
@@ -20,11 +21,26 @@ from edge_runtime.types import Floats, Match
 class Matcher:
     """Decides for one state of a gallery; immutable, so it may be shared between threads.
 
-    A name needs a score of at least the calibration's threshold **and** the wanted lead over the second best.
+    A name needs a score of at least the calibration's threshold **and** the wanted lead over the second best, which is
+    larger over people who look alike.
     """
 
-    def __init__(self, templates: Templates, calibration: Calibration, margin: float) -> None:
-        """Take the gallery's templates, the threshold derived from them, and the wanted lead (score, >= 0)."""
+    def __init__(
+        self,
+        templates: Templates,
+        calibration: Calibration,
+        margin: float,
+        lookalikes: Lookalikes | None = None,
+    ) -> None:
+        """Prepare for one state of a gallery.
+
+        Args:
+            templates: the gallery's.
+            calibration: the threshold derived from them.
+            margin: the wanted lead, a score, >= 0.
+            lookalikes: who needs a larger lead over whom; None: nobody.
+        """
+        self.lookalikes = lookalikes or Lookalikes()
         self.templates = templates
         self.calibration = calibration
         self.margin = margin
@@ -65,8 +81,9 @@ class Matcher:
         own = np.flatnonzero(self.templates.person_index == best)
         nearest = own[np.argmax(similarities[own])]
         name = self.templates.names[best]
+        leads = margin >= self.margin and self.lookalikes.leads(best, scores)
         return Match(
-            person=name if score >= self.calibration.threshold and margin >= self.margin else None,
+            person=name if score >= self.calibration.threshold and leads else None,
             similarity=float(similarities[nearest]),
             score=score,
             confidence=confidence,
@@ -92,12 +109,13 @@ def make_matcher(
         decide: the wish and the margin.
         strangers: float32 (S, D), the bundle's, where they have been read already.
     """
+    codes = bundle.strangers() if strangers is None else strangers
     calibration = calibrate(
         templates,
-        bundle.strangers() if strangers is None else strangers,
+        codes,
         bundle.manifest.strangers,
         decide.false_accepts_per_1000_strangers,
         decide.margin,
         bundle.manifest.realism,
     )
-    return Matcher(templates, calibration, decide.margin)
+    return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, codes, decide.margin))

@@ -97,7 +97,9 @@ class Service(Closing):
             stack.callback(self._close_enrolling)
             self._sink = QueuedSink(open_sink(f"jsonlines:{config.events.path}"), self._sink_trouble)
             stack.callback(self._sink.close, 0.0)
-            self._people = LocalPeople(self.gallery, self._enroller, config.images.max_megapixels)
+            self._people = LocalPeople(
+                self.gallery, self._enroller, config.images.max_megapixels, margin=config.decide.margin
+            )
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
             self._stack = stack.pop_all()
