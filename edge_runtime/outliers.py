@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from edge_runtime.encoder import normalise
 from edge_runtime.types import Floats
 
-STRANGERS_BELOW = 0.98
-"""A photo fits if it is nearer to the person's others than this share of strangers is."""
+_STRANGERS_BELOW = 0.90, 0.98
+"""A photo fits if it is nearer to the person's others than the second share of strangers is; it may still fit where
+it is nearer than the first one, ..."""
+_OF_USUAL = 0.5
+"""... if it is this part as near as the person's photos usually are to each other: an encoder that tells people apart
+poorly would else refuse many good photos, and one that does it well take a tenth of the wrong ones."""
 _STRANGERS = 1000
 """As many say where that is."""
 
@@ -63,7 +67,7 @@ def consistency(codes: Floats, weights: Floats, strangers: Floats) -> Consistenc
     for row in np.flatnonzero(outlier):
         rest = normalise(weighted[left].sum(0, keepdims=True))[0]
         score[row] = float(rest[0] @ codes[row])
-        needed[row] = float(np.quantile(others @ rest[0], STRANGERS_BELOW))
+        needed[row] = float(_needed(others @ rest.T, float(np.median(score[left])))[0])
     return Consistency(outlier, score, needed)
 
 
@@ -74,4 +78,10 @@ def _judge(
     total = weighted[left].sum(0)
     rest = normalise(total[None] - weighted[left])[0]
     score[left] = (rest * codes[left]).sum(1)
-    needed[left] = np.quantile(strangers @ rest.T, STRANGERS_BELOW, axis=0)
+    needed[left] = _needed(strangers @ rest.T, float(np.median(score[left])))
+
+
+def _needed(scores: Floats, usual: float) -> Floats:
+    """What a photo has to reach, float32 (T,), by strangers' scores (S, T) and how near photos usually are."""
+    least, most = np.quantile(scores, _STRANGERS_BELOW, axis=0)
+    return np.asarray(np.minimum(most, np.maximum(least, _OF_USUAL * usual)), np.float32)
