@@ -28,7 +28,7 @@ from typing import Any, Protocol, Self
 from edge_runtime.bundle import Bundle
 from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
-from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path, trusted_keys
+from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path, state_dir, trusted_keys
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.enrolment import Enroller, EnrolmentResult
 from edge_runtime.errors import GalleryError, ImageError, InputError, UsageError
@@ -271,10 +271,11 @@ def key_source(config: Config) -> KeySource:
         GalleryError: from a file beside the gallery, where whoever copies the folder has both.
     """
     source = KeySource.find(key_path(config), bool(config.gallery.key_file))
-    state = gallery_path(config).absolute().parent
-    if source.path is not None and source.path.absolute().is_relative_to(state):
+    beside = gallery_path(config).absolute().parent
+    key = source.path.absolute() if source.path is not None else None
+    if key is not None and (key.parent == beside or key.is_relative_to(state_dir().absolute())):
         raise GalleryError(
-            f"{source.path}: expected the device key outside the gallery's folder {state}, found it within; "
+            f"{source.path}: expected the device key outside the gallery's folder {beside}, found it within; "
             "move it and set [gallery] key_file"
         )
     return source

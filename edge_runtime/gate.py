@@ -56,15 +56,19 @@ def collision(templates: Templates, name: str, code: Floats, strangers: Stranger
     scores = templates.person_codes() @ code
     best = int(np.argmax(np.where(mine, -np.inf, scores)))
     own = float(scores[mine].max()) if mine.any() else -1.0
-    threshold = calibrate(
-        templates, strangers.codes, strangers.people, _COLLISION_PER_1000, realism=strangers.realism.picture()
-    ).threshold
+    threshold = _too_alike(templates, strangers)
     if scores[best] < threshold or own >= scores[best]:
         return None
     return (
         f"looks like {templates.names[best]} (score {scores[best]:.2f}, expected below {threshold:.2f}); "
         "if they are two people who look alike, add --force"
     )
+
+
+def _too_alike(templates: Templates, strangers: Strangers) -> float:
+    """The score to somebody enrolled that hardly any stranger reaches."""
+    picture = strangers.realism.picture()
+    return calibrate(templates, strangers.codes, strangers.people, _COLLISION_PER_1000, realism=picture).threshold
 
 
 def inconsistency(codes: Floats, weights: Floats, strangers: Strangers) -> str | None:
@@ -117,7 +121,8 @@ def check(templates: Templates, strangers: Strangers, margin: float, forced: Seq
     for number, name in enumerate(templates.names):
         rows = np.flatnonzero(templates.person_index == number)
         findings += _of_person(templates, rows, name, strangers, forced)
-    for pair in find_lookalikes(templates, strangers.codes, margin).pairs:
+    alike_from = _too_alike(templates, strangers)
+    for pair in find_lookalikes(templates, strangers.codes, margin, alike_from).pairs:
         first, second = templates.names[pair.first], templates.names[pair.second]
         text = f"{first} and {second} look alike ({pair.similarity:.2f}): a name needs a lead of {pair.margin:.2f}"
         findings.append(Finding("lookalike", first, None, text, second))

@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Lookalikes:
-    """All pairs of a gallery that need more than the usual lead.
+    """All pairs of a gallery that need more than the usual lead, or are worth telling.
 
     Attributes:
         pairs: most alike first.
@@ -68,13 +68,14 @@ class Lookalikes:
         return all(scores[person] - scores[other] >= margin for other, margin in self.of(person))
 
 
-def find_lookalikes(templates: Templates, strangers: Floats, margin: float) -> Lookalikes:
+def find_lookalikes(templates: Templates, strangers: Floats, margin: float, alike_from: float = np.inf) -> Lookalikes:
     """Compare everybody with everybody.
 
     Args:
         templates: of a gallery.
         strangers: float32 (S, D) of unit length.
         margin: the usual lead.
+        alike_from: pairs this similar are told too, if the usual lead does for them.
     """
     averages = templates.person_codes()
     if len(averages) < 2 or not len(strangers):
@@ -87,9 +88,9 @@ def find_lookalikes(templates: Templates, strangers: Floats, margin: float) -> L
     for start in range(0, len(averages), _BLOCK):
         alike = np.clip(averages[start : start + _BLOCK] @ averages.T, -1.0, 1.0)
         needed = _Z * spread * np.sqrt(2 - 2 * alike) - own * (1 - alike)
-        rows, columns = np.nonzero(needed > margin)
+        rows, columns = np.nonzero((needed > margin) | (alike >= alike_from))
         for row, column in zip((rows + start).tolist(), columns.tolist(), strict=True):
             if row < column:
                 at = row - start, column
-                pairs.append(Pair(row, column, float(alike[at]), float(needed[at])))
+                pairs.append(Pair(row, column, float(alike[at]), max(float(needed[at]), margin)))
     return Lookalikes(tuple(sorted(pairs, key=lambda pair: -pair.similarity)))

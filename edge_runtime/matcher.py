@@ -18,7 +18,6 @@ from edge_runtime.lookalikes import Lookalikes, find_lookalikes
 from edge_runtime.templates import Templates
 from edge_runtime.types import Floats, Match
 
-
 _MANY_PEOPLE = 50_000
 """From here on int8 rows are faster than float32 ones as well as smaller; see docs/gallery.md."""
 
