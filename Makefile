@@ -15,7 +15,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench fuzz clean
+.PHONY: demo test check format bench calibration poison power-loss fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -40,6 +40,25 @@ format: $(DESKTOP)/.installed
 
 bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
+	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
+
+# How honestly wishes come true: make calibration CODES=codes.npz SPLIT=lfw_split.csv NAME=new [PEOPLE=all ...]
+PEOPLE ?= final
+SIZES ?= 5 50
+ROUNDS ?= 1
+GALLERIES ?= 200
+calibration: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.calibration --codes $(CODES) --split $(SPLIT) --people $(PEOPLE) \
+		--sizes $(SIZES) --rounds $(ROUNDS) --galleries $(GALLERIES) --title "$(NAME)" --out docs/calibration/$(NAME)
+
+# What wrong and bad photos do: make poison DATA=lfw SPLIT=lfw_split.csv CODES=codes.npz NAME=new
+poison: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.poison --data $(DATA) --split $(SPLIT) --codes $(CODES) \
+		--seeds 4 --out docs/gallery/poison-$(NAME)
+
+power-loss: $(DESKTOP)/.installed
+	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \
+		$(DESKTOP)/bin/python -m pytest tests/e2e/test_power_loss.py
 
 fuzz: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.fuzz

@@ -20,11 +20,12 @@ from tqdm import tqdm
 from convert.bundle import drafted, write_manifest
 from convert.card import make_card
 from convert.chips import Chips
-from convert.cohort import FEWEST_PEOPLE, Cohort, make_cohort, person_means
+from convert.cohort import FEWEST_PEOPLE, Cohort, make_cohort, person_means, person_tracks
 from convert.detector import OWN, take_along
 from convert.edgetpu import Verdict, gate
 from convert.golden import golden_floor, make_golden
 from convert.measurement import Measured, measure
+from convert.realism import Track
 from convert.recipe import Recipe
 from convert.report import figures, write_report
 from convert.source import Source
@@ -184,7 +185,8 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                 speed = _speed(encoder, probe, interpreter.package)
                 raw = measured.units * measured.norms[:, None]
                 held = None if picked.split == "train" else person_means(raw, names)
-                cohort, cohort_source = _cohort(encoder, source, order.strangers, held, recipe)
+                tracks = person_tracks(measured.units, names) if held is not None else []
+                cohort, cohort_source = _cohort(encoder, source, order.strangers, held, recipe, tracks)
                 step("golden outputs")
                 chips, codes = make_golden(encoder, template.size_wh, recipe.golden_chips, recipe.seed)
                 floor = golden_floor(encoder, chips, codes)
@@ -202,7 +204,12 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                     "code_size": encoder.code_size,
                 },
                 "detector": _detector(order, folder, source.chips.detector),
-                "cohort": {"people": cohort.people, "codes": len(cohort.codes), "source": cohort_source},
+                "cohort": {
+                    "people": cohort.people,
+                    "codes": len(cohort.codes),
+                    "source": cohort_source,
+                    "realism": cohort.realism.as_json(),
+                },
                 "golden": {"chips": len(chips), "cosine": floor},
                 "recipe": dataclasses.asdict(recipe) | {"calibrated_on": min(len(fitting), recipe.calibration_chips)},
                 "run": source.run,
@@ -256,7 +263,12 @@ def _edgetpu(verdict: Verdict) -> dict[str, Any]:
 
 
 def _cohort(
-    encoder: TfliteEncoder, source: Source, given: Chips | None, held: NDArray[np.float64] | None, recipe: Recipe
+    encoder: TfliteEncoder,
+    source: Source,
+    given: Chips | None,
+    held: NDArray[np.float64] | None,
+    recipe: Recipe,
+    tracks: list[Track],
 ) -> tuple[Cohort, str]:
     """Strangers, and where they come from: chips given, else the cohort split, else the held-out people."""
     chips = given or source.chips
@@ -266,7 +278,7 @@ def _cohort(
     units, norms = encoder.encode(chips.aligned(indices, source.preprocessing.template))
     people = person_means(units * norms[:, None], chips.names[indices].tolist())
     if given or len(people) >= FEWEST_PEOPLE or held is None or len(people) > len(held):
-        return make_cohort(people, held, recipe.cohort_codes, recipe.seed), f"strangers of: {chips.source}"
+        return make_cohort(people, held, recipe.cohort_codes, recipe.seed, tracks), f"strangers of: {chips.source}"
     return (
         make_cohort(held, None, recipe.cohort_codes, recipe.seed),
         f"the held-out people, for want of a cohort, of: {chips.source}",

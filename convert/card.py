@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from convert.report import figures
+from edge_runtime.realism import Realism
 
 _KINDS = {
     "int8": "full int8",
@@ -114,9 +116,23 @@ def _cohort(cohort: dict[str, Any], measured: dict[str, Any]) -> str:
                 for r in measured["rates"]["drawn"]
             ),
         ]
+    lines += ["", _realism(measured["realism"])]
     if measured["lenient"]:
         lines += ["", f"**Ask for fewer false accepts than you want**: {measured['lenient']}."]
     return "\n".join(lines)
+
+
+def _realism(like: dict[str, Any]) -> str:
+    """What a device corrects by, in words."""
+    known = Realism.from_json(like)
+    ratios = {people: known.picture().real(0.01, people) / 0.01 for people in (5, 50, 500)}
+    text = "Where 1 % of the drawn strangers pass, of real ones pass " + ", ".join(
+        f"{ratio:.1f} % with {people} enrolled" for people, ratio in ratios.items()
+    )
+    if known.track_people:
+        factor = math.exp(known.track)
+        text += f", and {factor:.1f} times as many of tracks (measured on {known.track_people} people)"
+    return f"{text}; the device corrects for that."
 
 
 def _limits(manifest: dict[str, Any]) -> str:

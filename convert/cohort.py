@@ -5,7 +5,7 @@ covariance matrices", 2004) is fitted to one mean code a person. Drawn as it is,
 enrolled people than real ones do, and a threshold set by them lets several times too many pass. So its
 eigenvalues are raised to a power, their sum kept, until the drawn strangers' best scores against galleries of
 other people have the real strangers' 99 % quantile. Whether that holds for people it was not set on is measured
-by halves.
+by halves; what it still lacks for other sizes of gallery and rarer events, ``realism`` says.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.realism import Track, measure_realism
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError
+from edge_runtime.realism import Realism
 from edge_runtime.types import Floats
 
 FEWEST_PEOPLE = 10
@@ -94,6 +96,7 @@ class Cohort:
         rates: share of *other* real strangers who pass, in galleries of *other* people, a threshold that is meant
             for 0.01 and 0.001 and set by ``drawn`` codes, by ``real`` codes of half the strangers, and by codes
             drawn from the ``plain`` Gaussian; None with too few people to halve.
+        realism: what the device corrects rates by, for what the draws still lack.
     """
 
     codes: NDArray[np.int8]
@@ -103,6 +106,7 @@ class Cohort:
     gallery: int
     quantiles: dict[str, dict[str, float]]
     rates: dict[str, dict[str, float]] | None
+    realism: Realism
 
     @property
     def lenient(self) -> str | None:
@@ -130,8 +134,26 @@ def person_means(raw: Floats, names: Sequence[str]) -> NDArray[np.float64]:
     return sums / np.bincount(person)[:, None] if len(person) else sums
 
 
+def person_tracks(units: Floats, names: Sequence[str]) -> list[Track]:
+    """Everybody's photos, in the order of :func:`person_means`; a photo without a name is a person.
+
+    Args:
+        units: (N, D) of unit length, or zero.
+        names: N people.
+    """
+    usable = units.any(axis=1)
+    labels = [name or f"\0{index}" for index, name in enumerate(names)]
+    _, person = np.unique(np.asarray(labels, str)[usable], return_inverse=True)
+    kept = units[usable]
+    return [Track(kept[person == row], row) for row in range(int(person.max()) + 1 if len(person) else 0)]
+
+
 def make_cohort(
-    strangers: NDArray[np.float64], enrolled: NDArray[np.float64] | None, count: int, seed: int = 0
+    strangers: NDArray[np.float64],
+    enrolled: NDArray[np.float64] | None,
+    count: int,
+    seed: int = 0,
+    tracks: Sequence[Track] = (),
 ) -> Cohort:
     """Draw strangers like the real ones.
 
@@ -141,6 +163,7 @@ def make_cohort(
             strangers stand in for it.
         count: how many codes to draw.
         seed: of every draw.
+        tracks: several photos each of some of ``enrolled``, for what a track adds.
 
     Raises:
         InputError: fewer than ``FEWEST_PEOPLE`` strangers.
@@ -153,6 +176,7 @@ def make_cohort(
     rng = np.random.default_rng(seed)
     gallery_people, visitors = enrolled, strangers
     if gallery_people is None or len(gallery_people) < FEWEST_PEOPLE:
+        tracks = ()
         order = rng.permutation(len(strangers))
         visitors, gallery_people = strangers[order[::2]], strangers[order[1::2]]
     fitted = Gaussian.fit(strangers)
@@ -168,8 +192,10 @@ def make_cohort(
         for name, values in scores.items()
     }
     rates = _rates_by_halves(visitors, gallery_people, rng)
-    people = len(strangers)
-    return Cohort(codes, people, power, fitted.shrinkage, min(_GALLERY, len(gallery_people)), quantiles, rates)
+    units = (normalise(rows.astype(np.float32))[0] for rows in (codes, visitors, gallery_people))
+    realism = measure_realism(*units, tracks=tracks, seed=seed)
+    gallery = min(_GALLERY, len(gallery_people))
+    return Cohort(codes, len(strangers), power, fitted.shrinkage, gallery, quantiles, rates, realism)
 
 
 def _tuned(

@@ -7,12 +7,18 @@ Answers are JSON-ready mappings, so that the daemon can send what :class:`LocalP
   ``records``: [{``template_id``, ``source``, ``weight``, ``added``}]
 - ``people.rename`` {old, new} -> the person's mapping
 - ``people.forget`` {name} -> the person's mapping, as it was
-- ``enroll`` {name, source} and the photo file's bytes -> an ``EnrolmentResult``'s fields
+- ``people.drop`` {name, template_id} -> the person's mapping, without that photo
+- ``people.note`` {name, consent, expires} -> the person's mapping; "" leaves either as it is, a consent of "-" is none,
+  an expiry of "never" is none, else it is seconds since the Unix epoch
+- ``people.check`` {} -> ``findings``: [{``kind``, ``name``, ``template_id``, ``text``, ``other``}]
+- ``enroll.look`` {name, source} and the photo file's bytes -> an ``EnrolmentResult``'s fields; nothing is enrolled
+- ``enroll`` {name, source, force?} and the photo file's bytes -> an ``EnrolmentResult``'s fields; ``force`` is "yes"
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -22,12 +28,14 @@ from typing import Any, Protocol, Self
 from edge_runtime.bundle import Bundle
 from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
-from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path, trusted_keys
+from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path, state_dir, trusted_keys
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.enrolment import Enroller, EnrolmentResult
-from edge_runtime.errors import ImageError, InputError, UsageError
-from edge_runtime.gallery import Gallery
+from edge_runtime.errors import GalleryError, ImageError, InputError, UsageError
+from edge_runtime.gallery import Gallery, Person
 from edge_runtime.images import MAX_MEGAPIXELS, decode_image
+from edge_runtime.keys import KeySource
+from edge_runtime.types import Pixels
 
 Answer = dict[str, Any]
 
@@ -36,9 +44,16 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "people.show": ("name",),
     "people.rename": ("old", "new"),
     "people.forget": ("name",),
+    "people.drop": ("name", "template_id"),
+    "people.note": ("name", "consent", "expires"),
+    "people.check": (),
+    "enroll.look": ("name", "source"),
     "enroll": ("name", "source"),
 }
 """Every command with its arguments, all of them text."""
+
+OPTIONAL: dict[str, tuple[str, ...]] = {"enroll": ("force",)}
+"""Arguments that may be left out."""
 
 
 MAX_PHOTO_BYTES = 64 << 20
@@ -46,7 +61,7 @@ MAX_PHOTO_BYTES = 64 << 20
 
 
 class PeopleAccess(Protocol):
-    """The five commands, and a context manager around them."""
+    """The commands, and a context manager around them."""
 
     def call(self, command: str, arguments: Mapping[str, Any], payload: bytes = b"") -> Answer:
         """Run one command of ``COMMANDS``.
@@ -74,6 +89,7 @@ class LocalPeople(Closing):
         enroller: Callable[[], Enroller] | None = None,
         max_megapixels: float = MAX_MEGAPIXELS,
         resources: ExitStack | None = None,
+        margin: float = 0.0,
     ) -> None:
         """Serve ``gallery``.
 
@@ -82,7 +98,9 @@ class LocalPeople(Closing):
             enroller: called at the first ``enroll``, so that listing people loads no model; None: no enrolling.
             max_megapixels: the largest photo taken.
             resources: what :meth:`close` closes; None: the caller closes its own.
+            margin: the usual lead of a name, for ``people.check``.
         """
+        self._margin = margin
         self._gallery = gallery
         self._make_enroller = enroller
         self._enroller: Enroller | None = None
@@ -94,10 +112,19 @@ class LocalPeople(Closing):
         if command not in COMMANDS:
             raise UsageError(f"{command!r}: expected one of {', '.join(COMMANDS)}; client and daemon differ in version")
         expected = COMMANDS[command]
-        if set(arguments) != set(expected) or not all(isinstance(value, str) for value in arguments.values()):
+        known = {*expected, *OPTIONAL.get(command, ())}
+        if not set(expected) <= set(arguments) <= known or not all(
+            isinstance(value, str) for value in arguments.values()
+        ):
             raise UsageError(f"{command}: expected {list(expected)} as text, received {dict(arguments)!r}")
         if command == "enroll":
-            return self._enroll(arguments["name"], arguments["source"], payload).as_json()
+            force = arguments.get("force") == "yes"
+            return self._enroll(arguments["name"], arguments["source"], payload, force).as_json()
+        if command == "enroll.look":
+            return self._look(arguments["name"], arguments["source"], payload).as_json()
+        if command == "people.check":
+            findings = self._opened().check(self._margin) if self._gallery and self._gallery.people() else []
+            return {"findings": [asdict(finding) for finding in findings]}
         if command == "people.list":
             return {"people": [asdict(person) for person in self._gallery.people()] if self._gallery else []}
         if self._gallery is None:
@@ -107,22 +134,51 @@ class LocalPeople(Closing):
             return person | {"records": [asdict(record) for record in self._gallery.records(arguments["name"])]}
         if command == "people.rename":
             return asdict(self._gallery.rename(arguments["old"], arguments["new"]))
+        if command == "people.drop":
+            return asdict(self._gallery.drop(arguments["name"], _number(arguments["template_id"])))
+        if command == "people.note":
+            return asdict(self._note(self._gallery, **arguments))
         return asdict(self._gallery.forget(arguments["name"]))
 
-    def _enroll(self, name: str, source: str, photo: bytes) -> EnrolmentResult:
+    def _opened(self) -> Enroller:
         if self._make_enroller is None:
-            raise UsageError("enroll: expected a gallery opened for enrolling")
+            raise UsageError("expected a gallery opened for enrolling")
         if self._enroller is None:
             self._enroller = self._make_enroller()
-        digest = hashlib.sha256(photo).digest()
-        known = self._enroller.known(name, digest)
+        return self._enroller
+
+    def _look(self, name: str, source: str, photo: bytes) -> EnrolmentResult:
+        enroller, digest = self._opened(), hashlib.sha256(photo).digest()
+        known = enroller.known(name, digest)
         if known is not None:
             return known
+        pixels = self._decoded(photo, source)
+        return pixels if isinstance(pixels, EnrolmentResult) else enroller.look(name, pixels, digest)
+
+    def _enroll(self, name: str, source: str, photo: bytes, force: bool) -> EnrolmentResult:
+        enroller, digest = self._opened(), hashlib.sha256(photo).digest()
+        known = enroller.known(name, digest)
+        if known is not None:
+            return known
+        if enroller.looked_at(name, digest):
+            return enroller.photo(name, None, digest, source, force)
+        pixels = self._decoded(photo, source)
+        return pixels if isinstance(pixels, EnrolmentResult) else enroller.photo(name, pixels, digest, source, force)
+
+    def _decoded(self, photo: bytes, source: str) -> Pixels | EnrolmentResult:
         try:
-            pixels = decode_image(photo, source, self._max_megapixels)
+            return decode_image(photo, source, self._max_megapixels)
         except ImageError as error:
             return EnrolmentResult(False, str(error).removeprefix(f"{source}: "))
-        return self._enroller.photo(name, pixels, digest, source)
+
+    def _note(self, gallery: Gallery, name: str, consent: str, expires: str) -> Person:
+        until = {"": None, "never": math.inf}.get(expires, 0.0)
+        if until == 0.0:
+            try:
+                until = float(expires)
+            except ValueError as error:
+                raise UsageError(f"people.note: expected seconds, never or nothing, received {expires!r}") from error
+        return gallery.note(name, {"": None, "-": ""}.get(consent, consent), until)
 
     def close(self) -> None:
         """Close the resources given; may be called again."""
@@ -148,7 +204,7 @@ def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:
         return _open_for_enrolling(config)
     path = gallery_path(config)
     resources = ExitStack()
-    gallery = resources.enter_context(Gallery.open_existing(path, key_path(config))) if path.exists() else None
+    gallery = resources.enter_context(Gallery.open_existing(path, key_source(config))) if path.exists() else None
     return LocalPeople(gallery, resources=resources)
 
 
@@ -156,7 +212,13 @@ def _open_for_enrolling(config: Config) -> LocalPeople:
     with ExitStack() as resources:
         chain = resources.enter_context(open_chain(config))
         gallery = resources.enter_context(open_gallery(config, chain))
-        return LocalPeople(gallery, lambda: Enroller(chain, gallery), config.images.max_megapixels, resources.pop_all())
+        return LocalPeople(
+            gallery,
+            lambda: Enroller(chain, gallery),
+            config.images.max_megapixels,
+            resources.pop_all(),
+            config.decide.margin,
+        )
 
 
 def open_chain(config: Config, detector: str | None = None) -> FaceChain:
@@ -186,10 +248,34 @@ def open_gallery(config: Config, chain: FaceChain, create: bool = True) -> Galle
     """
     return Gallery.open(
         gallery_path(config),
-        key_path(config),
+        key_source(config),
         chain.encoder_hash,
         chain.preprocessing_hash,
         chain.encoder.code_size,
         chain.bundle.manifest.name,
         create,
     )
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"{text!r}: expected the number of a photo; familiar people show NAME lists them") from error
+
+
+def key_source(config: Config) -> KeySource:
+    """Where the device key comes from.
+
+    Raises:
+        GalleryError: from a file beside the gallery, where whoever copies the folder has both.
+    """
+    source = KeySource.find(key_path(config), bool(config.gallery.key_file))
+    beside = gallery_path(config).absolute().parent
+    key = source.path.absolute() if source.path is not None else None
+    if key is not None and (key.parent == beside or key.is_relative_to(state_dir().absolute())):
+        raise GalleryError(
+            f"{source.path}: expected the device key outside the gallery's folder {beside}, found it within; "
+            "move it and set [gallery] key_file"
+        )
+    return source

@@ -22,6 +22,7 @@ from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Detector
+from edge_runtime.realism import Realism
 from edge_runtime.signature import SIGNATURE, check_signature
 from edge_runtime.types import Floats, Pixels
 
@@ -52,6 +53,7 @@ class Manifest:
         strangers: how many real people stand behind the cohort's codes.
         golden_cosine: how near a device's outputs must come to the golden ones; at least ``GOLDEN_COSINE``.
         raw: the whole document, with recipe, run, metrics, licence, and lineage.
+        realism: how real strangers differ from the cohort's; not at all where the bundle does not say.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Manifest:
     strangers: int
     golden_cosine: float
     raw: dict[str, Any] = field(repr=False)
+    realism: Realism = field(default_factory=Realism)
 
     @classmethod
     def parse(cls, text: str, where: str = MANIFEST) -> Manifest:
@@ -100,6 +103,7 @@ class Manifest:
                 int(raw["cohort"]["people"]),
                 max(GOLDEN_COSINE, float(raw.get("golden", {}).get("cosine", GOLDEN_COSINE))),
                 raw,
+                Realism.from_json(raw["cohort"]["realism"]) if "realism" in raw["cohort"] else Realism(),
             )
         except BundleError:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import GalleryError
-from edge_runtime.keys import check_private
+from edge_runtime.keys import check_private, sync_folder
 
-SCHEMA = 1
+SCHEMA = 2
 _APPLICATION_ID = 0x46414D49  # "FAMI", so that `file` and we know what it is
 _BUSY_S = 10.0
 _DAMAGED = "it is left as it is; put a backup in its place, or move it away and enrol again"
@@ -20,15 +21,27 @@ _DAMAGED = "it is left as it is; put a backup in its place, or move it away and 
 _TABLES = (
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), encoder_hash TEXT NOT NULL,"
     " preprocessing_hash TEXT NOT NULL, code_size INTEGER NOT NULL, bundle_name TEXT NOT NULL,"
-    " created_s REAL NOT NULL, key_check BLOB NOT NULL) STRICT",
+    " created_s REAL NOT NULL, key_check BLOB NOT NULL, gallery_id TEXT NOT NULL DEFAULT '',"
+    " rotation BLOB NOT NULL DEFAULT x'') STRICT",
     "CREATE TABLE person (id TEXT PRIMARY KEY, sealed_key BLOB NOT NULL, name BLOB NOT NULL,"
-    " added_s REAL NOT NULL) STRICT",
+    " added_s REAL NOT NULL, consent BLOB, expires_s REAL) STRICT",
     "CREATE TABLE template (id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE, code BLOB NOT NULL,"
-    " source BLOB NOT NULL, photo_mac BLOB, crop BLOB, added_s REAL NOT NULL, UNIQUE (person_id, photo_mac)) STRICT",
+    " source BLOB NOT NULL, photo_mac BLOB, crop BLOB, added_s REAL NOT NULL, forced BLOB,"
+    " UNIQUE (person_id, photo_mac)) STRICT",
     "CREATE TABLE audit (id INTEGER PRIMARY KEY, at_s REAL NOT NULL, action TEXT NOT NULL,"
     " person_id TEXT NOT NULL) STRICT",
 )
+
+
+FROM_1 = (
+    "ALTER TABLE meta ADD COLUMN gallery_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE meta ADD COLUMN rotation BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE person ADD COLUMN consent BLOB",
+    "ALTER TABLE person ADD COLUMN expires_s REAL",
+    "ALTER TABLE template ADD COLUMN forced BLOB",
+)
+"""What schema 2 adds to 1; see ``migration``."""
 
 
 @contextmanager
@@ -163,3 +176,31 @@ def read_meta(path: Path, connection: sqlite3.Connection) -> sqlite3.Row:
         if row is None:
             raise GalleryError(f"{path}: expected the encoder's hashes, found none; put a backup in its place")
         return row
+
+
+def copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Write a whole copy of a gallery as one file, mode 0600, while others may go on using it.
+
+    Args:
+        connection: to the gallery.
+        target: takes the place of what is there; on disk for good when this returns.
+
+    Raises:
+        GalleryError: it cannot be written.
+    """
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    with explained(target):
+        try:
+            os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            into = sqlite3.connect(draft)
+            try:
+                connection.backup(into)
+                into.execute("PRAGMA journal_mode = DELETE").fetchall()
+            finally:
+                into.close()
+            with draft.open("rb") as stream:
+                os.fsync(stream.fileno())
+            draft.replace(target)
+            sync_folder(target.absolute().parent)
+        finally:
+            draft.unlink(missing_ok=True)

@@ -1,19 +1,23 @@
-"""From a photo to a template: exactly one face, good enough to stand for a person for years."""
+"""From a photo to a template: exactly one face, that person's, good enough to stand for them for years."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.chain import FaceChain, central_face
 from edge_runtime.gallery import Gallery
-from edge_runtime.names import clean_name
+from edge_runtime.gate import Finding, Strangers, check, collision, inconsistency
+from edge_runtime.names import clean_name, folded, same_name
 from edge_runtime.quality import QualityLimits, explanation, measure, weight
-from edge_runtime.types import Detections, Pixels
+from edge_runtime.types import Detections, Floats, Pixels
 
+_MOST_LOOKS = 512
+"""Photos looked at ahead that are kept in mind."""
 _RIVAL_WIDTH = 0.6
 """A second face at least this share of the first one's width could be the one that is meant."""
 
@@ -28,6 +32,8 @@ class EnrolmentResult:
         template_id: of the template, or None.
         quality: the face's measures by name; empty where no single face was found.
         known: it was enrolled before, and nothing changed.
+        forced: what spoke against it, where somebody insisted; or None.
+        xyxy: the face's box, px; None where no single face was found.
     """
 
     accepted: bool
@@ -35,9 +41,21 @@ class EnrolmentResult:
     template_id: int | None = None
     quality: dict[str, float] = field(default_factory=dict)
     known: bool = False
+    forced: str | None = None
+    xyxy: tuple[float, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one photo holds: a face that could be enrolled, or the reason why not."""
+
+    result: EnrolmentResult
+    forceable: bool = False
+    code: Floats | None = None
+    weight: float = 1.0
 
 
 class Enroller:
@@ -55,20 +73,51 @@ class Enroller:
         self._chain = chain
         self._limits = limits or QualityLimits.for_enrolment()
         self._lock = threading.Lock()
+        manifest = chain.bundle.manifest
+        self._strangers = Strangers(chain.bundle.strangers(), manifest.strangers, manifest.realism)
+        self._looks: OrderedDict[tuple[str, bytes], _Look] = OrderedDict()
+        """Photos looked at and not yet enrolled, by folded name and digest."""
 
     def known(self, name: str, digest: bytes) -> EnrolmentResult | None:
         """The result for a photo that was enrolled before, by the sha256 of its file; None for a new one."""
         template_id = self.gallery.has_photo(name, digest)
         return None if template_id is None else EnrolmentResult(True, template_id=template_id, known=True)
 
-    def photo(self, name: str, pixels: Pixels, digest: bytes | None, source: str) -> EnrolmentResult:
+    def look(self, name: str, pixels: Pixels, digest: bytes) -> EnrolmentResult:
+        """Look at a photo that is to be enrolled soon, so that those before it are judged by it too.
+
+        Where somebody's photos do not fit each other, the majority is right; one at a time, the first would be.
+
+        Args:
+            name: the person's.
+            pixels: uint8 (H, W, 3) RGB, upright.
+            digest: sha256 of the photo's file.
+
+        Returns:
+            Whether its face is good enough; nothing is enrolled.
+
+        Raises:
+            InputError: an unusable name.
+        """
+        place = folded(clean_name(name)), digest
+        with self._lock:
+            if place not in self._looks:
+                self._looks[place] = self._see(pixels)
+                while len(self._looks) > _MOST_LOOKS:
+                    self._looks.popitem(last=False)
+            return self._looks[place].result
+
+    def photo(
+        self, name: str, pixels: Pixels | None, digest: bytes | None, source: str, force: bool = False
+    ) -> EnrolmentResult:
         """Enrol one photo; when this returns with ``accepted``, the template is on disk for good.
 
         Args:
             name: the person's; see ``names.clean_name``.
-            pixels: uint8 (H, W, 3) RGB, upright.
+            pixels: uint8 (H, W, 3) RGB, upright; None: of a photo that :meth:`looked_at` knows.
             digest: sha256 of the photo's file, by which it is recognised; None: never recognised.
             source: where it came from, for people to read.
+            force: take a photo that is poor, or looks like somebody else; the gallery keeps what spoke against it.
 
         Raises:
             InputError: an unusable name.
@@ -76,28 +125,76 @@ class Enroller:
         """
         name = clean_name(name)
         with self._lock:
-            return self._photo(name, pixels, digest, source)
+            known = None if digest is None else self.known(name, digest)
+            if known is not None:
+                return known
+            look = None if digest is None else self._looks.get((folded(name), digest))
+            if look is None:
+                if pixels is None:
+                    return EnrolmentResult(False, "was not looked at; send the photo again")
+                look = self._see(pixels)
+            result = self._decide(name, look, digest, source, force)
+            if digest is not None:
+                self._looks.pop((folded(name), digest), None)
+            return result
 
-    def _photo(self, name: str, pixels: Pixels, digest: bytes | None, source: str) -> EnrolmentResult:
-        known = None if digest is None else self.known(name, digest)
-        if known is not None:
-            return known
+    def looked_at(self, name: str, digest: bytes) -> bool:
+        """Whether :meth:`photo` may be called without the photo."""
+        return (folded(clean_name(name)), digest) in self._looks
+
+    def check(self, margin: float) -> list[Finding]:
+        """Look over the whole gallery; see ``gate.check``."""
+        forced = [
+            record.template_id
+            for person in self.gallery.people()
+            for record in self.gallery.records(person.name)
+            if record.forced is not None
+        ]
+        return check(self.gallery.templates(), self._strangers, margin, forced)
+
+    def _see(self, pixels: Pixels) -> _Look:
         detections = self._chain.detector.detect(pixels)
         if not len(detections):
-            return EnrolmentResult(False, "no face found")
+            return _Look(EnrolmentResult(False, "no face found; take one from the front, with the whole face in it"))
         chosen = central_face(detections, (pixels.shape[1], pixels.shape[0]))
         if rivals(detections, chosen):
-            return EnrolmentResult(False, "several faces of similar size; crop the photo to one")
+            return _Look(EnrolmentResult(False, "several faces of similar size; crop the photo to one"))
         landmarks = detections.landmarks[chosen : chosen + 1]
         quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
+        box = tuple(round(float(value), 1) for value in detections.xyxy[chosen])
         reason = explanation(quality, self._limits)
-        if reason is not None:
-            return EnrolmentResult(False, reason, quality=quality)
         codes, norms = self._chain.encode(pixels, landmarks)
         if norms[0] == 0:
-            return EnrolmentResult(False, "the encoder sees nothing in this face", quality=quality)
-        template_id = self.gallery.add(name, codes[0], weight(quality, self._limits), source, digest)
-        return EnrolmentResult(True, template_id=template_id, quality=quality)
+            nothing = "the encoder sees nothing in this face; take another photo"
+            return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
+        result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
+        return _Look(result, True, codes[0], weight(quality, self._limits))
+
+    def _decide(self, name: str, look: _Look, digest: bytes | None, source: str, force: bool) -> EnrolmentResult:
+        if look.code is None:
+            return look.result
+        reason = look.result.reason or self._foreign(name, look, digest)
+        if reason is not None and not force:
+            return replace(look.result, accepted=False, reason=reason)
+        template_id = self.gallery.add(name, look.code, look.weight, source, digest, forced=reason)
+        return replace(look.result, accepted=True, reason=None, template_id=template_id, forced=reason)
+
+    def _foreign(self, name: str, look: _Look, digest: bytes | None) -> str | None:
+        """Why this is not a photo of ``name``, if so."""
+        assert look.code is not None
+        templates = self.gallery.templates()
+        if (reason := collision(templates, name, look.code, self._strangers)) is not None:
+            return reason
+        number = next((n for n, other in enumerate(templates.names) if same_name(other, name)), -1)
+        rows = templates.person_index == number
+        waiting = [
+            other
+            for (whose, which), other in self._looks.items()
+            if whose == folded(name) and which != digest and other.result.accepted and other.code is not None
+        ]
+        codes = [*templates.codes[rows], *(other.code for other in waiting if other.code is not None), look.code]
+        weights = [*templates.weights[rows], *(other.weight for other in waiting), look.weight]
+        return inconsistency(np.array(codes, np.float32), np.array(weights, np.float32), self._strangers)
 
 
 def rivals(detections: Detections, chosen: int) -> int:

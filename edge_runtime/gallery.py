@@ -1,164 +1,33 @@
 """The people this device knows: names and codes in SQLite, each value encrypted, nothing lost that was confirmed.
 
-Names, codes and sources are sealed with a key per person, which the device key seals in turn; each value is
-bound to its kind, its row, its person and the encoder, so that none can be moved or swapped unnoticed.
+Names, codes and sources are sealed with a key per person, which the device key seals in turn; see ``vault``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edge_runtime import database
-from edge_runtime.closing import Closing
-from edge_runtime.errors import GalleryError, InputError
-from edge_runtime.keys import KEY_BYTES, load_key, seal, unseal
+from edge_runtime.errors import InputError
+from edge_runtime.exchange import MovedPerson, MovedTemplate
+from edge_runtime.gallery_file import GalleryFile
 from edge_runtime.names import clean_name, same_name
 from edge_runtime.templates import Person, TemplateRecord, Templates
 from edge_runtime.types import Floats
 
 __all__ = ["Gallery", "Person", "TemplateRecord", "Templates"]
 
-_KEY_CHECK = b"familiar"
+_SAME_CODE = 0.9999
+"""Two codes this alike (cosine) are of the same photo."""
+MAX_CONSENT = 2000
+"""Characters of a consent note."""
 
 
-def _bound(wanted: dict[str, Any], device_key: bytes) -> dict[str, Any]:
-    """The ``meta`` columns that say whose codes a gallery holds, with a proof of the device key."""
-    return {**wanted, "key_check": seal(device_key, _KEY_CHECK, f"check/{wanted['encoder_hash']}")}
-
-
-class Gallery(Closing):
-    """A gallery on disk; one connection, safe to use from several threads. See :meth:`open`.
-
-    Attributes:
-        path: of the database.
-        bundle_name: of the bundle that made the codes.
-        code_size: D.
-    """
-
-    def __init__(self, path: Path, connection: sqlite3.Connection, device_key: bytes, meta: sqlite3.Row) -> None:
-        """Use :meth:`open` or :meth:`open_existing`."""
-        self.path = path
-        self.encoder_hash: str = meta["encoder_hash"]
-        self.preprocessing_hash: str = meta["preprocessing_hash"]
-        self.code_size: int = meta["code_size"]
-        self.bundle_name: str = meta["bundle_name"]
-        self._connection = connection
-        self._device_key = device_key
-        self._lock = threading.RLock()
-        self._changes = 0
-
-    @classmethod
-    def open(
-        cls,
-        path: str | Path,
-        key_file: str | Path,
-        encoder_hash: str,
-        preprocessing_hash: str,
-        code_size: int,
-        bundle_name: str,
-        create: bool = True,
-    ) -> Gallery:
-        """Open the gallery for the encoder in use.
-
-        Args:
-            path: the database, mode 0600.
-            key_file: the device key, mode 0600, outside the database's folder.
-            encoder_hash: sha256 of the encoder's file.
-            preprocessing_hash: sha256 of everything between a picture and the encoder.
-            code_size: D.
-            bundle_name: for the messages people read.
-            create: make gallery and key where there are none.
-
-        Raises:
-            GalleryError: made by another encoder or preprocessing, by a newer version, with another device
-                key, damaged, readable by others, or not there.
-        """
-        path = Path(path)
-        wanted = {
-            "encoder_hash": encoder_hash,
-            "preprocessing_hash": preprocessing_hash,
-            "code_size": code_size,
-            "bundle_name": bundle_name,
-        }
-        if create and database.is_blank(path):
-            device_key = load_key(key_file, create=True)
-            database.create(path, {"id": 1, "created_s": time.time(), **_bound(wanted, device_key)})
-        gallery = cls.open_existing(path, key_file)
-        try:
-            gallery._take(wanted)
-        except GalleryError:
-            gallery.close()
-            raise
-        return gallery
-
-    @classmethod
-    def open_existing(cls, path: str | Path, key_file: str | Path) -> Gallery:
-        """Open a gallery whatever encoder made it: to list, rename and forget people.
-
-        Raises:
-            GalleryError: as for :meth:`open`.
-        """
-        path = Path(path)
-        with database.explained(path):
-            if not path.is_file():
-                raise GalleryError(f"{path}: expected a gallery, found none; make it with: familiar enroll NAME PHOTO")
-        device_key = load_key(key_file)
-        connection = database.connect(path)
-        try:
-            meta = database.read_meta(path, connection)
-            try:
-                unseal(device_key, meta["key_check"], f"check/{meta['encoder_hash']}")
-            except ValueError as error:
-                raise GalleryError(
-                    f"{path}: expected the device key that made this gallery, {key_file} is another one; "
-                    "put the original key back, or move the gallery away and enrol again"
-                ) from error
-            return cls(path, connection, device_key, meta)
-        except BaseException:
-            connection.close()
-            raise
-
-    def _take(self, wanted: dict[str, Any]) -> None:
-        """Make sure that the codes here are what ``wanted`` says; a gallery without people becomes that."""
-        kinds = ("encoder_hash", "preprocessing_hash", "code_size")
-        what = next((kind for kind in kinds if getattr(self, kind) != wanted[kind]), None)
-        if what is None:
-            return
-        with self._writing() as connection:
-            if connection.execute("SELECT count(*) FROM person").fetchone()[0]:
-                raise GalleryError(
-                    f"{self.path}: expected codes of the bundle in use, {wanted['bundle_name']!r} "
-                    f"({what} {wanted[what]!s:.12}), found codes of {self.bundle_name!r} "
-                    f"({what} {getattr(self, what)!s:.12}); use that bundle and detector again, "
-                    "or set [gallery] path to a new file and enrol again"
-                )
-            bound = _bound(wanted, self._device_key)
-            connection.execute(f"UPDATE meta SET {', '.join(f'{name} = :{name}' for name in bound)}", bound)
-        for name, value in wanted.items():
-            setattr(self, name, value)
-
-    def close(self) -> None:
-        """Release the database; may be called again."""
-        with self._lock:
-            self._connection.close()
-
-    @property
-    def version(self) -> tuple[int, int]:
-        """Changes whenever this or any other connection has changed the gallery."""
-        with self._guarded() as connection:
-            return int(connection.execute("PRAGMA data_version").fetchone()[0]), self._changes
+class Gallery(GalleryFile):
+    """Everybody enrolled; see :meth:`open`."""
 
     def people(self) -> list[Person]:
         """Everybody enrolled, in the order they were added."""
@@ -167,7 +36,7 @@ class Gallery(Closing):
                 "SELECT p.*, (SELECT count(*) FROM template t WHERE t.person_id = p.id) AS templates "
                 "FROM person p ORDER BY p.added_s, p.rowid"
             ).fetchall()
-            return [Person(row["id"], self._name(row), row["templates"], row["added_s"]) for row in rows]
+            return [self._rows.person(row) for row in rows]
 
     def person(self, name: str) -> Person:
         """The person of that name; case does not matter.
@@ -191,29 +60,31 @@ class Gallery(Closing):
         """
         with self._reading() as connection:
             person_id = self.person(name).person_id
-            key = self._person_key(person_id)
+            key = self._rows.keys(person_id).key
             rows = connection.execute("SELECT * FROM template WHERE person_id = ? ORDER BY id", (person_id,))
             return [
                 TemplateRecord(
                     row["id"],
-                    self._unsealed(key, row["source"], "source", f"{person_id}/{row['id']}").decode(),
-                    self._code(key, row)[0],
+                    self._rows.text(key, row, "source") or "",
+                    self._rows.code(key, row)[0],
                     row["added_s"],
+                    self._rows.text(key, row, "forced"),
                 )
                 for row in rows.fetchall()
             ]
 
     def templates(self) -> Templates:
-        """Every code, decrypted; one moment of the gallery."""
+        """Every code, decrypted; one moment of the gallery. Whoever's time is up is forgotten first."""
+        self.forget_expired()
         with self._reading() as connection:
             people = connection.execute("SELECT * FROM person ORDER BY added_s, rowid").fetchall()
-            names = tuple(self._name(row) for row in people)
+            names = tuple(self._rows.name(row) for row in people)
             index, codes, weights, ids = [], [], [], []
             for number, person in enumerate(people):
-                key = self._person_key(person["id"])
+                key = self._rows.keys(person["id"]).key
                 rows = connection.execute("SELECT * FROM template WHERE person_id = ? ORDER BY id", (person["id"],))
                 for row in rows.fetchall():
-                    weight, code = self._code(key, row)
+                    weight, code = self._rows.code(key, row)
                     index.append(number)
                     codes.append(code)
                     weights.append(weight)
@@ -229,10 +100,20 @@ class Gallery(Closing):
     def has_photo(self, name: str, digest: bytes) -> int | None:
         """The template made from a photo for this person, by the sha256 of the photo's file; None if there is none."""
         with self._reading():
-            person_id = self._find(clean_name(name))
-            return None if person_id is None else self._photo(person_id, self._mac(person_id, digest))
+            person_id = self._rows.find(clean_name(name))
+            if person_id is None:
+                return None
+            return self._rows.photo(person_id, self._rows.keys(person_id).photo_mac(digest))
 
-    def add(self, name: str, code: Floats, quality_weight: float, source: str, digest: bytes | None = None) -> int:
+    def add(
+        self,
+        name: str,
+        code: Floats,
+        quality_weight: float,
+        source: str,
+        digest: bytes | None = None,
+        forced: str | None = None,
+    ) -> int:
         """Keep one code of a person, who is enrolled if new; on disk for good when this returns.
 
         Args:
@@ -241,6 +122,7 @@ class Gallery(Closing):
             quality_weight: what it counts in the person's average, > 0.
             source: where it came from, for people to read.
             digest: sha256 of the photo's file; the same photo again changes nothing.
+            forced: what spoke against it, where somebody insisted; kept, and noted in the audit.
 
         Returns:
             The template's id.
@@ -256,26 +138,30 @@ class Gallery(Closing):
         if not 0 < quality_weight < float("inf"):
             raise InputError(f"quality_weight: expected a positive number, received {quality_weight!r}")
         with self._writing() as connection:
-            person_id = self._find(name) or self._insert_person(name)
-            mac = None if digest is None else self._mac(person_id, digest)
-            known = None if mac is None else self._photo(person_id, mac)
+            person_id = self._rows.find(name) or self._rows.insert(name)
+            keys = self._rows.keys(person_id)
+            mac = None if digest is None else keys.photo_mac(digest)
+            known = None if mac is None else self._rows.photo(person_id, mac)
             if known is not None:
                 return known
             last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'template'").fetchone()
             template_id = int(last[0]) + 1 if last else 1
-            key, row = self._person_key(person_id), f"{person_id}/{template_id}"
-            numbers = np.concatenate([[quality_weight], code]).astype("<f4").tobytes()
+            row = f"{person_id}/{template_id}"
             connection.execute(
-                "INSERT INTO template (id, person_id, code, source, photo_mac, added_s) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO template (id, person_id, code, source, photo_mac, forced, added_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     template_id,
                     person_id,
-                    seal(key, numbers, self._place("code", row)),
-                    seal(key, source.encode(errors="replace"), self._place("source", row)),
+                    self._rows.vault.seal_code(keys.key, quality_weight, code.astype(np.float32), row),
+                    self._rows.vault.seal(keys.key, source.encode(errors="replace"), "source", row),
                     mac,
+                    None if forced is None else self._rows.vault.seal(keys.key, forced.encode(), "forced", row),
                     time.time(),
                 ),
             )
+            if forced is not None:
+                self._rows.audit("forced", person_id)
             return template_id
 
     def rename(self, old: str, new: str) -> Person:
@@ -287,17 +173,65 @@ class Gallery(Closing):
         new = clean_name(new)
         with self._writing() as connection:
             person = self.person(old)
-            owner = self._find(new)
+            owner = self._rows.find(new)
             if owner not in (None, person.person_id):
                 raise InputError(f"{new!r}: expected a free name, somebody else is called so; choose another")
-            key = self._person_key(person.person_id)
-            sealed = seal(key, new.encode(), self._place("name", person.person_id))
+            key = self._rows.keys(person.person_id).key
+            sealed = self._rows.vault.seal(key, new.encode(), "name", person.person_id)
             connection.execute("UPDATE person SET name = ? WHERE id = ?", (sealed, person.person_id))
-            self._audit("renamed", person.person_id)
-        return Person(person.person_id, new, person.templates, person.added)
+            self._rows.audit("renamed", person.person_id)
+        return replace(person, name=new)
+
+    def drop(self, name: str, template_id: int) -> Person:
+        """Delete one template of a person, who keeps at least one.
+
+        Raises:
+            InputError: nobody is called so, the template is none of theirs, or their last one.
+        """
+        with self._writing() as connection:
+            person = self.person(name)
+            rows = connection.execute("SELECT id FROM template WHERE person_id = ?", (person.person_id,)).fetchall()
+            if template_id not in {row["id"] for row in rows}:
+                raise InputError(f"{template_id}: no photo of {person.name} has this number; familiar people show NAME")
+            if len(rows) == 1:
+                raise InputError(f"{person.name}: this is the last photo; familiar people forget NAME")
+            connection.execute("DELETE FROM template WHERE id = ?", (template_id,))
+            self._rows.audit("dropped", person.person_id)
+        self._clean()
+        return replace(person, templates=person.templates - 1)
+
+    def note(self, name: str, consent: str | None = None, expires_s: float | None = None) -> Person:
+        """Keep what somebody agreed to, and until when.
+
+        Args:
+            name: the person's.
+            consent: a note; None: the present one stays, "": none.
+            expires_s: seconds since the Unix epoch after which the person is forgotten; None: as it is, inf: never.
+
+        Raises:
+            InputError: nobody is called so, the note is too long, or the time is past.
+        """
+        if consent is not None and len(consent) > MAX_CONSENT:
+            raise InputError(f"consent: expected at most {MAX_CONSENT} characters, received {len(consent)}")
+        if expires_s is not None and not expires_s > time.time():
+            raise InputError("expiry: expected a time to come, received one that is past; to end it now, forget them")
+        with self._writing() as connection:
+            person_id = self.person(name).person_id
+            if consent is not None:
+                sealed = self._rows.vault.seal(self._rows.keys(person_id).key, consent.encode(), "consent", person_id)
+                connection.execute(
+                    "UPDATE person SET consent = ? WHERE id = ?", (sealed if consent else None, person_id)
+                )
+            if expires_s is not None:
+                until = expires_s if expires_s < float("inf") else None
+                connection.execute("UPDATE person SET expires_s = ? WHERE id = ?", (until, person_id))
+            self._rows.audit("noted", person_id)
+            return self.person(name)
 
     def forget(self, name: str) -> Person:
-        """Delete a person, their codes and their key, here and in the write-ahead log; the audit keeps no name.
+        """Delete a person, their codes and their key, everywhere here; the audit keeps no name.
+
+        That is the database, its write-ahead log, and the copies that migrations have left beside it.
 
         Raises:
             InputError: nobody is called so.
@@ -305,91 +239,92 @@ class Gallery(Closing):
         with self._writing() as connection:
             person = self.person(name)
             connection.execute("DELETE FROM person WHERE id = ?", (person.person_id,))
-            self._audit("forgotten", person.person_id)
-        with self._guarded() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._rows.audit("forgotten", person.person_id)
+        self._clean()
         return person
 
-    def audit(self) -> list[tuple[float, str, str]]:
-        """(seconds since the Unix epoch, ``added`` | ``renamed`` | ``forgotten``, opaque person id), oldest first."""
+    def forget_expired(self) -> list[str]:
+        """Forget everybody whose time is up; returns their opaque ids."""
+        with self._guarded():
+            if not self._rows.expired():
+                return []
+        with self._writing() as connection:
+            expired = self._rows.expired()
+            for person_id in expired:
+                connection.execute("DELETE FROM person WHERE id = ?", (person_id,))
+                self._rows.audit("expired", person_id)
+        self._clean()
+        return expired
+
+    def moved(self, names: list[str]) -> tuple[MovedPerson, ...]:
+        """People ready for another device.
+
+        Raises:
+            InputError: nobody is called so.
+        """
         with self._reading() as connection:
-            rows = connection.execute("SELECT at_s, action, person_id FROM audit ORDER BY id").fetchall()
-            return [(row["at_s"], row["action"], row["person_id"]) for row in rows]
+            people = []
+            for person in map(self.person, names):
+                key = self._rows.keys(person.person_id).key
+                rows = connection.execute(
+                    "SELECT * FROM template WHERE person_id = ? ORDER BY id", (person.person_id,)
+                ).fetchall()
+                templates = []
+                for row in rows:
+                    weight, code = self._rows.code(key, row)
+                    source, forced = self._rows.text(key, row, "source"), self._rows.text(key, row, "forced")
+                    templates.append(MovedTemplate(code, weight, source or "", forced))
+                people.append(MovedPerson(person.name, person.consent, person.expires, tuple(templates)))
+            return tuple(people)
 
-    # Everything below is called with the lock held, inside a transaction.
+    def note_export(self, names: list[str]) -> None:
+        """Leave an audit line for everybody who was exported.
 
-    @contextmanager
-    def _guarded(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, database.explained(self.path):
-            yield self._connection
+        Raises:
+            InputError: nobody is called so.
+        """
+        with self._writing():
+            for name in names:
+                self._rows.audit("exported", self.person(name).person_id)
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._guarded() as connection, database.transaction(connection, write=False):
-            yield connection
+    def take_moved(self, people: tuple[MovedPerson, ...], merge: bool) -> tuple[int, int]:
+        """Add people of another device, all or nobody.
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._guarded() as connection:
-            with database.transaction(connection, write=True):
-                yield connection
-            self._changes += 1
+        Args:
+            people: whose codes are of this gallery's encoder.
+            merge: add to people of the same name; else such a name is refused.
 
-    def _place(self, kind: str, row: str) -> str:
-        return f"{kind}/{row}/{self.encoder_hash}"
+        Returns:
+            How many templates were added, and how many were here already.
 
-    def _unsealed(self, key: bytes, sealed: bytes, kind: str, row: str) -> bytes:
-        try:
-            return unseal(key, sealed, self._place(kind, row))
-        except ValueError as error:
-            raise GalleryError(
-                f"{self.path}: expected the {kind} that was written, found altered bytes (row {row}); "
-                "put a backup in its place, or move it away and enrol again"
-            ) from error
+        Raises:
+            InputError: an unusable or a known name, or a code that does not fit.
+        """
+        added = known = 0
+        with self._writing():
+            for person in people:
+                name = clean_name(person.name)
+                here = self._rows.find(name)
+                if here is not None and not merge:
+                    raise InputError(f"{name!r}: somebody of this name is enrolled; rename one, or add --merge")
+                have = self._codes_of(here)
+                for item in person.templates:
+                    if item.code.shape == (self.code_size,) and (have @ item.code > _SAME_CODE).any():
+                        known += 1
+                        continue
+                    self.add(name, item.code, item.weight, item.source, forced=item.forced)
+                    added += 1
+                if here is None and self._rows.find(name) is not None:
+                    expires = None if person.expires is None else max(person.expires, time.time() + 1)
+                    self.note(name, person.consent, expires)
+                if (person_id := self._rows.find(name)) is not None:
+                    self._rows.audit("imported", person_id)
+        return added, known
 
-    def _person_key(self, person_id: str) -> bytes:
-        row = self._connection.execute("SELECT sealed_key FROM person WHERE id = ?", (person_id,)).fetchone()
-        return self._unsealed(self._device_key, row["sealed_key"], "key", person_id)
-
-    def _name(self, row: sqlite3.Row) -> str:
-        key = self._unsealed(self._device_key, row["sealed_key"], "key", row["id"])
-        return self._unsealed(key, row["name"], "name", row["id"]).decode()
-
-    def _code(self, key: bytes, row: sqlite3.Row) -> tuple[float, Floats]:
-        """(weight, code float32 (D,)) of a template's row."""
-        plain = self._unsealed(key, row["code"], "code", f"{row['person_id']}/{row['id']}")
-        numbers = np.frombuffer(plain, "<f4").astype(np.float32)
-        return float(numbers[0]), numbers[1:]
-
-    def _find(self, name: str) -> str | None:
-        rows = self._connection.execute("SELECT * FROM person").fetchall()
-        return next((row["id"] for row in rows if same_name(self._name(row), name)), None)
-
-    def _insert_person(self, name: str) -> str:
-        person_id, key = secrets.token_hex(16), secrets.token_bytes(KEY_BYTES)
-        self._connection.execute(
-            "INSERT INTO person (id, sealed_key, name, added_s) VALUES (?, ?, ?, ?)",
-            (
-                person_id,
-                seal(self._device_key, key, self._place("key", person_id)),
-                seal(key, name.encode(), self._place("name", person_id)),
-                time.time(),
-            ),
-        )
-        self._audit("added", person_id)
-        return person_id
-
-    def _mac(self, person_id: str, digest: bytes) -> bytes:
-        """A photo's fingerprint that only this person's key can compare."""
-        return hmac.digest(self._person_key(person_id), b"photo/" + digest, hashlib.sha256)
-
-    def _photo(self, person_id: str, mac: bytes) -> int | None:
-        row = self._connection.execute(
-            "SELECT id FROM template WHERE person_id = ? AND photo_mac = ?", (person_id, mac)
-        ).fetchone()
-        return None if row is None else int(row["id"])
-
-    def _audit(self, action: str, person_id: str) -> None:
-        self._connection.execute(
-            "INSERT INTO audit (at_s, action, person_id) VALUES (?, ?, ?)", (time.time(), action, person_id)
-        )
+    def _codes_of(self, person_id: str | None) -> Floats:
+        """A person's codes, float32 (T, D); in a transaction."""
+        if person_id is None:
+            return np.zeros((0, self.code_size), np.float32)
+        key = self._rows.keys(person_id).key
+        rows = self._connection.execute("SELECT * FROM template WHERE person_id = ?", (person_id,)).fetchall()
+        return np.array([self._rows.code(key, row)[1] for row in rows], np.float32).reshape(-1, self.code_size)

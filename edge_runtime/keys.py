@@ -1,13 +1,18 @@
 """The device key, and sealing with it: AES-256-GCM, every value bound to the place it belongs to.
 
-The key lies outside the state folder, so that a copied gallery without it tells nothing.
+The key lies outside the state folder, so that a copied gallery without it tells nothing. It comes from a file, from
+the environment (``FAMILIAR_DEVICE_KEY``) or from a systemd credential (``familiar-device-key``).
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 import secrets
 import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -16,7 +21,89 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from edge_runtime.errors import GalleryError
 
 KEY_BYTES = 32
+KEY_VARIABLE = "FAMILIAR_DEVICE_KEY"
+CREDENTIAL = "familiar-device-key"
 _NONCE_BYTES = 12
+
+
+@dataclass(frozen=True)
+class KeySource:
+    """Where the device key comes from.
+
+    Attributes:
+        where: for messages: the file, the variable, or the credential's file.
+        path: of a key file, which alone can be made and replaced by us; None: of another kind.
+        text: the key as the environment gives it; None: of another kind.
+        credential: file of a systemd credential; None: of another kind.
+    """
+
+    where: str
+    path: Path | None = None
+    text: str | None = None
+    credential: Path | None = None
+
+    @classmethod
+    def of(cls, source: KeySource | str | Path) -> KeySource:
+        """A key file's path as a source."""
+        return source if isinstance(source, KeySource) else cls(str(source), path=Path(source))
+
+    @classmethod
+    def find(cls, file: Path, named: bool, environ: Mapping[str, str] = os.environ) -> KeySource:
+        """The first of: the file, if the configuration names it; the environment; a systemd credential; the file.
+
+        Args:
+            file: the key file.
+            named: whether somebody chose that file.
+            environ: the environment.
+        """
+        if named:
+            return cls.of(file)
+        if text := environ.get(KEY_VARIABLE):
+            return cls(f"the environment variable {KEY_VARIABLE}", text=text)
+        folder = environ.get("CREDENTIALS_DIRECTORY")
+        if folder and (Path(folder) / CREDENTIAL).is_file():
+            return cls(f"{folder}/{CREDENTIAL}", credential=Path(folder) / CREDENTIAL)
+        return cls.of(file)
+
+    def load(self, create: bool = False) -> bytes:
+        """The 32 bytes of the key.
+
+        Args:
+            create: make a key file where there is none; keys of another kind are never made.
+
+        Raises:
+            GalleryError: no key, one that others may read, not 32 bytes, or that cannot be read or made.
+        """
+        if self.path is not None:
+            return load_key(self.path, create)
+        if self.text is not None:
+            return _decoded(self.text.encode(), self.where)
+        assert self.credential is not None
+        try:
+            # systemd guards the file; its mode is systemd's own.
+            return _decoded(self.credential.read_bytes(), self.where)
+        except OSError as error:
+            raise GalleryError(
+                f"{self.where}: the credential cannot be read ({error.strerror}); see LoadCredential= of the unit"
+            ) from error
+
+
+def _decoded(data: bytes, where: str) -> bytes:
+    """A key given as 32 raw bytes, 64 hex digits or base64."""
+    if len(data) == KEY_BYTES:
+        return data
+    text = data.strip()
+    for decode in (binascii.unhexlify, lambda value: base64.b64decode(value, validate=True)):
+        try:
+            key = decode(text)
+        except ValueError:
+            continue
+        if len(key) == KEY_BYTES:
+            return key
+    raise GalleryError(
+        f"{where}: expected a device key of {KEY_BYTES} bytes, raw or as hex or base64, found {len(data)} bytes of "
+        f"something else; make one with: openssl rand -hex {KEY_BYTES}"
+    )
 
 
 def load_key(path: str | Path, create: bool = False) -> bytes:
@@ -68,19 +155,59 @@ def _make_key(path: Path) -> None:
     """Write a new key beside its place and link it there: never half a key, never over another one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(secrets.token_bytes(KEY_BYTES))
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write(draft, secrets.token_bytes(KEY_BYTES))
         try:
             os.link(draft, path)
         except FileExistsError:
             return  # Another process was first: its key counts.
     finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def waiting_key(path: Path) -> Path:
+    """Where a key lies that a gallery is being sealed with anew, until it takes the old one's place."""
+    return path.with_name(f"{path.name}.new")
+
+
+def put_waiting(path: Path, key: bytes) -> None:
+    """Write the next key beside the present one, with its owner; on disk for good when this returns.
+
+    Raises:
+        GalleryError: it cannot be written.
+    """
+    try:
+        waiting_key(path).unlink(missing_ok=True)
+        _write(waiting_key(path), key)
+        owner = path.stat()
+        if os.geteuid() == 0:
+            os.chown(waiting_key(path), owner.st_uid, owner.st_gid)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise GalleryError(
+            f"{waiting_key(path)}: the new device key cannot be written ({error.strerror}); "
+            "run as the user whose key it is"
+        ) from error
+
+
+def take_waiting(path: Path) -> None:
+    """Let the waiting key take the old one's place."""
+    waiting_key(path).replace(path)
+    sync_folder(path.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder outlive a power cut."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

@@ -32,8 +32,9 @@ def clean_name(name: str) -> str:
 
 def same_name(one: str, other: str) -> bool:
     """Whether two writings mean the same person: case, composition and space around do not count."""
-    return _folded(one) == _folded(other)
+    return folded(one) == folded(other)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """What two writings of the same name have in common."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).strip().casefold())

@@ -14,6 +14,16 @@ import numpy as np
 from edge_runtime.align import Template, align
 from edge_runtime.types import Floats, Pixels
 
+WHAT_WOULD_DO = {
+    "small": "come closer, or take a larger picture",
+    "profile": "look at the camera",
+    "dark": "turn to the light",
+    "glare": "keep the sun and lamps out of the face",
+    "flat": "take it in clearer light",
+    "blurred": "hold still, and let the camera focus",
+}
+"""What would mend each reason of :func:`rejection`."""
+
 _TEMPLATE = Template.arcface(64, 6)
 
 
@@ -81,12 +91,13 @@ def rejection(measures: dict[str, float], limits: QualityLimits) -> str | None:
 
 
 def explanation(measures: dict[str, float], limits: QualityLimits) -> str | None:
-    """What :func:`rejection` says, with what was expected and found, for people to read."""
+    """What :func:`rejection` says, with what was expected and found and what would do, for people to read."""
     failed = _first_failure(measures, limits)
     if failed is None:
         return None
     reason, measure_name, side, limit = failed
-    return f"{reason} ({measure_name}: expected at {side} {limit:g}, found {measures[measure_name]:.3g})"
+    found = f"{measure_name}: expected at {side} {limit:g}, found {measures[measure_name]:.3g}"
+    return f"{reason} ({found}); {WHAT_WOULD_DO[reason]}"
 
 
 def _first_failure(measures: dict[str, float], limits: QualityLimits) -> tuple[str, str, str, float] | None:

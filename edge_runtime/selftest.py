@@ -10,8 +10,8 @@ from edge_runtime.access import open_chain, open_gallery
 from edge_runtime.capture import CaptureProcess
 from edge_runtime.config import Config, GalleryConfig, gallery_path
 from edge_runtime.errors import SelfTestError
+from edge_runtime.matcher import make_matcher
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.service import make_matcher
 
 FRAMES = 20
 _SOURCE = "synthetic:fps=5"
@@ -36,18 +36,18 @@ def self_test(config: Config) -> str:
     with open_chain(config) as chain:
         cosine = chain.bundle.check_golden(chain.encoder)
         chain.bundle.check_golden_faces(chain.detector)
-        strangers = chain.bundle.strangers()
         people = 0
         if gallery_path(config).exists():
             with open_gallery(config, chain, create=False) as gallery:
-                people = len(make_matcher(gallery, chain, strangers, config).templates.names)
+                people = len(make_matcher(gallery.templates(), chain.bundle, config.decide).templates.names)
         with tempfile.TemporaryDirectory(prefix="familiar-") as folder:
             places = GalleryConfig(f"{folder}/state/gallery.db", f"{folder}/keys/device.key")
             every_frame = dataclasses.replace(config.detect, every=1)
             trial = dataclasses.replace(config, gallery=places, detect=every_frame)
             Path(places.key_file).parent.mkdir()
             with open_gallery(trial, chain) as gallery, CaptureProcess(_SOURCE, "self-test") as capture:
-                pipeline = Pipeline(chain, make_matcher(gallery, chain, strangers, trial), trial, "self-test")
+                matcher = make_matcher(gallery.templates(), chain.bundle, trial.decide)
+                pipeline = Pipeline(chain, matcher, trial, "self-test")
                 for _, frame in zip(range(FRAMES), capture, strict=False):
                     pipeline.step(frame)
     counts, spent_s = pipeline.counts, sum(stage.total_s for stage in pipeline.stages.values())

@@ -7,7 +7,6 @@ a detector and encoder of its own; so a camera that hangs, a full disk or a larg
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 import select
 import signal
@@ -17,25 +16,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from edge_runtime.access import COMMANDS, LocalPeople, open_chain, open_gallery
-from edge_runtime.calibrate import calibrate
 from edge_runtime.camera import Camera
 from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
 from edge_runtime.config import Config, gallery_path, socket_path
 from edge_runtime.control import Answer, ControlServer
 from edge_runtime.enrolment import Enroller
-from edge_runtime.errors import BundleError, ConfigError, FamiliarError, GalleryError, UsageError
-from edge_runtime.gallery import Gallery
-from edge_runtime.matcher import Matcher
+from edge_runtime.errors import BundleError, ConfigError, FamiliarError, UsageError
+from edge_runtime.matcher import Matcher, make_matcher
 from edge_runtime.notify import notify, watchdog_interval_s
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import QueuedSink, open_sink
+from edge_runtime.sole_use import sole_use
 from edge_runtime.summary import camera_status, gallery_status, opening_lines, summary_lines
-from edge_runtime.types import Event, Floats
+from edge_runtime.types import Event
 
 _IDLE_S = 5.0
 """Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
@@ -89,18 +86,20 @@ class Service(Closing):
             stack.callback(self._woken.close)
             self._waker.setblocking(False)
             self._woken.setblocking(False)
-            stack.enter_context(_sole_use(gallery_path(config)))
+            stack.enter_context(sole_use(gallery_path(config), "daemon"))
             self.chain = stack.enter_context(open_chain(config))
             self.chain.bundle.check_golden(self.chain.encoder)
             self.chain.bundle.check_golden_faces(self.chain.detector)
             self._strangers = self.chain.bundle.strangers()
             self.gallery = stack.enter_context(open_gallery(config, self.chain))
             self._version = self.gallery.version
-            self.matcher = make_matcher(self.gallery, self.chain, self._strangers, config)
+            self.matcher = self._make_matcher()
             stack.callback(self._close_enrolling)
             self._sink = QueuedSink(open_sink(f"jsonlines:{config.events.path}"), self._sink_trouble)
             stack.callback(self._sink.close, 0.0)
-            self._people = LocalPeople(self.gallery, self._enroller, config.images.max_megapixels)
+            self._people = LocalPeople(
+                self.gallery, self._enroller, config.images.max_megapixels, margin=config.decide.margin
+            )
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
             self._stack = stack.pop_all()
@@ -192,7 +191,7 @@ class Service(Closing):
             version = self.gallery.version
             if version == self._version and not always:
                 return
-            matcher = make_matcher(self.gallery, self.chain, self._strangers, self.config)
+            matcher = self._make_matcher()
             self._version = version
             with self._lock:
                 self.matcher = matcher
@@ -202,6 +201,9 @@ class Service(Closing):
     def close(self) -> None:
         """Let go of everything; may be called again."""
         self._stack.close()
+
+    def _make_matcher(self) -> Matcher:
+        return make_matcher(self.gallery.templates(), self.chain.bundle, self.config.decide, self._strangers)
 
     def _loop(self) -> None:
         watchdog_s = watchdog_interval_s() or _IDLE_S
@@ -327,21 +329,6 @@ class Service(Closing):
                 signal.signal(number, action)
 
 
-def make_matcher(gallery: Gallery, chain: FaceChain, strangers: Floats, config: Config) -> Matcher:
-    """A matcher for the gallery as it is now, with the threshold that the owner's wish asks for.
-
-    Args:
-        gallery: of the chain's codes.
-        chain: says how many people stand behind the strangers.
-        strangers: float32 (S, D), the bundle's.
-        config: ``decide`` is used.
-    """
-    templates = gallery.templates()
-    people_behind = chain.bundle.manifest.strangers
-    calibration = calibrate(templates, strangers, people_behind, config.decide.false_accepts_per_1000_strangers)
-    return Matcher(templates, calibration, config.decide.margin)
-
-
 def check_cameras(config: Config) -> None:
     """See that there is something to look at.
 
@@ -356,33 +343,3 @@ def check_cameras(config: Config) -> None:
     for name, camera in config.camera.items():
         if not camera.source:
             raise ConfigError(f'[camera.{name}]: expected a source, found none; add the line source = "v4l2:0"')
-
-
-@contextmanager
-def _sole_use(gallery: Path) -> Iterator[None]:
-    """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds none."""
-    path = gallery.with_name(gallery.name + ".lock")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise GalleryError(
-            f"{path}: the gallery's lock cannot be made ({error.strerror}); "
-            "run as the user whose gallery it is, or set [gallery] path"
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            raise GalleryError(
-                f"{gallery}: expected a gallery that no other daemon uses, process {owner} does; "
-                "stop that one (systemctl stop familiar), or set [gallery] path"
-            ) from error
-        # On a full disk the lock holds without its owner's number.
-        with suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)

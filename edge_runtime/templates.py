@@ -20,12 +20,16 @@ class Person:
         person_id: opaque; stays when the name changes.
         templates: how many codes are kept of them.
         added: seconds since the Unix epoch.
+        consent: what they agreed to, as somebody noted it; "": nothing noted.
+        expires: seconds since the Unix epoch after which they are forgotten; None: never.
     """
 
     person_id: str
     name: str
     templates: int
     added: float
+    consent: str = ""
+    expires: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,14 @@ class TemplateRecord:
         source: where it came from, as the enroller named it.
         weight: what it counts in its person's average, > 0.
         added: seconds since the Unix epoch.
+        forced: what spoke against it where somebody insisted on it, or None.
     """
 
     template_id: int
     source: str
     weight: float
     added: float
+    forced: str | None = None
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,11 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.access import open_chain
-from edge_runtime.calibrate import calibrate
 from edge_runtime.chain import FaceChain
-from edge_runtime.config import load_config
+from edge_runtime.config import DecideConfig, load_config
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.matcher import Matcher
+from edge_runtime.matcher import Matcher, make_matcher
 from edge_runtime.quality import measure
 from edge_runtime.sources import open_source
 from edge_runtime.templates import Templates
@@ -66,7 +65,7 @@ def _matcher(chain: FaceChain, people: int) -> Matcher:
     names = tuple(f"person {number}" for number in range(people))
     index = np.arange(count, dtype=np.int64)
     templates = Templates(names, index % people, codes, np.ones(count, np.float32), index)
-    return Matcher(templates, calibrate(templates, chain.bundle.strangers(), chain.bundle.manifest.strangers, 1.0), 0.0)
+    return make_matcher(templates, chain.bundle, DecideConfig(margin=0.0))
 
 
 def _time_stages(chain: FaceChain, spec: str, frames: int, matcher: Matcher) -> dict[str, list[float]]:

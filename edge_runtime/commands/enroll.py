@@ -1,13 +1,14 @@
 """Teach the device a person from photos with one face each.
 
-Prints what became of each photo as soon as it is on disk for good; a photo enrolled before is recognised and
-changes nothing, so an enrolment that was interrupted is simply run again. Three to five photos in different
-light serve best.
+Looks at all photos first, so that one of somebody else is found among them, then enrols them. Prints what became of
+each photo as soon as it is on disk for good; a photo enrolled before is recognised and changes nothing, so an
+enrolment that was interrupted is simply run again. Three to five photos in different light serve best.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import sys
 from pathlib import Path
@@ -18,9 +19,10 @@ from tqdm import tqdm
 from edge_runtime.access import MAX_PHOTO_BYTES, PeopleAccess, open_people
 from edge_runtime.config import load_config
 from edge_runtime.enrolment import EnrolmentResult
-from edge_runtime.errors import EnrolmentError, InputError
+from edge_runtime.errors import EnrolmentError, InputError, UsageError
 from edge_runtime.images import list_images
 from edge_runtime.names import clean_name
+from edge_runtime.refused_sheet import draw_refused
 
 _GOOD_NUMBER = 3
 
@@ -28,6 +30,14 @@ _GOOD_NUMBER = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the person's; another writing of a known name adds to that one")
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument(
+        "--force", action="store_true", help="take photos that are poor or look like somebody else; it is recorded"
+    )
+    parser.add_argument("--consent", default="", metavar="NOTE", help="what the person agreed to; kept with them")
+    parser.add_argument("--expires", default="", metavar="YYYY-MM-DD", help="forget them after that day")
+    parser.add_argument(
+        "--refused", type=Path, metavar="FILE.png", help="draw the refused photos with the reasons, and what would do"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a photo, and one at the end")
 
 
@@ -40,22 +50,33 @@ def run(args: argparse.Namespace) -> int:
         FamiliarError: bundle, gallery or daemon cannot be used.
     """
     name = clean_name(args.name)
+    expires = day_end(args.expires)
     photos = list_photos(args.photos)
     config = load_config(args.config, args.set)
     results: list[EnrolmentResult] = []
     with open_people(config, enrolling=True) as people:
-        with tqdm(photos, "enrolling", disable=None, delay=2, unit="photo") as bar:
-            for photo in bar:
-                results.append(_enrol(people, name, photo))
+        with tqdm(total=2 * len(photos), desc="enrolling", disable=None, delay=2, unit="step") as bar:
+            for photo in photos if len(photos) > 1 else ():
+                _ask(people, "enroll.look", {"name": name, "source": photo.name}, photo)
+                bar.update()
+            for photo in photos:
+                results.append(_enrol(people, name, photo, args.force))
                 bar.write(_line(name, photo, results[-1], args.json), file=sys.stdout)
                 sys.stdout.flush()
+                bar.update()
+        if args.refused:
+            draw_refused(args.refused, list(zip(photos, results, strict=True)), config.images.max_megapixels)
         accepted = [result for result in results if result.accepted]
         if not accepted:
             raise EnrolmentError(
                 f"{name}: expected at least one photo with one clear face, found none among {len(results)} "
                 "(each with its reason above); take others, from the front and in good light"
             )
+        if args.consent or expires:
+            people.call("people.note", {"name": name, "consent": args.consent, "expires": expires})
         person = people.call("people.show", {"name": name})
+        if not args.json:
+            _warn(person["name"], people.call("people.check", {})["findings"])
     known = sum(result.known for result in accepted)
     summary = {
         "name": person["name"],
@@ -85,7 +106,33 @@ def list_photos(paths: list[Path]) -> list[Path]:
     return list(found)
 
 
-def _enrol(people: PeopleAccess, name: str, photo: Path) -> EnrolmentResult:
+def day_end(day: str) -> str:
+    """The end of a day in seconds since the Unix epoch, as text; "never" and "" stay as they are.
+
+    Raises:
+        UsageError: no day as YYYY-MM-DD.
+    """
+    if day in ("", "never"):
+        return day
+    try:
+        return str((datetime.datetime.strptime(day, "%Y-%m-%d") + datetime.timedelta(days=1)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--expires: expected a day as 2027-01-31, received {day!r}") from error
+
+
+def _warn(name: str, findings: list[dict[str, Any]]) -> None:
+    """Say on standard error what is odd about the person who was just enrolled."""
+    for finding in findings:
+        if finding["kind"] in ("lookalike", "outlier", "collision") and name in (finding["name"], finding["other"]):
+            print(f"familiar: note: {finding['text']}", file=sys.stderr)
+
+
+def _enrol(people: PeopleAccess, name: str, photo: Path, force: bool) -> EnrolmentResult:
+    arguments = {"name": name, "source": photo.name} | ({"force": "yes"} if force else {})
+    return _ask(people, "enroll", arguments, photo)
+
+
+def _ask(people: PeopleAccess, command: str, arguments: dict[str, str], photo: Path) -> EnrolmentResult:
     try:
         if (size := photo.stat().st_size) > MAX_PHOTO_BYTES:
             most = MAX_PHOTO_BYTES >> 20
@@ -93,7 +140,7 @@ def _enrol(people: PeopleAccess, name: str, photo: Path) -> EnrolmentResult:
         data = photo.read_bytes()
     except OSError as error:
         return EnrolmentResult(False, f"cannot be read ({error.strerror}); check that it exists and is yours")
-    return EnrolmentResult(**people.call("enroll", {"name": name, "source": photo.name}, data))
+    return EnrolmentResult(**people.call(command, arguments, data))
 
 
 def _line(name: str, photo: Path, result: EnrolmentResult, as_json: bool) -> str:
@@ -101,6 +148,8 @@ def _line(name: str, photo: Path, result: EnrolmentResult, as_json: bool) -> str
         return json.dumps({"photo": str(photo), "name": name, **result.as_json()})
     if not result.accepted:
         return f"{photo}: refused: {result.reason}"
+    if result.forced is not None:
+        return f"{photo}: enrolled by force: {result.forced}"
     return f"{photo}: {'already enrolled' if result.known else 'enrolled'}"
 
 

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.access import open_chain, open_gallery
-from edge_runtime.calibrate import calibrate
 from edge_runtime.chain import FaceChain
 from edge_runtime.commands.enroll import list_photos
 from edge_runtime.config import load_config
 from edge_runtime.errors import ImageError
 from edge_runtime.images import read_image
-from edge_runtime.matcher import Matcher
+from edge_runtime.matcher import Matcher, make_matcher
 from edge_runtime.quality import QualityLimits, measure, rejection
 from edge_runtime.types import Pixels
 
@@ -50,11 +49,9 @@ def run(args: argparse.Namespace) -> int:
     with open_chain(config) as chain:
         with open_gallery(config, chain, create=False) as gallery:
             templates = gallery.templates()
-        bundle, wish = chain.bundle, config.decide.false_accepts_per_1000_strangers
-        calibration = calibrate(templates, bundle.strangers(), bundle.manifest.strangers, wish)
-        if calibration.note:
-            print(f"familiar: note: {calibration.note}", file=sys.stderr)
-        matcher = Matcher(templates, calibration, config.decide.margin)
+        matcher = make_matcher(templates, chain.bundle, config.decide)
+        if matcher.calibration.note:
+            print(f"familiar: note: {matcher.calibration.note}", file=sys.stderr)
         for path in paths:
             try:
                 pixels = read_image(path, config.images.max_megapixels)

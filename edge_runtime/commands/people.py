@@ -1,4 +1,4 @@
-"""List the people this device knows, show, rename or forget one; make everybody's codes again for a new encoder.
+"""List the people this device knows, show, rename, check or forget one; make everybody's codes again for a new encoder.
 
 forget deletes a person with everything kept of them; it cannot be undone.
 reembed wants the photos again that people were enrolled with, and says who has none; the old gallery stays beside the
@@ -18,7 +18,8 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_runtime.access import PeopleAccess, open_people
-from edge_runtime.config import load_config
+from edge_runtime.commands.enroll import day_end
+from edge_runtime.config import gallery_path, load_config
 from edge_runtime.errors import UsageError
 from edge_runtime.images import list_images
 from edge_runtime.reembedding import reembed
@@ -27,6 +28,9 @@ _ACTIONS = {
     "list": ("everybody, in the order they were added", ()),
     "show": ("what is kept of one person", ("name",)),
     "rename": ("give a person another name", ("old", "new")),
+    "note": ("keep what a person agreed to, and until when", ("name",)),
+    "check": ("find photos of somebody else, people who look alike, and what was forced", ()),
+    "drop": ("delete one photo of a person", ("name", "number")),
     "forget": ("delete a person with everything kept of them", ("name",)),
     "reembed": ("make everybody's codes again with another bundle, from the photos they were enrolled with", ()),
 }
@@ -47,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             sub.add_argument("--yes", action="store_true", help="go on although somebody must be enrolled again")
         if action == "forget":
             sub.add_argument("--yes", action="store_true", help="do not ask")
+        if action == "note":
+            sub.add_argument("--consent", default="", metavar="NOTE", help="what they agreed to; - for none")
+            sub.add_argument("--expires", default="", metavar="YYYY-MM-DD|never", help="forget them after that day")
         # The options of every command, after the action too; without a default, or it would undo one before it.
         for option in ("--config", "--set"):
             extra: dict[str, Any] = {"action": "append"} if option == "--set" else {}
@@ -68,9 +75,13 @@ def run(args: argparse.Namespace) -> int:
         "list": _list,
         "show": _show,
         "rename": _rename,
+        "note": _note,
+        "check": _check,
+        "drop": _drop,
         "forget": _forget,
     }
-    with open_people(load_config(args.config, args.set)) as people:
+    config = load_config(args.config, args.set)
+    with open_people(config, enrolling=args.action == "check" and gallery_path(config).exists()) as people:
         return actions[args.action](people, args)
 
 
@@ -82,7 +93,8 @@ def _list(people: PeopleAccess, args: argparse.Namespace) -> int:
         print("nobody is enrolled yet; familiar enroll NAME PHOTO...")
     width = max((len(person["name"]) for person in found), default=0)
     for person in [] if args.json else found:
-        print(f"{person['name']:<{width}}  {_photos(person['templates']):>11}  since {_day(person['added'])}")
+        until = f", until {_day(person['expires'] - 1)}" if person["expires"] is not None else ""
+        print(f"{person['name']:<{width}}  {_photos(person['templates']):>11}  since {_day(person['added'])}{until}")
     return 0
 
 
@@ -92,10 +104,43 @@ def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
         print(json.dumps(person, indent=2))
         return 0
     print(f"{person['name']}: {_photos(person['templates'])}, since {_day(person['added'])}")
+    if person["consent"]:
+        print(f"  agreed to: {person['consent']}")
+    if person["expires"] is not None:
+        print(f"  forgotten after {_day(person['expires'] - 1)}")
     for record in person["records"]:
+        forced = f"  (forced: {record['forced']})" if record["forced"] else ""
         print(
-            f"  {record['template_id']:>6}  weight {record['weight']:5.2f}  {_day(record['added'])}  {record['source']}"
+            f"  {record['template_id']:>6}  weight {record['weight']:5.2f}  {_day(record['added'])}  "
+            f"{record['source']}{forced}"
         )
+    return 0
+
+
+def _note(people: PeopleAccess, args: argparse.Namespace) -> int:
+    if not args.consent and not args.expires:
+        raise UsageError("people note: expected --consent or --expires, received neither")
+    arguments = {"name": args.name, "consent": args.consent, "expires": day_end(args.expires)}
+    person = people.call("people.note", arguments)
+    until = "for good" if person["expires"] is None else f"until {_day(person['expires'] - 1)}"
+    told = f"{person['name']}: {person['consent'] or 'no consent noted'}; {until}"
+    print(json.dumps(person, indent=2) if args.json else told)
+    return 0
+
+
+def _check(people: PeopleAccess, args: argparse.Namespace) -> int:
+    findings = people.call("people.check", {})["findings"]
+    if args.json:
+        print(json.dumps(findings, indent=2))
+    else:
+        print("\n".join(finding["text"] for finding in findings) or "nothing to look at")
+    return 0
+
+
+def _drop(people: PeopleAccess, args: argparse.Namespace) -> int:
+    person = people.call("people.drop", {"name": args.name, "template_id": args.number})
+    told = f"{person['name']}: photo {args.number} is deleted; {_photos(person['templates'])} left"
+    print(json.dumps(person, indent=2) if args.json else told)
     return 0
 
 

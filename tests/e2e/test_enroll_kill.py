@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Path:
     make_bundle(tmp_path / "bundle")
     (tmp_path / "photos").mkdir()
     for number in range(PHOTOS):
-        photo = draw_face(number % 7, 90 + number % 11, number)
+        photo = draw_face(0, 90 + number % 11, number)
         Image.fromarray(photo).save(tmp_path / f"photos/{number:03}.png", compress_level=1)
     return tmp_path
 

@@ -195,7 +195,8 @@ def test_running_daemon_is_asked_and_its_answers_are_the_same(familiar: Familiar
             assert code == 0 and "P0: 3 enrolled; 3 photos known" in out
             assert familiar("people", "list", "--json", *socket)[1] == familiar("people", "list", "--json")[1]
             assert familiar("people", "forget", "nobody here", "--yes", *socket)[0] == 4
-    assert asked == ["enroll"] * 3 + ["people.show", "people.list", "people.forget"]
+    expected = ["enroll.look"] * 3 + ["enroll"] * 3 + ["people.show", "people.check", "people.list", "people.forget"]
+    assert asked == expected
 
 
 def test_options_may_stand_before_and_after_the_action(familiar: Familiar, tmp_path: Path) -> None:

@@ -1,0 +1,180 @@
+"""How strict this device is, what that costs, and what can be vouched for.
+
+Strangers of the bundle are compared with everybody enrolled here, and every enrolled photo is searched as if it had
+not been enrolled. Nothing is changed; the wish is [decide] false_accepts_per_1000_strangers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.access import open_chain, open_gallery
+from edge_runtime.calibrate import Calibration
+from edge_runtime.config import Config, load_config, socket_path
+from edge_runtime.contact_sheet import save_sheet
+from edge_runtime.control import ControlClient
+from edge_runtime.error_curves import Curves, draw_curves
+from edge_runtime.errors import InputError, UsageError
+from edge_runtime.left_out import LeftOut, leave_one_out
+from edge_runtime.matcher import make_matcher
+
+_WISHES = (0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
+_WEEK_S = 7 * 24 * 3600.0
+_SEEN_LONG_ENOUGH_S = 3600.0
+"""What a daemon saw in less than an hour says nothing about a week."""
+
+Row = dict[str, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw both error curves with this device's place")
+    parser.add_argument(
+        "--strangers-per-week",
+        type=float,
+        metavar="N",
+        help="strangers who pass here (default: as the daemon saw)",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table; returns the exit code.
+
+    Raises:
+        UsageError: a number of strangers below 0.
+        InputError: nobody is enrolled, or the plot cannot be written.
+        FamiliarError: bundle or gallery cannot be used.
+    """
+    if args.strangers_per_week is not None and not 0 <= args.strangers_per_week < math.inf:
+        raise UsageError(f"--strangers-per-week: expected 0 or more, received {args.strangers_per_week:g}")
+    config = load_config(args.config, args.set)
+    with open_chain(config) as chain:
+        with open_gallery(config, chain, create=False) as gallery:
+            templates = gallery.templates()
+        if not templates.names:
+            raise InputError("nobody is enrolled, so there is nothing to calibrate for: familiar enroll NAME PHOTO...")
+        bundle, left = chain.bundle, leave_one_out(templates)
+    wish, margin = config.decide.false_accepts_per_1000_strangers, config.decide.margin
+
+    def calibrated(value: float) -> Calibration:
+        decide = dataclasses.replace(config.decide, false_accepts_per_1000_strangers=value)
+        return make_matcher(templates, bundle, decide).calibration
+
+    calibrations = {value: calibrated(value) for value in sorted({wish, *_WISHES})}
+    here = calibrations[wish]
+    per_week, source = _strangers_per_week(config, args.strangers_per_week)
+    document = {
+        "people": len(templates.names),
+        "templates": len(templates.codes),
+        "strangers": {"people": here.people_behind, "track_people": here.realism.track_people},
+        "margin": margin,
+        "note": here.note,
+        "strangers_per_week": per_week,
+        "strangers_per_week_from": source,
+        **_row(here, left, margin, per_week),
+        "wishes": [_row(calibration, left, margin, per_week) for calibration in calibrations.values()],
+    }
+    if args.plot:
+        _plot(args.plot, here, left, margin, len(templates.names))
+    print(json.dumps(document, indent=2) if args.json else "\n".join(_table(document, wish)))
+    return 0
+
+
+def _row(calibration: Calibration, left: LeftOut, margin: float, per_week: float | None) -> Row:
+    finite = calibration.threshold if math.isfinite(calibration.threshold) else None
+    interval = left.miss_interval(calibration.threshold, margin)
+    return {
+        "wish_per_1000": calibration.wish_per_1000,
+        "threshold": finite,
+        "expected_per_1000": calibration.expected_per_1000,
+        "interval_per_1000": list(calibration.interval),
+        "supported": calibration.supported,
+        "supported_per_1000": calibration.supported_per_1000,
+        "extrapolated": calibration.extrapolated,
+        "false_names_per_week": None if per_week is None else calibration.expected_per_1000 / 1000 * per_week,
+        "miss_rate": left.miss_rate(calibration.threshold, margin),
+        "miss_interval": None if interval is None else list(interval),
+        "photos_tried": len(left),
+    }
+
+
+def _strangers_per_week(config: Config, given: float | None) -> tuple[float | None, str | None]:
+    """How many strangers pass in a week, and who says so."""
+    if given is not None:
+        return given, "given"
+    client = ControlClient.connect(socket_path(config))
+    if client is None:
+        return None, None
+    status = client.call("status", {})
+    if status["uptime_s"] < _SEEN_LONG_ENOUGH_S:
+        return None, None
+    strangers = sum(camera["unknown"] for camera in status["cameras"].values())
+    return strangers / status["uptime_s"] * _WEEK_S, f"the daemon, in {status['uptime_s'] / 3600:.0f} hours"
+
+
+def _table(document: Row, wish: float) -> list[str]:
+    subject = "tracks" if document["strangers"]["track_people"] else "pictures"
+    lines = [
+        f"{document['people']} people, {document['templates']} photos; strangers: {document['strangers']['people']} "
+        f"people behind the bundle's, counted in {subject}",
+        f"{'wish':>7}  {'threshold':>9}  {'expected of 1,000 (95 %)':<26}{'vouched for':<13}enrolled photos missed",
+    ]
+    for row in document["wishes"]:
+        low, high = row["interval_per_1000"]
+        expected = f"{_short(row['expected_per_1000'])} ({_short(low)} to {_short(high)})"
+        threshold = "none" if row["threshold"] is None else f"{row['threshold']:.3f}"
+        mark = ">" if row["wish_per_1000"] == wish else " "
+        lines.append(
+            f"{mark}{row['wish_per_1000']:>6g}  {threshold:>9}  {expected:<26}{'yes' if row['supported'] else 'no':<13}"
+            f"{_misses(row)}"
+        )
+    if document["note"]:
+        lines.append(f"note: {document['note']}")
+    if document["false_names_per_week"] is None:
+        lines.append("false names a week: not known; the daemon has not watched for an hour (--strangers-per-week N)")
+    else:
+        lines.append(
+            f"false names a week: {_short(document['false_names_per_week'])} expected, of "
+            f"{document['strangers_per_week']:.0f} strangers ({document['strangers_per_week_from']})"
+        )
+    return lines
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _misses(row: Row) -> str:
+    if row["miss_rate"] is None:
+        return "not known: nobody has two photos"
+    low, high = row["miss_interval"]
+    return f"{row['miss_rate']:.0%} ({low:.0%} to {high:.0%}) of {row['photos_tried']}"
+
+
+def _plot(path: Path, calibration: Calibration, left: LeftOut, margin: float, people: int) -> None:
+    scores = calibration.stranger_scores
+    known = left.own if len(left) else np.ones(1, np.float32)
+    middle = float(scores[len(scores) // 2]) if len(scores) else 0.0
+    low, high = min(middle, float(known.min())), max(float(known.max()), calibration.threshold + 0.05)
+    misses = (lambda threshold: left.miss_rate(threshold, margin) or 0.0) if len(left) else None
+    curves = Curves(
+        f"{people} enrolled: a name needs a score of {calibration.threshold:.3f}",
+        f"wish: {calibration.wish_per_1000:g} of 1,000 strangers; expected "
+        f"{_short(calibration.expected_per_1000)} ({' to '.join(map(_short, calibration.interval))})",
+        calibration.threshold,
+        lambda threshold: calibration.rate_per_1000(threshold) / 1000,
+        (calibration.interval[0] / 1000, calibration.interval[1] / 1000),
+        misses,
+        (math.floor(low * 20) / 20, math.ceil(min(high, 1.0) * 20) / 20),
+    )
+    try:
+        save_sheet(draw_curves(curves), path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); name another place") from error

@@ -1,0 +1,184 @@
+"""Look after the gallery's file: show, rekey, backup, export people to another device, import them.
+
+A backup opens with this device's key alone, and with none after a rekey. An export opens with its passphrase on any
+device whose bundle has the same encoder; it is signed, and the import says by which device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge_runtime.access import key_source
+from edge_runtime.config import Config, gallery_path, load_config
+from edge_runtime.errors import InputError, UsageError
+from edge_runtime.exchange import fingerprint, pack, unpack
+from edge_runtime.gallery import Gallery
+from edge_runtime.sole_use import sole_use
+
+_ACTIONS = {
+    "show": "where it lies, whose codes it holds, and what was done to it",
+    "rekey": "seal everything anew: a new device key, new keys of people, a new rotation of the codes",
+    "backup": "write a whole copy, which opens with this device's key alone",
+    "export": "write people to a file under a passphrase, for another device",
+    "import": "take people from such a file",
+}
+_PASSPHRASE_VARIABLE = "FAMILIAR_PASSPHRASE"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for action, summary in _ACTIONS.items():
+        sub = actions.add_parser(action, help=summary, description=summary)
+        if action in ("backup", "export", "import"):
+            sub.add_argument("file", type=Path, metavar="FILE")
+        if action == "export":
+            sub.add_argument("names", nargs="*", metavar="NAME", help="who goes (default: everybody)")
+        if action == "import":
+            sub.add_argument("--merge", action="store_true", help="add to people of the same name")
+            sub.add_argument("--signer", metavar="FINGERPRINT", help="only from the device that shows this one")
+        sub.add_argument("--json", action="store_true", help="machine-readable output")
+        for option in ("--config", "--set"):
+            extra = {"action": "append"} if option == "--set" else {}
+            sub.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **extra)  # type: ignore[arg-type]
+        sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one action; returns the exit code.
+
+    Raises:
+        UsageError: no passphrase where nobody can be asked.
+        InputError: a file that cannot be used, or nobody of a name.
+        GalleryError: the gallery cannot be used, or a daemon uses it while it is to be rekeyed.
+    """
+    actions: dict[str, Callable[[Config, argparse.Namespace], int]] = {
+        "show": _show,
+        "rekey": _rekey,
+        "backup": _backup,
+        "export": _export,
+        "import": _import,
+    }
+    return actions[args.action](load_config(args.config, args.set), args)
+
+
+def _open(config: Config) -> Gallery:
+    return Gallery.open_existing(gallery_path(config), key_source(config))
+
+
+def _show(config: Config, args: argparse.Namespace) -> int:
+    source = key_source(config)
+    with _open(config) as gallery:
+        people, audit = gallery.people(), gallery.audit()
+    document = {
+        "path": str(gallery.path),
+        "device_key": source.where,
+        "fingerprint": fingerprint(source.load()),
+        "bundle": gallery.bundle_name,
+        "encoder": gallery.encoder_hash,
+        "people": len(people),
+        "templates": sum(person.templates for person in people),
+        "audit": [{"at_s": at_s, "action": action, "person_id": person} for at_s, action, person in audit],
+    }
+    if args.json:
+        print(json.dumps(document, indent=2))
+        return 0
+    print(f"{gallery.path}: {len(people)} people, {document['templates']} photos, codes of {gallery.bundle_name}")
+    print(f"device key: {source.where}; other devices know this one as {document['fingerprint']}")
+    for at_s, action, person in audit[-20:]:
+        print(f"  {time.strftime('%Y-%m-%d %H:%M', time.localtime(at_s))}  {action:<9} {person[:8]}")
+    return 0
+
+
+def _rekey(config: Config, args: argparse.Namespace) -> int:
+    source = key_source(config)
+    with sole_use(gallery_path(config), "rekey"), _open(config) as gallery:
+        new = gallery.rekey()
+    kept = f"the device key comes from {source.where}, so it stayed" if not new else "the device key is new"
+    document = {"device_key_new": new, "fingerprint": fingerprint(source.load())}
+    told = f"sealed anew; {kept}; earlier backups no longer open" if new else f"sealed anew; {kept}"
+    print(json.dumps(document) if args.json else told)
+    return 0
+
+
+def _backup(config: Config, args: argparse.Namespace) -> int:
+    with _open(config) as gallery:
+        if args.file.exists() and (not args.file.is_file() or args.file.samefile(gallery.path)):
+            raise InputError(
+                f"{args.file}: expected a file to write to, found the gallery itself or no file; name another"
+            )
+        gallery.backup(args.file)
+        people = len(gallery.people())
+    print(json.dumps({"file": str(args.file), "people": people}) if args.json else f"{args.file}: {people} people")
+    return 0
+
+
+def _export(config: Config, args: argparse.Namespace) -> int:
+    with _open(config) as gallery:
+        names = [gallery.person(name).name for name in args.names] or [person.name for person in gallery.people()]
+        if not names:
+            raise InputError("nobody is enrolled, so there is nobody to export: familiar enroll NAME PHOTO...")
+        people = gallery.moved(names)
+        bound = {
+            name: getattr(gallery, name) for name in ("encoder_hash", "preprocessing_hash", "code_size", "bundle_name")
+        }
+        device_key = key_source(config).load()
+        data = pack(bound, people, device_key, _passphrase(twice=True))
+        _write(args.file, data)
+        gallery.note_export([person.name for person in people])
+    signer = fingerprint(device_key)
+    document = {"file": str(args.file), "people": len(people), "signer": signer}
+    print(json.dumps(document) if args.json else f"{args.file}: {len(people)} people, signed by {signer}")
+    return 0
+
+
+def _import(config: Config, args: argparse.Namespace) -> int:
+    try:
+        data = args.file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{args.file}: expected exported people, cannot read it ({error.strerror})") from error
+    try:
+        package = unpack(data, _passphrase(twice=False), args.signer)
+    except InputError as error:
+        raise InputError(f"{args.file}: {error}") from error
+    bound = package.bound
+    with Gallery.open(gallery_path(config), key_source(config), **bound) as gallery:
+        added, known = gallery.take_moved(package.people, args.merge)
+    document = {"people": len(package.people), "added": added, "known": known, "signer": package.signer}
+    told = f"{len(package.people)} people of the device {package.signer}: {added} photos added, {known} known already"
+    print(json.dumps(document) if args.json else told)
+    return 0
+
+
+def _passphrase(twice: bool) -> str:
+    given = os.environ.get(_PASSPHRASE_VARIABLE)
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise UsageError(f"expected a passphrase in {_PASSPHRASE_VARIABLE} where nobody can be asked")
+    passphrase = getpass.getpass("Passphrase: ")
+    if twice and getpass.getpass("Again: ") != passphrase:
+        raise UsageError("the two passphrases differ; nothing was written")
+    return passphrase
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All or nothing, for the owner's eyes alone."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
+    finally:
+        draft.unlink(missing_ok=True)

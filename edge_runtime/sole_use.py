@@ -1,0 +1,49 @@
+"""One daemon a gallery, and nothing that changes its key meanwhile."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from edge_runtime.errors import GalleryError
+
+
+@contextmanager
+def sole_use(gallery: Path, who: str) -> Iterator[None]:
+    """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds none.
+
+    Args:
+        gallery: path of the database.
+        who: wants to use it alone, for the message.
+
+    Raises:
+        GalleryError: a daemon uses it, or the lock cannot be made.
+    """
+    path = gallery.with_name(gallery.name + ".lock")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: the gallery's lock cannot be made ({error.strerror}); "
+            "run as the user whose gallery it is, or set [gallery] path"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            raise GalleryError(
+                f"{gallery}: the {who} expected a gallery that no other daemon uses, process {owner} does; "
+                "stop that one (systemctl stop familiar), or set [gallery] path"
+            ) from error
+        # On a full disk the lock holds without its owner's number.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
