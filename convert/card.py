@@ -52,10 +52,43 @@ def make_card(manifest: dict[str, Any]) -> str:
         _parity(metrics["parity"]),
         "## Strangers in the bundle",
         _cohort(manifest["cohort"], metrics["cohort"]),
+        *_detector(manifest["detector"]),
         "## Limits",
         _limits(manifest),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _detector(detector: dict[str, Any]) -> list[str]:
+    """Heading and text about the detector that the bundle brings; nothing if it brings none."""
+    if "lineage" not in detector:
+        return []
+    rows = [
+        f"`{detector['name']}`, {detector['metrics']['bytes']:,} bytes; Edge TPU: {detector['metrics']['edgetpu']}."
+    ]
+    rows += ["", *(f"- {line}" for line in detector["lineage"])]
+    measured = detector["metrics"]["evaluation"]
+    if measured:
+        photos, scenes = measured["photos"], measured["scenes"]
+        rows += [
+            "",
+            f"On {photos['photos']:,} photos of people of `{measured['people']}`, whom it never saw (labels: "
+            f"{measured['labels']}): central face found {photos['central_found']:.2%}; boxes without a label "
+            f"{photos['unconfirmed_a_photo']:.3f} a photo; landmarks off by {photos['landmark_error_mean']:.1%} of the "
+            f"eyes' distance; {measured['faceless']['boxes']} boxes in {measured['faceless']['pictures']} drawings "
+            "without a face.",
+            "",
+            f"Recall on {scenes['scenes']} scenes of 320x240, by the face's size in px, where there are so many false "
+            "alarms a scene:",
+            "",
+            f"| | {' | '.join(f'from {low:g}' for low in scenes['sizes_px'])} |",
+            "|---" * (len(scenes["sizes_px"]) + 1) + "|",
+        ]
+        for name, rates in scenes.items():
+            for rate, row in rates.items() if isinstance(rates, dict) else ():
+                shares = " | ".join("-" if share is None else f"{share:.1%}" for share in row["recall"])
+                rows.append(f"| {name}, {rate} | {shares} |")
+    return ["## The detector in it", "\n".join(rows)]
 
 
 def _parity(parity: dict[str, Any]) -> str:

@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder to make")
     parser.add_argument("--recipe", default="int8", metavar="NAME|FILE", help="int8, float16, dynamic, or a .toml")
     parser.add_argument(
+        "--evaluation", type=Path, metavar="FILE", help="figures of train evaluate --out, for the model card"
+    )
+    parser.add_argument(
         "--score", type=float, default=_SCORE, metavar="S", help=f"least score of a face (default: {_SCORE})"
     )
 
@@ -50,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if not 0 < args.score < 1:
         raise UsageError(f"--score {args.score}: expected a number between 0 and 1")
-    document = convert_detector(args.source, args.out, args.recipe, args.score)
+    document = convert_detector(args.source, args.out, args.recipe, args.score, args.evaluation)
     found = document["metrics"]["golden_faces"]
     print(
         f"{args.out}: {document['name']}, {document['metrics']['bytes']:,} bytes, "
@@ -60,7 +63,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def convert_detector(source: Path, out: Path, recipe_name: str = "int8", score: float = _SCORE) -> dict[str, Any]:
+def convert_detector(
+    source: Path, out: Path, recipe_name: str = "int8", score: float = _SCORE, evaluation: Path | None = None
+) -> dict[str, Any]:
     """Make a detector's folder; returns its sheet.
 
     Raises:
@@ -70,6 +75,7 @@ def convert_detector(source: Path, out: Path, recipe_name: str = "int8", score: 
     """
     check_target(out, replace=False)
     record, scenes = _read(source)
+    figures = _figures(evaluation) if evaluation else None
     recipe = load_recipe(recipe_name)
     spec = record["recipe"]["detector"]
     size_wh = (int(spec["size_wh"][0]), int(spec["size_wh"][1]))
@@ -97,12 +103,22 @@ def convert_detector(source: Path, out: Path, recipe_name: str = "int8", score: 
             "edgetpu": "maps wholly" if verdict.maps_wholly else verdict.why_not,
             "golden_pictures": len(golden["pictures"]),
             "golden_faces": int(golden["faces"].sum()),
-            "evaluation": record.get("evaluation"),
+            "evaluation": figures,
         },
         "versions": versions,
     }
     (out / SHEET).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return document
+
+
+def _figures(path: Path) -> dict[str, Any]:
+    """What ``train evaluate`` measured; the name in it is of the same network with another score."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        figures = {key: document[key] for key in ("people", "labels", "photos", "faceless", "turned", "scenes")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected figures of python -m train evaluate of a detector ({error})") from error
+    return figures
 
 
 def make_detector_golden(folder: Path) -> dict[str, NDArray[Any]]:
