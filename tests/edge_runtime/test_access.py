@@ -128,5 +128,7 @@ def test_people_can_be_listed_and_forgotten_without_their_bundle(config: Config,
 
 
 def test_every_command_has_its_arguments_listed() -> None:
-    assert set(COMMANDS) == {"people.list", "people.show", "people.rename", "people.forget", "enroll"}
+    people = {f"people.{verb}" for verb in ("list", "show", "rename", "drop", "note", "check", "forget")}
+    assert set(COMMANDS) == {*people, "enroll.look", "enroll"}
+    assert LocalPeople(None).call("people.check", {}) == {"findings": []}
     assert LocalPeople(None).call("people.list", {}) == {"people": []}

@@ -58,9 +58,9 @@ def test_each_fault_has_its_reason() -> None:
     assert rejection(measure(face, box_landmarks(face), 120), ENROL) is None
 
 
-def test_explanation_has_both_numbers() -> None:
+def test_explanation_has_both_numbers_and_what_would_do() -> None:
     text = explanation(measures(draw_face(0, 40)), ENROL)
-    assert text == "small (face_px: expected at least 48, found 40)"
+    assert text == "small (face_px: expected at least 48, found 40); come closer, or take a larger picture"
 
 
 def test_enrolment_is_stricter_than_live_in_everything() -> None:
