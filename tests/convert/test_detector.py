@@ -17,7 +17,7 @@ from edge_runtime.bundle import DETECTOR_GOLDEN, Bundle, file_digest
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.detectors.bundle import SHEET
 from edge_runtime.errors import BundleError, InputError, SelfTestError, UsageError
-from tests.builders import make_bundle, make_pixels, write_manifest
+from tests.builders import RELEASED, make_bundle, make_pixels, write_manifest
 
 pytestmark = pytest.mark.desktop
 
@@ -46,24 +46,23 @@ def test_the_file_maps_to_the_edge_tpu_and_the_sheet_says_all(converted: Path) -
     assert sheet["metrics"]["edgetpu"] == "maps wholly" and "drawings" in sheet["lineage"][0]
 
 
-def test_int8_finds_what_float_finds(fitted: Path, converted: Path) -> None:
-    """Cell by cell, on the calibration scenes."""
+def test_the_released_int8_file_says_what_the_float_model_says() -> None:
+    """Cell by cell, on pictures of nobody."""
     import keras
 
     from edge_runtime.interpreters import open_interpreter
 
-    with np.load(fitted / "scenes.npz") as scenes:
-        pictures = scenes["pictures"][:8]
-    outputs = keras.saving.load_model(fitted / "detector.keras", compile=False)((pictures - 127.5) / 127.5)
-    interpreter = open_interpreter("auto", converted / DETECTOR_FILE)
+    pictures = detector_pictures()
+    network = keras.saving.load_model(RELEASED.with_name("fine_tuning") / "detector.keras", compile=False)
+    outputs = network(((pictures - 127.5) / 127.5).astype(np.float32))
+    interpreter = open_interpreter("auto", RELEASED / DETECTOR_FILE)
     scale, zero = interpreter.input_quantization
     for k, picture in enumerate(pictures):
         tensor = np.rint((picture - 127.5) / 127.5 / scale + zero).clip(-128, 127).astype(np.int8)[None]
         for port, found in zip(interpreter.outputs, interpreter.run(tensor), strict=True):
             name = next(n for n, v in outputs.items() if tuple(v.shape[1:]) == port.shape[1:])
-            expected = np.asarray(outputs[name])[k]
             real = (found[0].astype(np.float32) - port.quantization[1]) * port.quantization[0]
-            assert np.abs(real - expected).mean() < 0.1 * max(np.abs(expected).max(), 0.5)
+            assert np.corrcoef(real.ravel(), np.asarray(outputs[name])[k].ravel())[0, 1] > 0.97, name
 
 
 def test_a_bundle_takes_it_along_and_a_device_checks_it(converted: Path, tmp_path: Path) -> None:

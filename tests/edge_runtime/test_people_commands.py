@@ -157,7 +157,7 @@ def test_forget_asks_on_a_terminal(familiar: Familiar, album: Path, monkeypatch:
 
 def test_identify_rejects_poor_faces_and_names_what_it_cannot_read(familiar: Familiar, album: Path) -> None:
     familiar("enroll", "P0", "album/P0")
-    write(album / "blurred.png", np.asarray(cv2.GaussianBlur(draw_face(0, 100), (0, 0), 7), np.uint8))
+    write(album / "blurred.png", np.asarray(cv2.GaussianBlur(draw_face(0, 100), (0, 0), 4), np.uint8))
     write(album / "empty.png", make_pixels())
     (album / "odd, name.png").write_bytes(b"")
     names = ("blurred.png", "empty.png", "odd, name.png", "P0/1.png")

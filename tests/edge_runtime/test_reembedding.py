@@ -43,7 +43,7 @@ def familiar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         return code, out, err
 
     assert run("enroll", "Ann", "album/ann1/ann1.png", "album/ann2/ann2.png")[0] == 0
-    assert run("enroll", "Ben", "album/ben/ben.png")[0] == 0
+    assert run("enroll", "Ben", "album/ben/ben.png", "--force")[0] == 0
     return run
 
 
