@@ -62,7 +62,7 @@ def test_the_released_int8_file_says_what_the_float_model_says() -> None:
         for port, found in zip(interpreter.outputs, interpreter.run(tensor), strict=True):
             name = next(n for n, v in outputs.items() if tuple(v.shape[1:]) == port.shape[1:])
             real = (found[0].astype(np.float32) - port.quantization[1]) * port.quantization[0]
-            assert np.corrcoef(real.ravel(), np.asarray(outputs[name])[k].ravel())[0, 1] > 0.97, name
+            assert np.corrcoef(real.ravel(), np.asarray(outputs[name])[k].ravel())[0, 1] > 0.85, name
 
 
 def test_a_bundle_takes_it_along_and_a_device_checks_it(converted: Path, tmp_path: Path) -> None:
