@@ -8,9 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_runtime.align import Template, align
 from edge_runtime.chain import central_face
 from edge_runtime.detectors import DetectorOptions, open_detector
+from edge_runtime.encoder import Preprocessing, TfliteEncoder
 from edge_runtime.images import list_images, read_image
+from edge_runtime.interpreters import open_interpreter
 from edge_runtime.overlap import iou
 from edge_runtime.sources.synthetic import PORTRAITS, Scene, SceneOptions, still
 from tests.builders import RELEASED, SHARED
@@ -21,7 +24,9 @@ from train.photos import read_split
 YUNET = SHARED / "reference" / "yunet_n_320.onnx"
 CLIP = SHARED / "data" / "clips" / "short_hamilton_clip.mp4"
 LFW = SHARED / "data" / "lfw"
-NEEDS = [path for path in (YUNET, CLIP, LFW) if not path.exists()]
+REFERENCE = SHARED / "reference" / "mobilefacenet_float.tflite"
+SINGER = "lin-manuel-miranda.png"
+NEEDS = [path for path in (YUNET, CLIP, LFW, REFERENCE) if not path.exists()]
 # Floors against getting worse; what was measured, and what was aimed at, is in train/LOG.md.
 real = pytest.mark.skipif(bool(NEEDS), reason=f"real photos beside the checkout are missing: {NEEDS[:1]}")
 
@@ -88,7 +93,13 @@ def test_photos_of_unseen_people(own):
 
 @real
 def test_the_clip(own):
+    """The singer, told by the reference encoder, wherever YuNet sees him; and what is no face."""
     sure, any_face = yunet(0.7), yunet(0.3)
+    template = Template.arcface(112)
+    reference = Preprocessing("rgb", (0.0,) * 3, (1.0,) * 3, template)
+    encoder = TfliteEncoder(open_interpreter("auto", REFERENCE, 2), reference)
+    photo = read_image(CLIP.parent / "enrol" / SINGER)
+    (singer,), _ = encoder.encode(align(photo, sure.detect(photo).landmarks[:1], template))
     capture = cv2.VideoCapture(str(CLIP))
     shown = seen = alarms = frames = 0
     while True:
@@ -99,14 +110,13 @@ def test_the_clip(own):
         frames += 1
         faces, expected = own.detect(pixels), sure.detect(pixels)
         expected = expected[expected.width >= 24]
-        # In the picture of the audience there are more; on stage there are the singer and the pianist.
-        if 0 < len(expected) <= 2:
+        codes, _ = encoder.encode(align(pixels, expected.landmarks, template))
+        for face in expected.xyxy[codes @ singer >= 0.3]:
             shown += 1
-            face = expected.xyxy[[int(expected.width.argmax())]]
-            seen += bool(iou(face, faces.xyxy).max(initial=0) >= 0.4)
+            seen += bool(iou(face[None], faces.xyxy).max(initial=0) >= 0.4)
         confirmed = iou(faces.xyxy, any_face.detect(pixels).xyxy).max(1, initial=0) >= 0.2
         alarms += bool((~confirmed).any())
     capture.release()
-    assert frames == 275 and shown > 100
-    assert seen / shown >= 0.95, "the singer"
-    assert alarms / frames <= 0.1, "hands, mostly"
+    assert frames == 275 and shown > 80
+    assert seen / shown >= 0.95
+    assert alarms / frames <= 0.1
