@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("tensorflow")
+
 from convert.__main__ import main
 from convert.detector import DETECTOR_FILE, convert_detector, take_along
 from convert.edgetpu import gate

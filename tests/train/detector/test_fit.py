@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
-import keras
 import numpy as np
 import pytest
+
+pytest.importorskip("tensorflow")
+
+import keras
 
 from edge_runtime.errors import ConfigError, InputError
 from tests.train.detector.small import fit_small, small_recipe
