@@ -24,7 +24,7 @@ from edge_runtime.pool import spread
 from edge_runtime.protocols import Detector
 from edge_runtime.types import Detections, Pixels
 from train.chips import SPLITS
-from train.labelled import LabelledPhoto, scaled, write_labelled
+from train.labelled import LabelledPhoto, mirrored, scaled, write_labelled
 from train.photos import Photo, find_photos, read_split, split
 from train.wider import read_wider
 
@@ -40,8 +40,6 @@ _CHUNK = 16
 _JPEG_QUALITY = 95
 _MAX_SIDE_PX = 640
 """Scenes are 320x240; larger photos are stored at this size."""
-_MIRRORED = [1, 0, 2, 4, 3]
-"""Order of the landmarks in a mirrored picture."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +105,7 @@ def look(detector: Detector, pixels: Pixels) -> Detections:
         Faces with the best of the looks' scores, boxes and landmarks averaged by score.
     """
     height, width = pixels.shape[:2]
-    looks = [detector.detect(pixels), _mirrored(detector.detect(np.ascontiguousarray(pixels[:, ::-1])), width)]
+    looks = [detector.detect(pixels), mirrored(detector.detect(np.ascontiguousarray(pixels[:, ::-1])), (width - 1) / 2)]
     larger = cv2.resize(pixels, None, fx=_LARGER, fy=_LARGER, interpolation=cv2.INTER_LINEAR)
     looks.append(scaled(detector.detect(larger), 1 / _LARGER))
     room = round(_ROOM * max(height, width))
@@ -116,14 +114,6 @@ def look(detector: Detector, pixels: Pixels) -> Detections:
     seen = scaled(detector.detect(smaller), 1 / _SMALLER)
     looks.append(Detections(seen.xyxy - np.float32(room), seen.score, seen.landmarks - np.float32(room)))
     return _merged(looks)
-
-
-def _mirrored(faces: Detections, width: int) -> Detections:
-    xyxy = faces.xyxy.copy()
-    xyxy[:, [0, 2]] = width - 1 - faces.xyxy[:, [2, 0]]
-    landmarks = faces.landmarks[:, _MIRRORED].copy()
-    landmarks[..., 0] = width - 1 - landmarks[..., 0]
-    return Detections(xyxy, faces.score, landmarks)
 
 
 def _merged(looks: Sequence[Detections]) -> Detections:

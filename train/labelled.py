@@ -21,6 +21,8 @@ from edge_runtime.types import Detections, Floats, Pixels
 from train.files import replacing
 
 SCHEMA = 1
+_MIRRORED = [1, 0, 2, 4, 3]
+"""Order of the landmarks in a mirrored picture."""
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4}
 
 
@@ -182,6 +184,15 @@ def scaled(faces: Detections, factor: float) -> Detections:
     return Detections(
         _float32(faces.xyxy * factor32 + shift), faces.score, _float32(faces.landmarks * factor32 + shift)
     )
+
+
+def mirrored(faces: Detections, about_x: float) -> Detections:
+    """Faces of a picture mirrored about the column ``about_x``, px; right and left stay the subject's."""
+    xyxy = faces.xyxy.copy()
+    xyxy[:, [0, 2]] = 2 * about_x - faces.xyxy[:, [2, 0]]
+    landmarks = faces.landmarks[:, _MIRRORED].copy()
+    landmarks[..., 0] = 2 * about_x - landmarks[..., 0]
+    return Detections(xyxy, faces.score, landmarks)
 
 
 def _float32(values: NDArray[Any]) -> Floats:

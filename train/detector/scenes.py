@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_runtime.types import Detections, Floats, Pixels
 from train.detector.backgrounds import draw_background
 from train.detector.targets import SceneFaces, face_size
-from train.labelled import LabelledPhotos
+from train.labelled import LabelledPhotos, mirrored
 
 SURE = 0.6
 """A label's score from which it is a face to learn; below, neither that nor background."""
@@ -28,7 +28,6 @@ _HARDLY_SEEN = 0.2
 _MOST_ENLARGED = 4.0
 _TURNED_DEG = 50.0
 """A face turned farther than this, as in a photo that lies on its side, is doubtful."""
-_MIRRORED = [1, 0, 2, 4, 3]
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def make_scene(
 def mirrored_scene(pixels: Pixels, scene: SceneFaces) -> tuple[Pixels, SceneFaces]:
     """The same from the other side."""
     about = (pixels.shape[1] - 1) / 2
-    return np.ascontiguousarray(pixels[:, ::-1]), SceneFaces(_mirrored(scene.faces, about), scene.doubtful)
+    return np.ascontiguousarray(pixels[:, ::-1]), SceneFaces(mirrored(scene.faces, about), scene.doubtful)
 
 
 def compose(pool: PhotoPool, size_wh: tuple[int, int], rng: np.random.Generator) -> tuple[Pixels, SceneFaces]:
@@ -157,13 +156,13 @@ def _lay_photo(
     matrix = _similarity(scale, turn, faces.centre[main], at)
     keep = _kept_part(pixels.shape[:2], faces.xyxy[main], reduce, rng)
     soft = float(rng.choice([0.0, 2.0, 6.0, 14.0])) / max(scale * reduce, 1e-3)
-    mirrored = rng.random() < 0.5
+    flipped = rng.random() < 0.5
     moved = _moved(faces, matrix, scale, turn)
-    if mirrored:
+    if flipped:
         # The picture is mirrored about its main face's middle, so the face stays where it is.
         flip = np.array([[-1, 0, 2 * at[0]], [0, 1, 0]], np.float32)
         matrix = flip[:, :2] @ matrix + np.array([[0, 0, flip[0, 2]], [0, 0, 0]], np.float32)
-        moved = _mirrored(moved, float(at[0]))
+        moved = mirrored(moved, float(at[0]))
     doubtful = (faces.score < SURE) | (face_size(moved) < SMALLEST_PX) | (abs((turn + 180) % 360 - 180) > _TURNED_DEG)
     doubtful |= (scale > _MOST_ENLARGED) & (face_size(faces) < 40)
     shrunk = matrix.copy()
@@ -382,11 +381,3 @@ def _moved(faces: Detections, matrix: Floats, scale: float, turn_deg: float) -> 
     landmarks = faces.landmarks @ matrix[:, :2].T + matrix[:, 2]
     xyxy = np.concatenate([centre - half, centre + half], 1)
     return Detections(xyxy.astype(np.float32), faces.score, landmarks.astype(np.float32))
-
-
-def _mirrored(faces: Detections, about_x: float) -> Detections:
-    xyxy = faces.xyxy.copy()
-    xyxy[:, [0, 2]] = 2 * about_x - faces.xyxy[:, [2, 0]]
-    landmarks = faces.landmarks[:, _MIRRORED].copy()
-    landmarks[..., 0] = 2 * about_x - landmarks[..., 0]
-    return Detections(xyxy, faces.score, landmarks)
