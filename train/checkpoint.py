@@ -6,6 +6,7 @@ run's seed and the number of the epoch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
@@ -18,6 +19,41 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
 from train.files import replacing
+
+CHECKPOINT = "checkpoint.npz"
+
+
+def fingerprint(document: dict[str, Any]) -> str:
+    """sha256 (hex) over all that decides a run's numbers, JSON-ready."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def begun(folder: Path, mark: str, allowed: Sequence[str] = ()) -> dict[str, Any] | None:
+    """The state of the run that a folder holds, or None for a new one, whose folder is made.
+
+    Args:
+        folder: of the run.
+        mark: the run's ``fingerprint``.
+        allowed: names that a run may have left before its first checkpoint.
+
+    Raises:
+        InputError: the folder holds another run, or something else.
+    """
+    checkpoint = folder / CHECKPOINT
+    if not checkpoint.is_file():
+        other = [path.name for path in folder.glob("[!.]*") if path.name not in allowed] if folder.is_dir() else []
+        if other or (folder.exists() and not folder.is_dir()):
+            found = f"{min(other)} in it" if other else "a file"
+            raise InputError(f"{folder}: expected a new or empty folder, found {found}; name another")
+        folder.mkdir(parents=True, exist_ok=True)
+        return None
+    state = read_state(checkpoint)
+    if state["fingerprint"] != mark:
+        raise InputError(
+            f"{folder}: expected a new folder or a run of this very recipe, data and seed, found another run; "
+            "name another folder"
+        )
+    return state
 
 
 def save_checkpoint(path: Path, variables: Sequence[keras.Variable], state: dict[str, Any]) -> None:

@@ -17,7 +17,8 @@ from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.pairs import Pairs, parse_pairs
 from edge_runtime.types import Floats
-from train.chips import SPLITS, Chips, load_chips
+from train.archive import SPLITS
+from train.chips import Chips
 from train.conditions import Change, Probes, changes, condition_lines, conditions, people_groups, photo_groups
 from train.files import write_json
 from train.models import open_model
@@ -282,7 +283,7 @@ def _chips(fitted: Run, other: Path | None) -> Chips:
     """The run's own chips, or other ones that were made the same way."""
     if other is None:
         return fitted.chips()
-    chips = load_chips(other)
+    chips = Chips.load(other)
     if chips.preprocessing_hash != fitted.chips_file["preprocessing_hash"]:
         raise InputError(
             f"{other}: expected chips aligned by {fitted.chips_file['detector']} as the run's were, "

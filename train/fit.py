@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -23,8 +22,8 @@ from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
 from models.variational import VariationalAutoencoder
 from train.averaging import WeightAverage
-from train.checkpoint import read_state, restore, save_checkpoint
-from train.chips import Chips, load_chips
+from train.checkpoint import CHECKPOINT, begun, fingerprint, restore, save_checkpoint
+from train.chips import Chips
 from train.datasets import Faces, Held
 from train.detector.recipe import is_detector, load_detector_recipe
 from train.files import replacing
@@ -39,7 +38,6 @@ from train.teacher import Teacher, Teachers
 from train.tune import already, part_photos, settle
 from train.views import Views
 
-CHECKPOINT = "checkpoint.npz"
 _BEST = "best.npz"
 _TEACHER = "teacher"
 _PUBLISH_EVERY_S = 60.0
@@ -99,10 +97,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             "--strangers: expected together with --from and a recipe that holds photos out (finetune), to judge by"
         )
-    chips, also = load_chips(args.chips), [load_chips(file) for file in args.also]
+    chips, also = Chips.load(args.chips), [Chips.load(file) for file in args.also]
     fitted = fit(recipe, chips, args.folder, args.seed, also, overrides, start)
     if args.strangers and start and not already(fitted.path):
-        verdict = settle(fitted, start, encoder_spec(recipe), chips, load_chips(args.strangers), recipe.fit.hold_out)
+        verdict = settle(fitted, start, encoder_spec(recipe), chips, Chips.load(args.strangers), recipe.fit.hold_out)
         print(f"{fitted.path}: {verdict.sentence()}")
     print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path}")
     return 0
@@ -136,8 +134,9 @@ def fit(
     described = [describe_chips(c) for c in (chips, *also)]
     if start and start.preprocessing != recipe.preprocessing():
         raise ConfigError(f"[input]: expected it as {start.path} has it, to start from there, found another")
-    fingerprint = _fingerprint(recipe, seed, described, start)
-    state = _begun(path, fingerprint)
+    document = {"recipe": recipe.values(), "seed": seed, "chips": [one["sha256"] for one in described]}
+    mark = fingerprint(document | ({"start": start.sha256} if start else {}))
+    state = begun(path, mark, (_BEST, _TEACHER))
     if state and (path / RUN_FILE).is_file() and (done := load_run(path)).finished:
         print(f"{path}: already finished", flush=True)
         return done
@@ -159,26 +158,7 @@ def fit(
         precision=precision(recipe.fit.precision),
         lineage=start.lineage if start else [],
     )
-    return _Fitting(recipe, started, [chips, *also], fingerprint, state, start).go()
-
-
-def _begun(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The state of the run that a folder holds, or None for a new one."""
-    checkpoint = folder / CHECKPOINT
-    if not checkpoint.is_file():
-        if folder.exists() and (not folder.is_dir() or (folder / RUN_FILE).exists()):
-            raise InputError(f"{folder}: expected a new folder or a run with {CHECKPOINT}, found neither; name another")
-        if other := [p.name for p in folder.glob("[!.]*") if p.name not in (_BEST, _TEACHER)]:
-            raise InputError(f"{folder}: expected a new or empty folder, found {min(other)} in it; name another")
-        folder.mkdir(parents=True, exist_ok=True)
-        return None
-    state = read_state(checkpoint)
-    if state["fingerprint"] != fingerprint:
-        raise InputError(
-            f"{folder}: expected a new folder or a run of this very recipe, chips and seed, found another run; "
-            "name another folder"
-        )
-    return state
+    return _Fitting(recipe, started, [chips, *also], mark, state, start).go()
 
 
 class _Fitting:
@@ -189,11 +169,11 @@ class _Fitting:
         recipe: Recipe,
         started: Run,
         chips: Sequence[Chips],
-        fingerprint: str,
+        mark: str,
         state: dict[str, Any] | None,
         start: Start | None,
     ) -> None:
-        self.recipe, self.folder, self.fingerprint = recipe, started.path, fingerprint
+        self.recipe, self.folder, self.mark = recipe, started.path, mark
         faces, held = _parted(chips, recipe.fit.hold_out, started.seed)
         people = faces.people if recipe.loss.identity > 0 else 0
         parts = (recipe.teacher, *recipe.teachers) if recipe.loss.taught else ()
@@ -262,7 +242,7 @@ class _Fitting:
         row["seconds"] = round(time.monotonic() - self.epoch_began, 2)
         self._note([*self.result.history, row])
         # The checkpoint alone decides where a killed run goes on; all else is made from it.
-        state = {"fingerprint": self.fingerprint, "history": self.result.history, "best": self.best}
+        state = {"fingerprint": self.mark, "history": self.result.history, "best": self.best}
         save_checkpoint(self.folder / CHECKPOINT, self.variables, state)
         self.views.save()
         print(_line(row), flush=True)
@@ -368,14 +348,6 @@ def encoder_spec(recipe: Recipe) -> EncoderSpec:
     part = recipe.encoder
     channels = recipe.preprocessing().channels
     return EncoderSpec(part.kind, recipe.input.size, channels, part.code_size, part.widths, part.blocks)  # type: ignore[arg-type]
-
-
-def _fingerprint(recipe: Recipe, seed: int, chips: Sequence[dict[str, str]], start: Start | None) -> str:
-    """sha256 over all that decides a run's numbers."""
-    document = {"recipe": recipe.values(), "seed": seed, "chips": [c["sha256"] for c in chips]}
-    if start:
-        document["start"] = start.sha256
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _lineage(chips: Sequence[Chips], faces: Faces, teachers: Teachers | None) -> list[str]:

@@ -7,7 +7,6 @@ face is averaged: its landmarks' scatter is noise that a student need not learn.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,15 +16,15 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.errors import FamiliarError, InputError, UsageError
+from edge_runtime.errors import FamiliarError, InputError
 from edge_runtime.images import read_image
 from edge_runtime.overlap import iou
 from edge_runtime.pool import spread
 from edge_runtime.protocols import Detector
 from edge_runtime.types import Detections, Pixels
-from train.chips import SPLITS
+from train.archive import SPLITS, encoded
 from train.labelled import LabelledPhoto, mirrored, scaled, write_labelled
-from train.photos import Photo, find_photos, read_split, split
+from train.photos import Photo, add_options, check_options, find_photos, splits_of
 from train.wider import read_wider
 
 DOUBTFUL = 0.3
@@ -37,7 +36,6 @@ _ROOM = 0.35
 """Share of the picture's side added all around before it is made smaller, for faces that fill it."""
 _SAME_FACE_IOU = 0.4
 _CHUNK = 16
-_JPEG_QUALITY = 95
 _MAX_SIDE_PX = 640
 """Scenes are 320x240; larger photos are stored at this size."""
 
@@ -48,26 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     by = parser.add_mutually_exclusive_group(required=True)
     by.add_argument("--teacher", metavar="NAME", help="a detector with landmarks, as yunet:FILE.onnx")
     by.add_argument("--list", metavar="FILE", help="a list in the format of WIDER FACE or RetinaFace")
-    parser.add_argument("--split", metavar="CSV", help="columns person and split; default: by a hash of the name")
-    parser.add_argument("--unlabelled", action="store_true", help="nobody knows who is who: no names, all for training")
-    parser.add_argument("--source", metavar="TEXT", help="what the photos are, and their licence, for the model card")
-    parser.add_argument("--seed", type=int, default=0, help="of the split made without --split (default: 0)")
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N pictures, for a trial")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all)")
+    add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.jobs < 1 or (args.limit is not None and args.limit < 1):
-        raise UsageError("--jobs and --limit: expected at least 1")
-    out, root = Path(args.out), Path(args.data)
-    if out.is_dir() or out.suffix != ".npz":
-        raise UsageError(f"--out {out}: expected the name of an .npz file")
+    out, root = check_options(args), Path(args.data)
     photos = find_photos(root, args.unlabelled or bool(args.list))[: args.limit]
-    people = sorted({photo.person for photo in photos})
-    if people == [""]:
-        splits = {"": "train"}
-    else:
-        splits = read_split(args.split, people) if args.split else split(people, args.seed)
+    splits = splits_of(photos, args.split, args.seed)
     if args.list:
         found, labeller = _from_list(Path(args.list), photos), f"the list {Path(args.list).name}"
     else:
@@ -179,5 +164,4 @@ def _stored(path: Path, label: Callable[[Pixels], Detections]) -> LabelledPhoto 
     if factor < 1:
         pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         faces = scaled(faces, factor)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return LabelledPhoto(data.tobytes(), faces)
+    return LabelledPhoto(encoded(pixels), faces)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.errors import InputError
+from edge_runtime.errors import InputError, UsageError
 from edge_runtime.images import list_images
-from train.chips import SPLITS
+from train.archive import SPLITS
 
 _SHARES = (("train", 0.70), ("select", 0.80), ("final", 0.90), ("cohort", 1.0))
 """Upper bounds of a name's hash, 0..1, for a split made without a file."""
@@ -30,6 +32,40 @@ class Photo:
     path: Path
     relative: str
     person: str
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command has which goes through folders of photos."""
+    parser.add_argument("--split", metavar="CSV", help="columns person and split; default: by a hash of the name")
+    parser.add_argument("--unlabelled", action="store_true", help="nobody knows who is who: no names, all for training")
+    parser.add_argument("--source", metavar="TEXT", help="what the photos are, and their licence, for the model card")
+    parser.add_argument("--seed", type=int, default=0, help="of the split made without --split (default: 0)")
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after N pictures, for a trial")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all)")
+
+
+def check_options(args: argparse.Namespace) -> Path:
+    """The file to write, ``args.out``, once it and the options of ``add_options`` are seen to make sense.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if args.jobs < 1 or (args.limit is not None and args.limit < 1):
+        raise UsageError("--jobs and --limit: expected at least 1")
+    if args.unlabelled and args.split:
+        raise UsageError("--unlabelled and --split: expected one of them; photos without names cannot be split by name")
+    out = Path(args.out)
+    if out.is_dir() or out.suffix != ".npz":
+        raise UsageError(f"--out {out}: expected the name of an .npz file")
+    return out
+
+
+def splits_of(photos: Sequence[Photo], csv_path: str | None, seed: int) -> dict[str, str]:
+    """The split of everybody in ``photos``, by a file or else by a hash; photos without names are all for training."""
+    people = sorted({photo.person for photo in photos})
+    if people == [""]:
+        return {"": "train"}
+    return read_split(csv_path, people) if csv_path else split(people, seed)
 
 
 def find_photos(root: Path, unlabelled: bool = False) -> list[Photo]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,13 +13,14 @@ from tqdm import tqdm
 from edge_runtime.chain import central_face
 from edge_runtime.config import Config, bundle_path
 from edge_runtime.detectors import open_detector
-from edge_runtime.errors import FamiliarError, ImageError, InputError, UsageError
+from edge_runtime.errors import FamiliarError, ImageError, InputError
 from edge_runtime.images import read_image
 from edge_runtime.pool import spread
 from edge_runtime.protocols import Detector
-from train.chips import SPLITS, Crop, make_crop, write_chips
+from train.archive import SPLITS
+from train.chips import Crop, make_crop, write_chips
 from train.files import write_text
-from train.photos import Photo, find_photos, read_split, split
+from train.photos import Photo, add_options, check_options, find_photos, splits_of
 
 LFW_URL = "http://vis-www.cs.umass.edu/lfw/lfw-deepfunneled.tgz"
 LFW_MD5 = "68331da3eb755a505a502b5aacb3c201"
@@ -32,32 +32,18 @@ _CHUNK = 16
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="DIR|lfw", help="a folder per person; lfw downloads LFW")
     parser.add_argument("--out", required=True, metavar="FILE", help="the chips file to write (.npz)")
-    parser.add_argument("--split", metavar="CSV", help="columns person and split; default: by a hash of the name")
     parser.add_argument(
         "--detector", metavar="NAME", help="bundle:FOLDER or yunet:FILE.onnx (default: the released bundle's)"
     )
-    parser.add_argument("--unlabelled", action="store_true", help="nobody knows who is who: no names, all for training")
-    parser.add_argument("--source", metavar="TEXT", help="what the photos are, and their licence, for the model card")
-    parser.add_argument("--seed", type=int, default=0, help="of the split made without --split (default: 0)")
-    parser.add_argument("--limit", type=int, metavar="N", help="stop after N pictures, for a trial")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all)")
+    add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.jobs < 1 or (args.limit is not None and args.limit < 1):
-        raise UsageError("--jobs and --limit: expected at least 1")
-    if args.unlabelled and args.split:
-        raise UsageError("--unlabelled and --split: expected one of them; photos without names cannot be split by name")
-    out = Path(args.out)
-    if out.is_dir() or out.suffix != ".npz":
-        raise UsageError(f"--out {out}: expected the name of an .npz file")
+    out = check_options(args)
     root = download_lfw() if args.data == "lfw" else Path(args.data)
     source = args.source or (_LFW_SOURCE if args.data == "lfw" else f"photos of the folder {root.resolve().name}")
     photos = find_photos(root, args.unlabelled)[: args.limit]
-    people = sorted({photo.person for photo in photos})
-    splits = (
-        {"": "train"} if args.unlabelled else read_split(args.split, people) if args.split else split(people, args.seed)
-    )
+    splits = splits_of(photos, args.split, args.seed)
     detector = args.detector or f"bundle:{bundle_path(Config())}"
     detector_name = open_detector(detector).name
     found = find_faces(photos, detector, args.jobs)

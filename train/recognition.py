@@ -27,7 +27,7 @@ from edge_runtime.metrics import (
 )
 from edge_runtime.pairs import Pairs, make_pairs
 from edge_runtime.types import Floats
-from train.chips import SPLITS
+from train.archive import SPLITS
 
 FMR = 1e-4
 _HELD_FMR = 1e-3

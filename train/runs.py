@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
-from train.chips import Chips, load_chips
+from train.chips import Chips
 from train.files import replacing, write_json, write_text
 
 SCHEMA = 1
@@ -178,7 +178,7 @@ def same_chips(described: dict[str, str]) -> Chips:
     Raises:
         InputError: gone, or altered since.
     """
-    chips = load_chips(described["path"])
+    chips = Chips.load(described["path"])
     if (found := chips.sha256()) != described["sha256"]:
         raise InputError(
             f"{chips.path}: expected the chips of the run (sha256 {described['sha256'][:12]}…), "

@@ -16,7 +16,7 @@ from edge_runtime.align import Template
 from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError, UsageError
 from tests.convert.inputs import PREPROCESSING, write_people, write_run
-from train.chips import load_chips
+from train.chips import Chips as TrainedChips
 
 pytestmark = pytest.mark.desktop
 
@@ -36,7 +36,7 @@ def run(tmp_path: Path, chips: Path) -> Path:
 
 
 def test_both_readers_see_the_same_chips(chips: Path) -> None:
-    ours, theirs = Chips.load(chips), load_chips(chips)
+    ours, theirs = Chips.load(chips), TrainedChips.load(chips)
     indices = np.arange(len(theirs))
     for template in (Template.arcface(28, 6), Template.arcface(112)):
         np.testing.assert_array_equal(ours.aligned(indices, template), theirs.aligned(indices, template))

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_runtime.align import ARCFACE_112
 from tests.builders import draw_face, make_pixels
-from train.chips import CONTEXT_PX, Chips, Crop, load_chips, make_crop, write_chips
+from train.chips import CONTEXT_PX, Chips, Crop, make_crop, write_chips
 
 
 def drawn_crop(person: int, photo: int = 0) -> Crop:
@@ -33,4 +33,4 @@ def make_chips(path: Path, train: int = 5, select: int = 2, photos: int = 4, nam
         "haar",
         "drawn faces",
     )
-    return load_chips(path)
+    return Chips.load(path)

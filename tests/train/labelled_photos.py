@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_runtime.types import Detections
 from tests.builders import draw_face
-from train.labelled import LabelledPhoto, LabelledPhotos, load_labelled, write_labelled
+from train.labelled import LabelledPhoto, LabelledPhotos, write_labelled
 
 
 def drawn_photo(person: int, width: int = 100) -> tuple[np.ndarray, Detections]:
@@ -29,4 +29,4 @@ def write_drawn(path: Path, splits: tuple[str, ...] = ("train", "train", "select
         photos.append(LabelledPhoto(cv2.imencode(".png", picture[..., ::-1])[1].tobytes(), faces))
     names = [f"person{k}" for k in range(len(splits))]
     write_labelled(path, photos, names, splits, [f"{name}/1.png" for name in names], "their maker", "drawings")
-    return load_labelled(path)
+    return LabelledPhotos.load(path)

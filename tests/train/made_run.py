@@ -9,7 +9,7 @@ import numpy as np
 from edge_runtime.align import Template
 from edge_runtime.encoder import Preprocessing
 from tests.builders import BOX_POINTS, draw_face
-from train.chips import Chips, load_chips, make_crop, write_chips
+from train.chips import Chips, make_crop, write_chips
 
 PHOTOS = 4
 SELECT, TRAIN, COHORT = range(5), range(5, 6), range(6, 7)
@@ -31,7 +31,7 @@ def make_chips(path: Path) -> Chips:
                 splits.append(split)
                 paths.append(f"P{person}/P{person}_{photo + 1:04d}.png")
     write_chips(path, crops, names, splits, paths, "haar", "drawn faces")
-    return load_chips(path)
+    return Chips.load(path)
 
 
 def make_run(folder: Path, preprocessing: Preprocessing = GREY, code_size: int = 16) -> Path:

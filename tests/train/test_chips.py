@@ -8,7 +8,7 @@ from edge_runtime.align import Template, align
 from edge_runtime.errors import InputError
 from tests.builders import BOX_POINTS, draw_face
 from tests.train.drawn_chips import make_chips
-from train.chips import CROP_TEMPLATE, crop_hash, load_chips, make_crop, write_chips
+from train.chips import CROP_TEMPLATE, Chips, crop_hash, make_crop, write_chips
 
 
 def test_a_chips_file_gives_back_what_was_written(tmp_path):
@@ -37,7 +37,7 @@ def test_aligned_again_from_the_crop_a_face_is_what_the_device_sees(tmp_path, si
     path = tmp_path / "c.npz"
     write_chips(path, [make_crop(picture, points)], ["a"], ["train"], ["a/1.jpg"], "haar", "")
     template = Template.arcface(size, margin)
-    ours = load_chips(path).aligned([0], template)[0].astype(float)
+    ours = Chips.load(path).aligned([0], template)[0].astype(float)
     device = align(picture, points[None], template)[0].astype(float)
     assert ours.shape == device.shape
     assert np.abs(ours - device).mean() < 2.5
@@ -54,13 +54,13 @@ def test_what_is_no_chips_file_is_refused(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match="expected a chips file"):
-        load_chips(path)
+        Chips.load(path)
 
 
 def test_another_archive_is_refused(tmp_path):
     np.savez(tmp_path / "c.npz", codes=np.zeros(3))
     with pytest.raises(InputError, match="expected a chips file"):
-        load_chips(tmp_path / "c.npz")
+        Chips.load(tmp_path / "c.npz")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

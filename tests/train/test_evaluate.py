@@ -15,7 +15,7 @@ from edge_runtime.encoder import normalise  # noqa: E402
 from edge_runtime.metrics import tmr_at_fmr  # noqa: E402
 from tests.train.made_run import BGR, GREY, PHOTOS, SELECT, make_run  # noqa: E402
 from train.__main__ import main  # noqa: E402
-from train.chips import load_chips  # noqa: E402
+from train.chips import Chips  # noqa: E402
 from train.reconstruction import ssim  # noqa: E402
 
 FEW = ("--enrol", "2", "--photos", "2", "--draws", "3")
@@ -41,7 +41,7 @@ def test_a_run_is_measured_on_select_people_with_pictures(grey_run, capsys):
     assert "reconstruction SSIM" in printed
 
     # The same figures, worked out from the saved models by hand.
-    chips = load_chips(grey_run.parent / "chips.npz")
+    chips = Chips.load(grey_run.parent / "chips.npz")
     index = chips.indices("select")
     aligned = chips.aligned(index, GREY.template)
     raw = keras.saving.load_model(grey_run / "encoder.keras").predict(GREY.as_float(aligned), verbose=0)

@@ -17,7 +17,7 @@ from edge_runtime.errors import InputError
 from tests.builders import ROOT
 from tests.train.drawn_chips import make_chips
 from train.__main__ import main
-from train.chips import load_chips
+from train.chips import Chips
 from train.fit import fit, held_figures, precision
 from train.recipe import load_recipe
 from train.runs import load_run
@@ -50,7 +50,7 @@ def curve(folder: Path) -> list[list[float]]:
 def whole(chips_path, tmp_path_factory) -> Path:
     """A run of four epochs, not interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    fit(small("fit.epochs=4"), load_chips(chips_path), folder, seed=3)
+    fit(small("fit.epochs=4"), Chips.load(chips_path), folder, seed=3)
     return folder
 
 
@@ -117,20 +117,20 @@ def test_a_killed_run_goes_on_to_the_same_curve(whole, chips_path, tmp_path):
 
 def test_a_finished_run_is_left_alone(whole, chips_path, capsys):
     before = (whole / "encoder.keras").stat().st_mtime_ns
-    again = fit(small("fit.epochs=4"), load_chips(chips_path), whole, seed=3)
+    again = fit(small("fit.epochs=4"), Chips.load(chips_path), whole, seed=3)
     assert again.finished and "already finished" in capsys.readouterr().out
     assert (whole / "encoder.keras").stat().st_mtime_ns == before
 
 
 def test_a_folder_with_another_run_is_refused(whole, chips_path):
     with pytest.raises(InputError, match="found another run"):
-        fit(small("fit.epochs=4"), load_chips(chips_path), whole, seed=4)
+        fit(small("fit.epochs=4"), Chips.load(chips_path), whole, seed=4)
 
 
 def test_a_folder_of_other_things_is_left_alone(chips_path, tmp_path):
     (tmp_path / "Alice").mkdir()
     with pytest.raises(InputError, match="found Alice in it"):
-        fit(small("fit.epochs=1"), load_chips(chips_path), tmp_path)
+        fit(small("fit.epochs=1"), Chips.load(chips_path), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["Alice"]
 
 
@@ -151,7 +151,7 @@ def test_without_people_to_validate_on_it_still_fits(tmp_path):
 
 def test_patience_stops_early_and_keeps_the_best(chips_path, tmp_path):
     recipe = load_recipe("dense", ["fit.epochs=60", "fit.patience=2", "optimiser.learning_rate=3.0"])
-    run = fit(recipe, load_chips(chips_path), tmp_path / "run")
+    run = fit(recipe, Chips.load(chips_path), tmp_path / "run")
     losses = [row["val_loss"] for row in run.history]
     assert run.finished and run.epochs_done < 60
     assert run.epochs_done == int(np.argmin(losses)) + 1 + 2
@@ -178,7 +178,7 @@ def test_distillation_from_a_tflite_teacher(chips_path, tmp_path):
         "teacher.margin_px=6", "teacher.mean=[127.5]", "teacher.std=[127.5]",
     ]  # fmt: skip
     recipe = load_recipe("conv_distil", [*SMALL, *teacher, "encoder.code_size=32", "fit.epochs=6", "fit.repeats=3"])
-    run = fit(recipe, load_chips(chips_path), tmp_path / "run")
+    run = fit(recipe, Chips.load(chips_path), tmp_path / "run")
     assert run.history[-1]["val_distil"] < run.history[0]["val_distil"]
     assert {"val_distil", "val_relations", "val_reconstruction"} <= set(run.history[0])
     assert sorted(path.name for path in (tmp_path / "run" / "teacher").iterdir()) == [
@@ -201,22 +201,22 @@ def test_a_stated_precision_is_kept():
 
 def test_a_run_starts_where_another_ended(whole, chips_path, tmp_path):
     again = small("fit.epochs=1", "optimiser.learning_rate=1e-7")
-    run = fit(again, load_chips(chips_path), tmp_path / "run", seed=5, start=load_start(whole))
+    run = fit(again, Chips.load(chips_path), tmp_path / "run", seed=5, start=load_start(whole))
     assert run.history[0]["val_loss"] < 1.1 * load_run(whole).history[-1]["val_loss"]
-    fresh = fit(again, load_chips(chips_path), tmp_path / "fresh", seed=5)
+    fresh = fit(again, Chips.load(chips_path), tmp_path / "fresh", seed=5)
     assert run.history[0]["val_loss"] < 0.9 * fresh.history[0]["val_loss"]
     assert run.lineage[0] == "fitted on 20 photos of 5 people: drawn faces" and len(run.lineage) == 2
     assert "started from the encoder of a run of conv, sha256" in run.lineage[1]
     with pytest.raises(InputError, match="found another run"):
-        fit(again, load_chips(chips_path), tmp_path / "run", seed=5)
+        fit(again, Chips.load(chips_path), tmp_path / "run", seed=5)
     with pytest.raises(InputError, match="of another shape"):
         wider = small("encoder.code_size=16")
-        fit(wider, load_chips(chips_path), tmp_path / "wider", start=load_start(whole))
+        fit(wider, Chips.load(chips_path), tmp_path / "wider", start=load_start(whole))
 
 
 def test_by_the_clock_the_mean_of_the_weights_is_kept(chips_path, tmp_path):
     recipe = small("fit.minutes=0.05", "fit.average=0.9", "fit.measure_every=100")
-    run = fit(recipe, load_chips(chips_path), tmp_path / "run")
+    run = fit(recipe, Chips.load(chips_path), tmp_path / "run")
     assert run.finished and run.history[-1]["progress"] == 1
     assert run.history[-1]["learning_rate"] < run.history[0]["learning_rate"]
     assert [("val_loss" in row) for row in run.history] == [False] * (run.epochs_done - 1) + [True]
@@ -232,7 +232,7 @@ def test_by_the_clock_the_mean_of_the_weights_is_kept(chips_path, tmp_path):
 )
 def test_each_objective_is_a_recipe(name, terms, chips_path, tmp_path):
     recipe = load_recipe(name, [*SMALL, "fit.epochs=20"])
-    run = fit(recipe, load_chips(chips_path), tmp_path / "run")
+    run = fit(recipe, Chips.load(chips_path), tmp_path / "run")
     fitted = set(run.history[0]) - {"epoch", "loss", "learning_rate", "progress", "waited", "seconds"}
     assert {key for key in fitted if not key.startswith("val_")} == terms
     assert run.history[-1]["loss"] < run.history[0]["loss"]

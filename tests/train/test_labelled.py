@@ -4,7 +4,7 @@ import pytest
 from edge_runtime.errors import InputError
 from edge_runtime.types import Detections
 from tests.train.labelled_photos import drawn_photo, write_drawn
-from train.labelled import load_labelled, scaled
+from train.labelled import LabelledPhotos, scaled
 
 
 def test_what_was_written_is_read(tmp_path):
@@ -24,13 +24,13 @@ def test_what_cannot_be_read_is_one_line(tmp_path, damage):
     if damage is not None:
         path.write_bytes(damage)
     with pytest.raises(InputError, match="labelled photos"):
-        load_labelled(path)
+        LabelledPhotos.load(path)
 
 
 def test_chips_are_no_labelled_photos(tmp_path):
     np.savez(tmp_path / "c.npz", meta=np.array('{"schema": 1}'))
     with pytest.raises(InputError, match="train label"):
-        load_labelled(tmp_path / "c.npz")
+        LabelledPhotos.load(tmp_path / "c.npz")
 
 
 def test_scaling_keeps_pixel_centres_at_whole_numbers():

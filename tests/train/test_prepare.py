@@ -13,7 +13,7 @@ import pytest
 from edge_runtime.errors import InputError
 from tests.builders import ROOT, draw_face, make_pixels
 from train.__main__ import main
-from train.chips import load_chips
+from train.chips import Chips
 from train.photos import find_photos, read_split, split
 
 
@@ -49,7 +49,7 @@ def test_an_empty_folder_is_one_line(tmp_path, capsys):
 def test_faces_are_kept_and_the_rest_is_listed(people, tmp_path, capsys):
     out = tmp_path / "c.npz"
     assert main(["prepare", "--data", str(people), "--out", str(out), "--jobs", "2", "--source", "my album"]) == 0
-    chips = load_chips(out)
+    chips = Chips.load(out)
     assert chips.paths.tolist() == ["ann/1.png", "ann/2.jpg", "bob/1.png"]
     assert chips.names.tolist() == ["ann", "ann", "bob"]
     assert chips.source == "my album"
@@ -72,7 +72,7 @@ def test_photos_without_a_single_face_are_an_error_and_leave_nothing(tmp_path, c
 def test_unlabelled_photos_have_no_names_and_all_train(people, tmp_path):
     out = tmp_path / "c.npz"
     assert main(["prepare", "--data", str(people), "--out", str(out), "--unlabelled", "--limit", "3"]) == 0
-    chips = load_chips(out)
+    chips = Chips.load(out)
     assert set(chips.names.tolist()) == {""} and set(chips.split.tolist()) == {"train"}
 
 

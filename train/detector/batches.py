@@ -17,7 +17,7 @@ from edge_runtime.pool import process_pool
 from edge_runtime.types import Floats, Pixels
 from train.detector.scenes import PhotoPool, compose, mirrored_scene, spoil
 from train.detector.targets import make_targets
-from train.labelled import load_labelled
+from train.labelled import LabelledPhotos
 
 _AHEAD = 8
 """Batches that may wait to be used."""
@@ -80,7 +80,7 @@ _worker: tuple[SceneSource, PhotoPool] | None = None
 def _start_worker(source: SceneSource) -> None:
     global _worker
     cv2.setNumThreads(1)
-    _worker = source, PhotoPool.of_split([load_labelled(file) for file in source.files], source.split)
+    _worker = source, PhotoPool.of_split([LabelledPhotos.load(file) for file in source.files], source.split)
 
 
 def _make_batch(epoch: int, step: int) -> SceneBatch:

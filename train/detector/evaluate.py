@@ -28,7 +28,7 @@ from train.detector.backgrounds import UNSEEN, drawing
 from train.detector.scenes import PhotoPool, make_scene
 from train.detector.targets import SceneFaces, face_size
 from train.files import replacing
-from train.labelled import LabelledPhotos, load_labelled
+from train.labelled import LabelledPhotos
 
 BINS_PX = (12.0, 16.0, 24.0, 48.0, 120.0, np.inf)
 """Edges of the bins of size: the square root of a face's area, px of a scene."""
@@ -62,7 +62,7 @@ def evaluate_detector(
     Raises:
         InputError: nobody of the split.
     """
-    photos = load_labelled(labelled)
+    photos = LabelledPhotos.load(labelled)
     indices = photos.indices(split)
     pool = PhotoPool.of_split([photos], split)
     if not len(indices) or not len(pool):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 import time
@@ -22,14 +20,14 @@ from edge_runtime.cells import STRIDES, Grids
 from edge_runtime.errors import InputError
 from edge_runtime.types import Pixels
 from models.detector import multiply_adds
-from train.checkpoint import read_state, restore, save_checkpoint
+from train.checkpoint import CHECKPOINT, begun, fingerprint, restore, save_checkpoint
 from train.detector.batches import SceneBatches, SceneSource, scene_batch
 from train.detector.losses import box_loss, landmark_loss, score_loss
 from train.detector.recipe import DetectorRecipe, TermsPart
 from train.detector.scenes import PhotoPool
 from train.files import replacing, write_json
-from train.fit import CHECKPOINT, precision
-from train.labelled import LabelledPhotos, load_labelled
+from train.labelled import LabelledPhotos
+from train.precision import precision
 from train.runs import RUN_FILE, commit, versions
 
 MEAN, STD = 127.5, 127.5
@@ -106,15 +104,18 @@ def fit_detector(
         InputError: no photos, no detector to start from, or the folder holds another run.
     """
     path = Path(folder)
-    photos = [load_labelled(file) for file in files]
+    photos = [LabelledPhotos.load(file) for file in files]
     if not any(len(one.indices("train")) for one in photos):
         raise InputError(f"{files[0]}: expected photos of the split train, found none; label them with another split")
     described = [
         {"path": str(one.path), "sha256": one.sha256(), "labeller": one.labeller, "source": one.source}
         for one in photos
     ]
-    fingerprint = _fingerprint(recipe, seed, described)
-    state = _begun(path, fingerprint)
+    # All that decides the run's numbers, but for how long it goes on.
+    values = recipe.values()
+    values["fit"].pop("epochs")
+    mark = fingerprint({"recipe": values, "seed": seed, "photos": [one["sha256"] for one in described]})
+    state = begun(path, mark)
     run = DetectorRun(
         path,
         recipe.values(),
@@ -127,7 +128,7 @@ def fit_detector(
         commit(),
         _lineage(photos),
     )
-    return _DetectorFitting(recipe, run, fingerprint, state, start).go()
+    return _DetectorFitting(recipe, run, mark, state, start).go()
 
 
 class _DetectorFitting:
@@ -137,11 +138,11 @@ class _DetectorFitting:
         self,
         recipe: DetectorRecipe,
         run: DetectorRun,
-        fingerprint: str,
+        mark: str,
         state: dict[str, Any] | None,
         start: Path | None = None,
     ) -> None:
-        self.recipe, self.run, self.fingerprint = recipe, run, fingerprint
+        self.recipe, self.run, self.mark = recipe, run, mark
         keras.utils.set_random_seed(run.seed)
         self.spec = recipe.detector.spec()
         self.network = self.spec.build(run.precision)
@@ -172,7 +173,7 @@ class _DetectorFitting:
                 row = self._epoch(batches, self.run.epochs_done)
                 self.run.history.append(row)
                 self.run.epochs_done += 1
-                state = {"fingerprint": self.fingerprint, "history": self.run.history}
+                state = {"fingerprint": self.mark, "history": self.run.history}
                 save_checkpoint(self.run.path / CHECKPOINT, self.variables, state)
                 shown = "  ".join(f"{name} {row[name]:.4f}" for name in _TERMS)
                 print(f"epoch {row['epoch']}/{self.recipe.fit.epochs}  {shown}  {row['seconds']:.0f} s", flush=True)
@@ -192,7 +193,7 @@ class _DetectorFitting:
 
     def _calibration(self) -> Pixels:
         """Scenes of the people it was fitted on, of an epoch that never comes."""
-        pool = PhotoPool.of_split([load_labelled(one["path"]) for one in self.run.photos], "train")
+        pool = PhotoPool.of_split([LabelledPhotos.load(one["path"]) for one in self.run.photos], "train")
         source = self._source()
         places = [(-1 % 2**32, 0, place) for place in range(_CALIBRATION_SCENES)]
         return scene_batch(pool, source, places)[0]
@@ -296,29 +297,6 @@ def _taken_over(start: Path, network: keras.Model) -> str:
         if shapes and shapes == [weight.shape for weight in old.get(layer.name, [])]:
             layer.set_weights(old[layer.name])
     return f"a detector with sha256 {file_digest(path)[0][:12]}"
-
-
-def _begun(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The state of the run that a folder holds, or None for a new one."""
-    if not (folder / CHECKPOINT).is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
-            raise InputError(f"{folder}: expected a new or empty folder, found something in it; name another")
-        folder.mkdir(parents=True, exist_ok=True)
-        return None
-    state = read_state(folder / CHECKPOINT)
-    if state["fingerprint"] != fingerprint:
-        raise InputError(
-            f"{folder}: expected a run of this very recipe, photos and seed, found another; name another folder"
-        )
-    return state
-
-
-def _fingerprint(recipe: DetectorRecipe, seed: int, photos: Sequence[dict[str, str]]) -> str:
-    """sha256 over all that decides a run's numbers, but for how long it goes on."""
-    values = recipe.values()
-    values["fit"] = {name: value for name, value in values["fit"].items() if name != "epochs"}
-    document = {"recipe": values, "seed": seed, "photos": [one["sha256"] for one in photos]}
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 def _lineage(photos: Sequence[LabelledPhotos]) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 from tests.train.labelled_photos import write_drawn
 from train.detector.backgrounds import UNSEEN, draw_background, drawing
 from train.detector.scenes import PhotoPool, make_scene
-from train.labelled import load_labelled
+from train.labelled import LabelledPhotos
 
 SIZE = (320, 240)
 
@@ -63,4 +63,4 @@ def test_backgrounds_differ():
 
 def test_labelled_photos_of_another_split_are_not_touched(tmp_path):
     write_drawn(tmp_path / "l.npz")
-    assert len(PhotoPool.of_split([load_labelled(tmp_path / "l.npz")], "cohort")) == 0
+    assert len(PhotoPool.of_split([LabelledPhotos.load(tmp_path / "l.npz")], "cohort")) == 0
