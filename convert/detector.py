@@ -22,11 +22,12 @@ from convert.graph import int8_faults, read_graph
 from convert.quantize import quantise_detector
 from convert.recipe import load_recipe
 from edge_runtime.align import Template
-from edge_runtime.bundle import DETECTOR_GOLDEN, MANIFEST, Bundle, file_digest
-from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.detectors.bundle import SHEET, DetectorSheet
+from edge_runtime.bundle import DETECTOR_GOLDEN, file_digest
+from edge_runtime.detectors import DetectorOptions
+from edge_runtime.detectors.bundle import SHEET, DetectorSheet, GridDetector, read_document
 from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import BundleError, InputError, UsageError
+from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Pixels
 
 DETECTOR_FILE = "detector.tflite"
@@ -92,8 +93,7 @@ def convert_detector(
     sheet = DetectorSheet(name, DETECTOR_FILE, size_wh, mean, std, score)
     out.mkdir(parents=True, exist_ok=True)
     (out / DETECTOR_FILE).write_bytes(model)
-    (out / SHEET).write_text(json.dumps(sheet.as_json()))
-    golden = make_detector_golden(out)
+    golden = make_detector_golden(out / DETECTOR_FILE, sheet)
     np.savez_compressed(out / DETECTOR_GOLDEN, **golden)
     document = sheet.as_json() | {
         "run": {key: record[key] for key in ("recipe_name", "recipe", "seed", "epochs_done", "commit", "versions")},
@@ -121,8 +121,12 @@ def _figures(path: Path) -> dict[str, Any]:
     return figures
 
 
-def make_detector_golden(folder: Path) -> dict[str, NDArray[Any]]:
-    """Generated pictures and what the detector of ``folder`` finds in them.
+def make_detector_golden(file: Path, sheet: DetectorSheet) -> dict[str, NDArray[Any]]:
+    """Generated pictures and what a detector finds in them.
+
+    Args:
+        file: its .tflite.
+        sheet: what there is to know about it.
 
     Returns:
         ``pictures`` uint8 (N, H, W, 3); ``faces`` int64 (N,), how many in each; ``xyxy``, ``score``, ``landmarks`` of
@@ -131,14 +135,14 @@ def make_detector_golden(folder: Path) -> dict[str, NDArray[Any]]:
     Raises:
         BundleError: it finds no face where there are some.
     """
-    detector = open_detector(f"bundle:{folder}", DetectorOptions(min_face_px=1))
+    detector = GridDetector(open_interpreter("auto", file, 1), sheet, DetectorOptions(min_face_px=1))
     pictures = detector_pictures()
     try:
         found = [detector.detect(picture) for picture in pictures]
     finally:
         detector.close()
     if not sum(map(len, found)):
-        raise BundleError(f"{folder}: expected faces in generated pictures, found none; train the detector longer")
+        raise BundleError(f"{file}: expected faces in generated pictures, found none; train the detector longer")
     return {
         "pictures": pictures,
         "faces": np.array([len(faces) for faces in found], np.int64),
@@ -160,35 +164,18 @@ def take_along(detector: Path, draft: Path, made_with: str) -> dict[str, Any]:
         InputError: the chips were made with another detector.
         BundleError: no detector there.
     """
-    document, files = _described(detector)
+    document = dict(read_document(detector))
+    sheet = DetectorSheet.from_json(document, str(detector))
+    if not sheet.name.endswith(file_digest(detector / sheet.file)[0][:12]):
+        raise BundleError(f"{detector / sheet.file}: not the file that its sheet names; copy the detector again")
     if document["name"] != made_with:
         raise InputError(
             f"{detector}: expected the detector of the chips, {made_with}, found {document['name']}; "
             f"make the chips again: python -m train prepare --detector bundle:{detector}"
         )
-    for name in files:
+    for name in (sheet.file, DETECTOR_GOLDEN):
         (draft / name).write_bytes((detector / name).read_bytes())
     return document
-
-
-def _described(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The sheet of a bundle's or folder's detector as a document, and its files."""
-    if (folder / MANIFEST).is_file():
-        bundle = Bundle(folder)
-        if bundle.manifest.own_detector is None:
-            raise BundleError(f"{folder}: expected a bundle with a detector, found one without; name another")
-        document = dict(bundle.manifest.raw["detector"])
-    else:
-        try:
-            document = json.loads((folder / SHEET).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BundleError(
-                f"{folder}: expected a detector of python -m convert detector, cannot read {SHEET} ({error})"
-            ) from error
-    sheet = DetectorSheet.from_json(document, str(folder))
-    if not sheet.name.endswith(file_digest(folder / sheet.file)[0][:12]):
-        raise BundleError(f"{folder / sheet.file}: not the file that its sheet names; copy the detector again")
-    return document, [sheet.file, DETECTOR_GOLDEN]
 
 
 def _read(source: Path) -> tuple[dict[str, Any], Pixels]:

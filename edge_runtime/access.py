@@ -4,7 +4,7 @@ Answers are JSON-ready mappings, so that the daemon can send what :class:`LocalP
 
 - ``people.list`` {} -> ``people``: [{``person_id``, ``name``, ``templates``, ``added``}]
 - ``people.show`` {name} -> the person's mapping with
-  ``records``: [{``template_id``, ``source``, ``weight``, ``added``}]
+  ``records``: [{``template_id``, ``source``, ``weight``, ``added``, ``forced``, ``crop``}]
 - ``people.rename`` {old, new} -> the person's mapping
 - ``people.forget`` {name} -> the person's mapping, as it was
 - ``people.drop`` {name, template_id} -> the person's mapping, without that photo
@@ -214,7 +214,7 @@ def _open_for_enrolling(config: Config) -> LocalPeople:
         gallery = resources.enter_context(open_gallery(config, chain))
         return LocalPeople(
             gallery,
-            lambda: Enroller(chain, gallery),
+            lambda: Enroller(chain, gallery, keep_crops=config.gallery.keep_crops),
             config.images.max_megapixels,
             resources.pop_all(),
             config.decide.margin,

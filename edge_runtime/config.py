@@ -60,6 +60,7 @@ class QualityConfig:
 class GalleryConfig:
     path: str = key("", "gallery database; empty: gallery.db in the state folder")
     key_file: str = key("", "device key, outside the state folder; empty: device.key beside the configuration")
+    keep_crops: bool = key(False, "keep a small sealed picture of each enrolled face, for people reembed")
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,9 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
             value = kind(text)
         except ValueError as error:
             raise ConfigError(f"{'.'.join(path)}: expected {kind.__name__}, found {text!r}") from error
+    elif kind is bool:
+        # Anything else stays text, which the key's own check refuses.
+        value = {"true": True, "false": False}.get(text.lower(), text)
     table = document
     for name in path[:-1]:
         table = table.setdefault(name, {})

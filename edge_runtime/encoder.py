@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.align import Template
 from edge_runtime.errors import BundleError, InputError
+from edge_runtime.lookup import input_table
 from edge_runtime.protocols import Interpreter
 from edge_runtime.types import Floats, Pixels
 
@@ -124,7 +125,7 @@ class TfliteEncoder:
         self.code_size = shapes[0][1]
         self._interpreter = interpreter
         self._preprocessing = preprocessing
-        self._table = _quantisation_table(preprocessing, interpreter)
+        self._table = input_table(preprocessing.mean, preprocessing.std, interpreter, "encoder")
 
     def encode(self, chips: Pixels) -> tuple[Floats, Floats]:
         """Codes of unit length (N, D) and their lengths before (N,), from uint8 (N, h, w, 3) RGB chips.
@@ -165,16 +166,3 @@ def normalise(codes: Floats) -> tuple[Floats, Floats]:
     unit = np.zeros_like(codes, dtype=np.float32)
     unit[good] = codes[good] / norms[good, None]
     return unit, np.where(good, norms, np.float32(0))
-
-
-def _quantisation_table(preprocessing: Preprocessing, interpreter: Interpreter) -> NDArray[Any] | None:
-    """(256, C) in the model's 8-bit dtype, or None for a float input."""
-    if interpreter.input_dtype.kind == "f":
-        return None
-    scale, zero_point = interpreter.input_quantization
-    if scale <= 0:
-        raise BundleError("encoder: expected a quantised 8-bit input with a scale, found none; convert it again")
-    values = preprocessing.scale(np.arange(256)[:, None])
-    limits = np.iinfo(interpreter.input_dtype)
-    table = np.clip(np.rint(values.astype(np.float64) / scale) + zero_point, limits.min, limits.max)
-    return np.asarray(table, interpreter.input_dtype)

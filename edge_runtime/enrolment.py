@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.chain import FaceChain, central_face
+from edge_runtime.crops import cut
 from edge_runtime.gallery import Gallery
 from edge_runtime.gate import Finding, Strangers, check, collision, inconsistency
 from edge_runtime.names import clean_name, folded, same_name
@@ -56,22 +57,27 @@ class _Look:
     forceable: bool = False
     code: Floats | None = None
     weight: float = 1.0
+    crop: bytes | None = None
 
 
 class Enroller:
     """Puts photos of people into a gallery; may be called from several threads, one photo at a time."""
 
-    def __init__(self, chain: FaceChain, gallery: Gallery, limits: QualityLimits | None = None) -> None:
+    def __init__(
+        self, chain: FaceChain, gallery: Gallery, limits: QualityLimits | None = None, keep_crops: bool = False
+    ) -> None:
         """Use ``chain`` alone from here on: its models serve one caller at a time.
 
         Args:
             chain: the bundle that ``gallery`` was opened for.
             gallery: where templates go.
             limits: the least a face must have; None: ``QualityLimits.for_enrolment()``.
+            keep_crops: keep a small picture of every face, so that another encoder needs no photos again.
         """
         self.gallery = gallery
         self._chain = chain
         self._limits = limits or QualityLimits.for_enrolment()
+        self._keep_crops = keep_crops
         self._lock = threading.Lock()
         manifest = chain.bundle.manifest
         self._strangers = Strangers(chain.bundle.strangers(), manifest.strangers, manifest.realism)
@@ -168,7 +174,8 @@ class Enroller:
             nothing = "the encoder sees nothing in this face; take another photo"
             return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
         result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
-        return _Look(result, True, codes[0], weight(quality, self._limits))
+        crop = cut(pixels, box) if self._keep_crops else None
+        return _Look(result, True, codes[0], weight(quality, self._limits), crop)
 
     def _decide(self, name: str, look: _Look, digest: bytes | None, source: str, force: bool) -> EnrolmentResult:
         if look.code is None:
@@ -176,7 +183,7 @@ class Enroller:
         reason = look.result.reason or self._foreign(name, look, digest)
         if reason is not None and not force:
             return replace(look.result, accepted=False, reason=reason)
-        template_id = self.gallery.add(name, look.code, look.weight, source, digest, forced=reason)
+        template_id = self.gallery.add(name, look.code, look.weight, source, digest, reason, look.crop)
         return replace(look.result, accepted=True, reason=None, template_id=template_id, forced=reason)
 
     def _foreign(self, name: str, look: _Look, digest: bytes | None) -> str | None:

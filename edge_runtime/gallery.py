@@ -21,6 +21,8 @@ from edge_runtime.types import Floats
 __all__ = ["Gallery", "Person", "TemplateRecord", "Templates"]
 
 _SAME_CODE = 0.9999
+_NO_PHOTO = bytes(32)
+"""In front of a kept crop, in the place of the photo's sha256, where that is not known."""
 """Two codes this alike (cosine) are of the same photo."""
 MAX_CONSENT = 2000
 """Characters of a consent note."""
@@ -69,6 +71,7 @@ class Gallery(GalleryFile):
                     self._rows.code(key, row)[0],
                     row["added_s"],
                     self._rows.text(key, row, "forced"),
+                    row["crop"] is not None,
                 )
                 for row in rows.fetchall()
             ]
@@ -113,6 +116,7 @@ class Gallery(GalleryFile):
         source: str,
         digest: bytes | None = None,
         forced: str | None = None,
+        crop: bytes | None = None,
     ) -> int:
         """Keep one code of a person, who is enrolled if new; on disk for good when this returns.
 
@@ -123,6 +127,7 @@ class Gallery(GalleryFile):
             source: where it came from, for people to read.
             digest: sha256 of the photo's file; the same photo again changes nothing.
             forced: what spoke against it, where somebody insisted; kept, and noted in the audit.
+            crop: JPEG of the face, to keep beside the code.
 
         Returns:
             The template's id.
@@ -147,9 +152,10 @@ class Gallery(GalleryFile):
             last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'template'").fetchone()
             template_id = int(last[0]) + 1 if last else 1
             row = f"{person_id}/{template_id}"
+            kept = None if crop is None else self._rows.vault.seal(keys.key, (digest or _NO_PHOTO) + crop, "crop", row)
             connection.execute(
-                "INSERT INTO template (id, person_id, code, source, photo_mac, forced, added_s)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO template (id, person_id, code, source, photo_mac, forced, crop, added_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     template_id,
                     person_id,
@@ -157,12 +163,24 @@ class Gallery(GalleryFile):
                     self._rows.vault.seal(keys.key, source.encode(errors="replace"), "source", row),
                     mac,
                     None if forced is None else self._rows.vault.seal(keys.key, forced.encode(), "forced", row),
+                    kept,
                     time.time(),
                 ),
             )
             if forced is not None:
                 self._rows.audit("forced", person_id)
             return template_id
+
+    def crop(self, template_id: int) -> tuple[bytes | None, bytes] | None:
+        """What was kept of a template's face: sha256 of the photo's file, if known, and JPEG; None: nothing."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT * FROM template WHERE id = ?", (template_id,)).fetchone()
+            if row is None or row["crop"] is None:
+                return None
+            place = f"{row['person_id']}/{template_id}"
+            kept = self._rows.vault.open(self._rows.keys(row["person_id"]).key, row["crop"], "crop", place)
+            digest, jpeg = kept[: len(_NO_PHOTO)], kept[len(_NO_PHOTO) :]
+            return (None if digest == _NO_PHOTO else digest), jpeg
 
     def rename(self, old: str, new: str) -> Person:
         """Give a person another name.
@@ -231,7 +249,8 @@ class Gallery(GalleryFile):
     def forget(self, name: str) -> Person:
         """Delete a person, their codes and their key, everywhere here; the audit keeps no name.
 
-        That is the database, its write-ahead log, and the copies that migrations have left beside it.
+        That is the database, its write-ahead log, and the older galleries that migrations and changes of the encoder
+        have left beside it.
 
         Raises:
             InputError: nobody is called so.

@@ -215,7 +215,7 @@ class GalleryFile(Closing):
             self._changes += 1
 
     def _clean(self) -> None:
-        """Leave nothing behind that was deleted: not in the write-ahead log, not in copies of migrations."""
+        """Leave nothing behind that was deleted: not in the write-ahead log, not in older galleries beside it."""
         with self._guarded() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             for copy in migration.copies(self.path):

@@ -11,8 +11,8 @@ from edge_runtime.vault import Vault, new_rotation
 
 
 def copies(path: Path) -> list[Path]:
-    """The copies that migrations of this gallery have left beside it."""
-    return sorted(path.parent.glob(f"{path.name}.before-*"))
+    """What migrations and changes of the encoder have left of this gallery beside it."""
+    return sorted(found for kind in ("before", "of") for found in path.parent.glob(f"{path.name}.{kind}-*"))
 
 
 def migrate(path: Path, connection: sqlite3.Connection, device_key: bytes) -> None:

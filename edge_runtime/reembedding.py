@@ -1,9 +1,10 @@
-"""Codes of people made again after a change of encoder or detector, from the photos they were enrolled with.
+"""Codes of people made again after a change of encoder or detector, from kept crops or the photos shown again.
 
-Codes of two encoders never compare, and a code cannot be turned back into a face. A gallery keeps no photos, but it
-knows the ones it took by a fingerprint that only it can compute. So whoever still has the photos shows them again, as
-a folder in any order: those it knows are encoded anew for the people they are of, into a new gallery that takes the
-old one's place when it is whole. The old one stays beside it.
+Codes of two encoders never compare, and a code cannot be turned back into a face. A gallery keeps a small picture of
+each face only where it was told to (``[gallery] keep_crops``), but it knows every photo it took by a fingerprint that
+only it can compute. So whoever still has the photos shows them again, as a folder in any order: those it knows are
+encoded anew for the people they are of, and what then is missing is encoded from its crop, into a new gallery that
+takes the old one's place when it is whole. The old one stays beside it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edge_runtime.errors import ControlError, ImageError, InputError
 from edge_runtime.gallery import Gallery
 from edge_runtime.images import decode_image
 from edge_runtime.quality import QualityLimits, measure, weight
+from edge_runtime.templates import TemplateRecord
 
 _SIDES = ("", "-wal", "-shm")
 """SQLite's files of one database."""
@@ -35,7 +37,7 @@ class Reembedding:
     Attributes:
         made: how many codes each person has now, by name.
         missing: for each person, where the codes came from that could not be made again.
-        unusable: known photos in which no face is found any more, or that cannot be read, with the reason.
+        unusable: known photos and crops in which no face is found any more, or that cannot be read, with the reason.
         unknown: how many pictures the gallery had never taken.
         kept: where the old gallery is; empty as long as nothing was changed.
     """
@@ -108,7 +110,7 @@ def reembed(
 def transfer(
     old: Gallery, new: Gallery, chain: FaceChain, photos: Iterable[Path], max_megapixels: float
 ) -> Reembedding:
-    """Encode every photo that ``old`` knows for the people it is of, into ``new``.
+    """Encode every photo that ``old`` knows for the people it is of, and the crops of others, into ``new``.
 
     Args:
         old: with the people, names and fingerprints.
@@ -117,7 +119,8 @@ def transfer(
         photos: picture files.
         max_megapixels: the largest photo taken.
     """
-    records = {p.name: {r.template_id: r.source for r in old.records(p.name)} for p in old.people()}
+    people = {person.name: person for person in old.people()}
+    records = {name: {record.template_id: record for record in old.records(name)} for name in people}
     made = dict.fromkeys(records, 0)
     unusable: dict[str, str] = {}
     unknown = 0
@@ -129,24 +132,48 @@ def transfer(
         for name, template_id in owners:
             if template_id not in records[name]:
                 continue  # the same photo a second time
-            reason = _encode(new, chain, name, data, digest, records[name][template_id], max_megapixels)
+            crop = old.crop(template_id)
+            face = _Face(data, digest, crop and crop[1], records[name][template_id])
+            reason = _encode(new, chain, name, face, max_megapixels)
             if reason is None:
                 made[name] += 1
                 del records[name][template_id]
             else:
                 unusable[str(photo)] = reason
-    return Reembedding(made, {name: list(left.values()) for name, left in records.items() if left}, unusable, unknown)
+    for name, left in records.items():
+        for template_id, record in list(left.items()):
+            if (kept := old.crop(template_id)) is None:
+                continue
+            reason = _encode(new, chain, name, _Face(kept[1], kept[0], kept[1], record), max_megapixels)
+            if reason is None:
+                made[name] += 1
+                del left[template_id]
+            else:
+                unusable[f"the picture kept of {name}, {record.source}"] = reason
+    for name, person in people.items():
+        if made[name] and (person.consent or person.expires is not None):
+            new.note(name, person.consent, person.expires)
+    missing = {name: [record.source for record in left.values()] for name, left in records.items() if left}
+    return Reembedding(made, missing, unusable, unknown)
 
 
-def _encode(
-    new: Gallery, chain: FaceChain, name: str, data: bytes, digest: bytes, source: str, max_megapixels: float
-) -> str | None:
-    """Put one photo into the new gallery; why not, if it cannot be.
+@dataclass(frozen=True)
+class _Face:
+    """What one code is made again from: a photo's or crop's file, the photo's digest, the crop to keep, the record."""
+
+    data: bytes
+    digest: bytes | None
+    crop: bytes | None
+    record: TemplateRecord
+
+
+def _encode(new: Gallery, chain: FaceChain, name: str, face: _Face, max_megapixels: float) -> str | None:
+    """Put one face into the new gallery; why not, if it cannot be.
 
     It was judged when it was enrolled, by the person who gave it: only what cannot be encoded is left out.
     """
     try:
-        pixels = decode_image(data, source, max_megapixels)
+        pixels = decode_image(face.data, face.record.source, max_megapixels)
     except ImageError as error:
         return str(error)
     detections = chain.detector.detect(pixels)
@@ -158,7 +185,8 @@ def _encode(
     if norms[0] == 0:
         return "the encoder sees nothing in this face"
     quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
-    new.add(name, codes[0], weight(quality, QualityLimits.for_enrolment()), source, digest)
+    weighed, record = weight(quality, QualityLimits.for_enrolment()), face.record
+    new.add(name, codes[0], weighed, record.source, face.digest, record.forced, face.crop)
     return None
 
 

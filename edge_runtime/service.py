@@ -289,7 +289,7 @@ class Service(Closing):
                 "restart the daemon"
             )
         self._enrolling = chain
-        return Enroller(chain, self.gallery)
+        return Enroller(chain, self.gallery, keep_crops=self.config.gallery.keep_crops)
 
     def _close_enrolling(self) -> None:
         if self._enrolling is not None:

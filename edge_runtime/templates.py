@@ -41,6 +41,7 @@ class TemplateRecord:
         weight: what it counts in its person's average, > 0.
         added: seconds since the Unix epoch.
         forced: what spoke against it where somebody insisted on it, or None.
+        crop: whether a small picture of the face is kept.
     """
 
     template_id: int
@@ -48,6 +49,7 @@ class TemplateRecord:
     weight: float
     added: float
     forced: str | None = None
+    crop: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """List the people this device knows, show, rename, check or forget one; make everybody's codes again for a new encoder.
 
 forget deletes a person with everything kept of them; it cannot be undone.
-reembed wants the photos again that people were enrolled with, and says who has none; the old gallery stays beside the
-new one.
+reembed wants the photos again that people were enrolled with, unless [gallery] keep_crops kept a picture of each
+face, and says who has neither; the old gallery stays beside the new one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ACTIONS = {
     "check": ("find photos of somebody else, people who look alike, and what was forced", ()),
     "drop": ("delete one photo of a person", ("name", "number")),
     "forget": ("delete a person with everything kept of them", ("name",)),
-    "reembed": ("make everybody's codes again with another bundle, from the photos they were enrolled with", ()),
+    "reembed": ("make everybody's codes again with another bundle, from kept pictures or the photos shown again", ()),
 }
 
 
@@ -109,10 +109,11 @@ def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
     if person["expires"] is not None:
         print(f"  forgotten after {_day(person['expires'] - 1)}")
     for record in person["records"]:
+        kept = "  (picture kept)" if record.get("crop") else ""
         forced = f"  (forced: {record['forced']})" if record["forced"] else ""
         print(
             f"  {record['template_id']:>6}  weight {record['weight']:5.2f}  {_day(record['added'])}  "
-            f"{record['source']}{forced}"
+            f"{record['source']}{kept}{forced}"
         )
     return 0
 
@@ -181,10 +182,13 @@ def _reembed(args: argparse.Namespace) -> int:
             print(f"{photo}: {reason}")
         for name in result.to_enrol_again:
             print(
-                f"{name} has no photo among those shown and must be enrolled again: familiar enroll {name!r} PHOTO..."
+                f"{name} has no kept picture and no photo among those shown, and must be enrolled again: "
+                f"familiar enroll {name!r} PHOTO..."
             )
         if result.kept:
-            print(f"the old gallery is kept as {result.kept}; delete it when you need it no more")
+            print(
+                f"the old gallery is kept as {result.kept}, until somebody is forgotten; delete it when you need it no more"
+            )
     if result is not None and not result.kept:
         print("nothing was changed; show more --photos, or say --yes to go on without them", file=sys.stderr)
         return 1

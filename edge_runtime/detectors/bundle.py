@@ -17,6 +17,7 @@ from edge_runtime.cells import SHAPE, STRIDES, Grids, decode, merged
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.errors import BundleError, ConfigError
 from edge_runtime.interpreters import open_interpreter
+from edge_runtime.lookup import input_table
 from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.types import Detections, Floats, Pixels, check_pixels
 
@@ -115,15 +116,25 @@ def read_sheet(folder: Path) -> DetectorSheet:
     Raises:
         BundleError: neither there, damaged, or a bundle without a detector.
     """
+    return DetectorSheet.from_json(read_document(folder), str(folder))
+
+
+def read_document(folder: Path) -> Mapping[str, Any]:
+    """The same as it is written, with what is said there of training and figures; not yet checked.
+
+    Raises:
+        BundleError: neither there, not JSON, or a bundle without a detector.
+    """
     from edge_runtime.bundle import MANIFEST, Bundle  # a bundle also opens detectors
 
     if (folder / MANIFEST).is_file():
-        sheet = Bundle(folder).manifest.own_detector
-        if sheet is None:
+        manifest = Bundle(folder).manifest
+        if manifest.own_detector is None:
             raise BundleError(
                 f"{folder}: expected a bundle that brings its detector, found one that does not; name yunet:FILE.onnx"
             )
-        return sheet
+        inner: Mapping[str, Any] = manifest.raw["detector"]
+        return inner
     path = folder / SHEET
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -133,7 +144,7 @@ def read_sheet(folder: Path) -> DetectorSheet:
         ) from error
     if not isinstance(document, dict):
         raise BundleError(f"{path}: expected a JSON object, found something else; make the detector again")
-    return DetectorSheet.from_json(document, str(path))
+    return document
 
 
 class GridDetector:
@@ -158,7 +169,8 @@ class GridDetector:
         self._grids = [
             _Grid.match(interpreter, Grids(sheet.size_wh), stride, math.log(floor / (1 - floor))) for stride in STRIDES
         ]
-        self._table = _input_table(interpreter, sheet)
+        table = input_table(sheet.mean, sheet.std, interpreter, "detector")
+        self._table = None if table is None else table[None]
 
     def detect(self, pixels: Pixels) -> Detections:
         """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide.
@@ -284,19 +296,6 @@ def _real(values: NDArray[Any], port: tuple[float, int]) -> Floats:
     if not port[0]:
         return np.asarray(values, np.float32)
     return (values.astype(np.float32) - np.float32(port[1])) * np.float32(port[0])
-
-
-def _input_table(interpreter: Interpreter, sheet: DetectorSheet) -> NDArray[Any] | None:
-    """(1, 256, 3) in the network's 8-bit dtype, or None for a float input."""
-    if interpreter.input_dtype.kind == "f":
-        return None
-    scale, zero_point = interpreter.input_quantization
-    if scale <= 0 or interpreter.input_dtype.itemsize != 1:
-        raise BundleError("detector: expected a quantised 8-bit input with a scale, found none; convert it again")
-    values = (np.arange(256.0)[:, None] - np.array(sheet.mean)) / np.array(sheet.std)
-    limits = np.iinfo(interpreter.input_dtype)
-    table = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max)
-    return np.asarray(table[None], interpreter.input_dtype)
 
 
 def _starts(length: int, size: int) -> list[int]:

@@ -23,6 +23,15 @@ def test_command_line_beats_environment_beats_file(tmp_path):
     assert (decide.margin, decide.views, decide.recheck_s) == (0.3, 5, 2.0)
 
 
+def test_a_switch_may_come_from_anywhere(tmp_path):
+    path = write(tmp_path, "[detect]\ntiles = true\n")
+    assert load_config(path, [], {}).detect.tiles
+    assert not load_config(path, [], {"FAMILIAR_DETECT_TILES": "false"}).detect.tiles
+    assert load_config(path, ["detect.tiles=True"], {"FAMILIAR_DETECT_TILES": "false"}).detect.tiles
+    with pytest.raises(ConfigError, match=r"tiles: expected bool, found 'maybe'"):
+        load_config(path, ["detect.tiles=maybe"], {})
+
+
 def test_cameras_are_tables_by_name(tmp_path):
     path = write(tmp_path, '[camera.front]\nsource = "v4l2:0"\n')
     environ = {"FAMILIAR_CAMERA_BACK_SOURCE": "file:a.mp4", "FAMILIAR_CAMERA_FRONT_DEADLINE_S": "3"}
