@@ -186,9 +186,7 @@ def _reembed(args: argparse.Namespace) -> int:
                 f"familiar enroll {name!r} PHOTO..."
             )
         if result.kept:
-            print(
-                f"the old gallery is kept as {result.kept}, until somebody is forgotten; delete it when you need it no more"
-            )
+            print(f"the old gallery is kept as {result.kept} until somebody is forgotten, or you delete it")
     if result is not None and not result.kept:
         print("nothing was changed; show more --photos, or say --yes to go on without them", file=sys.stderr)
         return 1
