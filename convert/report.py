@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from html import escape
 from pathlib import Path
@@ -92,29 +93,43 @@ def _figures(parity: dict[str, Any]) -> str:
 
 
 def _checks(document: dict[str, Any]) -> str:
-    limits, failed = document["limits"], document["failed"]
-    names = ["layers" if name == "layer_snr_db" else name for name in limits]
-    rows = []
+    failed = document["failed"]
+    wanted = {_check_of(key): _wanted(key, floor) for key, floor in document["limits"].items()}
+    names, rows = list(wanted), []
     for name in [*names, *(extra for extra in failed if extra not in names)]:
         say = failed.get(name, "passed")
         forced = ", <b>forced</b>" if name in document["forced"] else ""
         rows.append(
             f"<tr><td><code>{escape(name)}</code></td><td>{escape(_CHECKS.get(name, name))}</td>"
+            f"<td class=n>{wanted.get(name, '')}</td>"
             f'<td class="{"bad" if name in failed else "good"}">{escape(say)}{forced}</td></tr>'
         )
     return f"<table>{''.join(rows)}</table>" if rows else "<p>There was no float model to compare with.</p>"
+
+
+def _check_of(key: str) -> str:
+    """The check that a recipe's floor is for."""
+    return "layers" if key == "layer_snr_db" else key
+
+
+def _wanted(key: str, floor: float) -> str:
+    """What a check asks for, in words."""
+    if key == "layer_snr_db":
+        return f"at least {floor:g} dB"
+    return f"at least {floor:g}" if key.startswith("cosine") else f"loses at most {floor:.1%}"
 
 
 def _histogram(parity: dict[str, Any]) -> str:
     if not parity["histogram"]:
         return ""
     edges, counts = parity["histogram"]["edges"], parity["histogram"]["counts"]
-    most = max(counts)
     width, height = 640, 160
+    # By logarithm, or the few bad ones that matter could not be seen beside the many good ones.
+    tall = [height * math.log1p(n) / math.log1p(max(counts)) for n in counts]
     step = width / len(counts)
     bars = "".join(
-        f'<rect x="{i * step + 1:.1f}" y="{height - height * n / most:.1f}" width="{step - 2:.1f}" '
-        f'height="{height * n / most:.1f}"><title>{edges[i]:.4f} to {edges[i + 1]:.4f}: {n} chips</title></rect>'
+        f'<rect x="{i * step + 1:.1f}" y="{height - tall[i]:.1f}" width="{step - 2:.1f}" '
+        f'height="{tall[i]:.1f}"><title>{edges[i]:.4f} to {edges[i + 1]:.4f}: {n} chips</title></rect>'
         for i, n in enumerate(counts)
     )
     marks = "".join(
@@ -127,7 +142,7 @@ def _histogram(parity: dict[str, Any]) -> str:
     return (
         f'<h2>Cosine of the two codes</h2><svg viewBox="0 0 {width} {height + 22}" role="img">{bars}{marks}</svg>'
         f"<p>mean {cosine['mean']:.4f}, first percentile {cosine['p1']:.4f}, least {cosine['min']:.4f}; "
-        f"{most:,} chips in the tallest bar</p>"
+        f"{max(counts):,} chips in the tallest bar, heights are logarithmic</p>"
     )
 
 
