@@ -29,14 +29,19 @@ from convert.realism import Track
 from convert.recipe import Recipe
 from convert.report import figures, write_report
 from convert.source import Source
+from edge_runtime.align import Template
 from edge_runtime.bundle import MANIFEST, SCHEMA, Bundle
 from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.errors import BundleError, InputError
 from edge_runtime.interpreters import open_interpreter
+from edge_runtime.occlusion import reliance
 from edge_runtime.types import Floats, Pixels
 
 ENCODER_FILE = "encoder.tflite"
 _MOST_PROBES = 4000
+_COVERED = 0.005
+"""Share of the chips that may be taken for covered by mistake; with fewer than its inverse, nothing is stated."""
+_MOST_COVERED = 1000
 _TIMED_RUNS = 200
 _RELEASED = Path(__file__).parent.parent / "models" / "released" / "default"
 _HELD_OUT = {
@@ -187,6 +192,7 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                 held = None if picked.split == "train" else person_means(raw, names)
                 tracks = person_tracks(measured.units, names) if held is not None else []
                 cohort, cohort_source = _cohort(encoder, source, order.strangers, held, recipe, tracks)
+                relied = _relied(encoder, probe, template)
                 step("golden outputs")
                 chips, codes = make_golden(encoder, template.size_wh, recipe.golden_chips, recipe.seed)
                 floor = golden_floor(encoder, chips, codes)
@@ -202,6 +208,7 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                     "output": _port(output.shape, output.dtype, output.quantization),
                     **source.preprocessing.as_json(),
                     "code_size": encoder.code_size,
+                    "reliance": relied,
                 },
                 "detector": _detector(order, folder, source.chips.detector),
                 "cohort": {
@@ -283,6 +290,14 @@ def _cohort(
         make_cohort(held, None, recipe.cohort_codes, recipe.seed),
         f"the held-out people, for want of a cohort, of: {chips.source}",
     )
+
+
+def _relied(encoder: TfliteEncoder, chips: Pixels, template: Template) -> dict[str, float]:
+    """The least that the code of an uncovered face relies on each part, but for a few that may be covered."""
+    if len(chips) < 1 / _COVERED:
+        return {}
+    found = reliance(encoder, chips[:_MOST_COVERED], template)
+    return {part: round(max(float(np.quantile(values, _COVERED)), 0.0), 4) for part, values in found.items()}
 
 
 def _speed(encoder: TfliteEncoder, chips: Pixels, package: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from edge_runtime.detectors.bundle import DetectorSheet
 from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.interpreters import open_interpreter
+from edge_runtime.occlusion import parse_reliance
 from edge_runtime.protocols import Detector
 from edge_runtime.realism import Realism
 from edge_runtime.signature import SIGNATURE, check_signature
@@ -54,6 +55,7 @@ class Manifest:
         golden_cosine: how near a device's outputs must come to the golden ones; at least ``GOLDEN_COSINE``.
         raw: the whole document, with recipe, run, metrics, licence, and lineage.
         realism: how real strangers differ from the cohort's; not at all where the bundle does not say.
+        reliance: the least that an uncovered face's code relies on each part; empty where the bundle does not say.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Manifest:
     golden_cosine: float
     raw: dict[str, Any] = field(repr=False)
     realism: Realism = field(default_factory=Realism)
+    reliance: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str, where: str = MANIFEST) -> Manifest:
@@ -104,6 +107,7 @@ class Manifest:
                 max(GOLDEN_COSINE, float(raw.get("golden", {}).get("cosine", GOLDEN_COSINE))),
                 raw,
                 Realism.from_json(raw["cohort"]["realism"]) if "realism" in raw["cohort"] else Realism(),
+                parse_reliance(encoder.get("reliance", {})),
             )
         except BundleError:
             raise

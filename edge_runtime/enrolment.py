@@ -14,6 +14,7 @@ from edge_runtime.crops import cut
 from edge_runtime.gallery import Gallery
 from edge_runtime.gate import Finding, Strangers, check, collision, inconsistency
 from edge_runtime.names import clean_name, folded, same_name
+from edge_runtime.occlusion import covered
 from edge_runtime.quality import QualityLimits, explanation, measure, weight
 from edge_runtime.types import Detections, Floats, Pixels
 
@@ -168,14 +169,19 @@ class Enroller:
         landmarks = detections.landmarks[chosen : chosen + 1]
         quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
         box = tuple(round(float(value), 1) for value in detections.xyxy[chosen])
-        reason = explanation(quality, self._limits)
-        codes, norms = self._chain.encode(pixels, landmarks)
+        chips = self._chain.chips(pixels, landmarks)
+        reason = explanation(quality, self._limits) or self._covered(chips)
+        codes, norms = self._chain.encoder.encode(chips)
         if norms[0] == 0:
             nothing = "the encoder sees nothing in this face; take another photo"
             return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
         result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
         crop = cut(pixels, box) if self._keep_crops else None
         return _Look(result, True, codes[0], weight(quality, self._limits), crop)
+
+    def _covered(self, chip: Pixels) -> str | None:
+        manifest = self._chain.bundle.manifest
+        return covered(self._chain.encoder, chip, manifest.preprocessing.template, manifest.reliance)
 
     def _decide(self, name: str, look: _Look, digest: bytes | None, source: str, force: bool) -> EnrolmentResult:
         if look.code is None:

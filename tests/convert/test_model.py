@@ -70,6 +70,8 @@ def test_the_manifest_tells_where_it_comes_from_and_what_int8_costs(made: Bundle
     assert parity["cosine"]["mean"] >= 0.99 and parity["cosine"]["min"] <= parity["cosine"]["p1"]
     assert 0.9 < parity["norm_ratio"]["mean"] < 1.1
     assert parity["pairs"] > 0 and 0.5 <= parity["pair_accuracy"]["int8"] <= 1
+    # Too few chips to tell a covered face by.
+    assert raw["encoder"]["reliance"] == {} == made.manifest.reliance
     assert raw["metrics"]["cohort"]["people"] == 14 and raw["metrics"]["speed"]["encode_ms"] > 0
     assert "/home/somebody" not in json.dumps(raw)
 
