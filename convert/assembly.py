@@ -25,6 +25,7 @@ from convert.detector import OWN, take_along
 from convert.edgetpu import Verdict, gate
 from convert.golden import golden_floor, make_golden
 from convert.measurement import Measured, measure
+from convert.mirroring import in_words, try_mirroring
 from convert.realism import Track
 from convert.recipe import Recipe
 from convert.report import figures, write_report
@@ -187,10 +188,11 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
             interpreter = open_interpreter("auto", folder / ENCODER_FILE)
             (output,) = interpreter.outputs
             with contextlib.closing(TfliteEncoder(interpreter, source.preprocessing)) as encoder:
+                mirroring = try_mirroring(encoder, probe, names, measured.units) if recipe.mirror else None
+                units, norms = encoder.encode(probe)
                 speed = _speed(encoder, probe, interpreter.package)
-                raw = measured.units * measured.norms[:, None]
-                held = None if picked.split == "train" else person_means(raw, names)
-                tracks = person_tracks(measured.units, names) if held is not None else []
+                held = None if picked.split == "train" else person_means(units * norms[:, None], names)
+                tracks = person_tracks(units, names) if held is not None else []
                 cohort, cohort_source = _cohort(encoder, source, order.strangers, held, recipe, tracks)
                 relied = _relied(encoder, probe, template)
                 step("golden outputs")
@@ -208,6 +210,7 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                     "output": _port(output.shape, output.dtype, output.quantization),
                     **source.preprocessing.as_json(),
                     "code_size": encoder.code_size,
+                    "mirrored": encoder.mirrored,
                     "reliance": relied,
                 },
                 "detector": _detector(order, folder, source.chips.detector),
@@ -226,6 +229,7 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                     "edgetpu": _edgetpu(verdict),
                     "cohort": cohort.as_json(),
                     "speed": speed,
+                    "mirroring": mirroring,
                 },
                 "lineage": source.lineage,
                 "licence": order.licence or _licence(source),
@@ -355,6 +359,8 @@ def summary(out: Path, manifest: dict[str, Any]) -> str:
         f"{name}: {', '.join(f'{model} {value}' for model, value in values.items())}"
         for name, values in figures(parity)[:-1]
     ]
+    if metrics["mirroring"]:
+        lines.append(in_words(metrics["mirroring"]))
     if parity["forced"]:
         lines.append(
             "written by --force although: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from convert.mirroring import in_words
 from convert.report import figures
 from edge_runtime.realism import Realism
 
@@ -50,6 +51,7 @@ def make_card(manifest: dict[str, Any]) -> str:
         "of one.",
         "## How well it recognises, and what the conversion costs",
         _parity(metrics["parity"]),
+        *([f"On a device {in_words(metrics['mirroring'])}."] if metrics["mirroring"] else []),
         "## Strangers in the bundle",
         _cohort(manifest["cohort"], metrics["cohort"]),
         *_detector(manifest["detector"]),

@@ -123,7 +123,7 @@ def compare(raw_float: Floats | None, unit: Floats, norms: Floats, names: Sequen
         rejected,
         pairs,
         *verification,
-        _identification(codes, names) if pairs else None,
+        identification(codes, names) if pairs else None,
     )
 
 
@@ -171,8 +171,11 @@ def separation(similarity: Floats, same: NDArray[np.bool_]) -> float:
     return float((mine.mean() - others.mean()) / np.sqrt(max((mine.var() + others.var()) / 2, 1e-12)))
 
 
-def _identification(codes: dict[str, Floats], names: Sequence[str]) -> dict[str, Any] | None:
-    """DIR by FPIR; half the people with enough photos are enrolled if they are fewer than twice the usual number."""
+def identification(codes: dict[str, Floats], names: Sequence[str]) -> dict[str, Any] | None:
+    """DIR by FPIR of several sets of codes of the same faces; None where there are too few people.
+
+    Half the people with enough photos are enrolled if they are fewer than twice the usual number.
+    """
     enough = sum(count > _PHOTOS for count in Counter(names).values())
     people = min(_PEOPLE, enough // 2)
     drawn = {"people": people, "photos": _PHOTOS, "draws": _DRAWS}

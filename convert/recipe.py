@@ -31,6 +31,7 @@ class Recipe:
         tmr_loss: the same of true matches at one false match in 1,000.
         dir_loss_1_percent, dir_loss_01_percent: the same of enrolled people found with 1 % and 0.1 % of strangers
             named.
+        mirror: whether codes may be averaged with the mirror image's, where that tells people apart better.
         cohort_codes: how many strangers' codes a bundle carries.
         golden_chips: how many pictures the self-test has.
         qat_epochs, qat_chips, qat_learning_rate: of the training of ``int8_qat``.
@@ -51,6 +52,7 @@ class Recipe:
     dir_loss_01_percent: float = key(low=0, high=1)
     cohort_codes: int = key(low=1, high=1_000_000)
     golden_chips: int = key(low=1, high=1000)
+    mirror: bool = key(True, low=0, high=1)
     qat_epochs: int = key(0, low=0, high=1000)
     qat_chips: int = key(0, low=0, high=1_000_000)
     qat_learning_rate: float = key(0.0, low=0, high=1)

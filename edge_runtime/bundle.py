@@ -55,6 +55,7 @@ class Manifest:
         golden_cosine: how near a device's outputs must come to the golden ones; at least ``GOLDEN_COSINE``.
         raw: the whole document, with recipe, run, metrics, licence, and lineage.
         realism: how real strangers differ from the cohort's; not at all where the bundle does not say.
+        mirrored: whether a code is the mean of a face's and of its mirror image's.
         reliance: the least that an uncovered face's code relies on each part; empty where the bundle does not say.
     """
 
@@ -69,6 +70,7 @@ class Manifest:
     golden_cosine: float
     raw: dict[str, Any] = field(repr=False)
     realism: Realism = field(default_factory=Realism)
+    mirrored: bool = False
     reliance: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -107,6 +109,7 @@ class Manifest:
                 max(GOLDEN_COSINE, float(raw.get("golden", {}).get("cosine", GOLDEN_COSINE))),
                 raw,
                 Realism.from_json(raw["cohort"]["realism"]) if "realism" in raw["cohort"] else Realism(),
+                encoder.get("mirrored", False) is True,
                 parse_reliance(encoder.get("reliance", {})),
             )
         except BundleError:
@@ -129,12 +132,12 @@ class Manifest:
 
     def preprocessing_hash(self, detector_name: str) -> str:
         """sha256 over everything that shapes a chip before the encoder: alignment, template, colour, scale."""
-        return preprocessing_hash(self.preprocessing, detector_name)
+        return preprocessing_hash(self.preprocessing, detector_name, self.mirrored)
 
 
-def preprocessing_hash(preprocessing: Preprocessing, detector_name: str) -> str:
-    """sha256 (hex) of the alignment's detector, the template, the colour order and the normalisation."""
-    document = {
+def preprocessing_hash(preprocessing: Preprocessing, detector_name: str, mirrored: bool = False) -> str:
+    """sha256 (hex) of the alignment's detector, the template, colour order, normalisation, and mirroring if any."""
+    document: dict[str, Any] = {
         "alignment": detector_name,
         "colour": preprocessing.colour,
         "mean": list(preprocessing.mean),
@@ -142,6 +145,8 @@ def preprocessing_hash(preprocessing: Preprocessing, detector_name: str) -> str:
         "points": [list(point) for point in preprocessing.template.points],
         "size_wh": list(preprocessing.template.size_wh),
     }
+    if mirrored:
+        document["mirrored"] = True
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -208,7 +213,7 @@ class Bundle:
             BundleError: model and manifest do not fit together.
         """
         opened = open_interpreter(interpreter, self.path / self.manifest.encoder_file, threads)
-        encoder = TfliteEncoder(opened, self.manifest.preprocessing)
+        encoder = TfliteEncoder(opened, self.manifest.preprocessing, self.manifest.mirrored)
         if encoder.code_size != self.manifest.code_size:
             raise BundleError(
                 f"{self.path}: expected codes of {self.manifest.code_size}, the model gives {encoder.code_size}; "

@@ -107,9 +107,13 @@ class TfliteEncoder:
     """The encoder of a bundle on one interpreter; see ``protocols.Encoder``.
 
     An 8-bit input is filled through one 256-entry table a channel, so preprocessing costs a look-up.
+
+    Attributes:
+        code_size: D.
+        mirrored: whether a code is the mean of the face's and of its mirror image's, at twice the time.
     """
 
-    def __init__(self, interpreter: Interpreter, preprocessing: Preprocessing) -> None:
+    def __init__(self, interpreter: Interpreter, preprocessing: Preprocessing, mirrored: bool = False) -> None:
         """Check that model and preprocessing fit.
 
         Raises:
@@ -123,6 +127,7 @@ class TfliteEncoder:
         if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != 1:
             raise BundleError(f"encoder: expected one output (1, D), found {shapes}; convert it again")
         self.code_size = shapes[0][1]
+        self.mirrored = mirrored
         self._interpreter = interpreter
         self._preprocessing = preprocessing
         self._table = input_table(preprocessing.mean, preprocessing.std, interpreter, "encoder")
@@ -130,9 +135,20 @@ class TfliteEncoder:
     def encode(self, chips: Pixels) -> tuple[Floats, Floats]:
         """Codes of unit length (N, D) and their lengths before (N,), from uint8 (N, h, w, 3) RGB chips.
 
+        With ``mirrored`` the lengths are of the two codes' mean, each at unit length, times the first one's.
+
         Raises:
             InputError: chips of another shape or dtype.
         """
+        codes, norms = self.raw(chips)
+        if not self.mirrored:
+            return codes, norms
+        others, _ = self.raw(np.ascontiguousarray(chips[:, :, ::-1]))
+        means, closeness = normalise((codes + others) * np.float32(0.5))
+        return means, norms * closeness
+
+    def raw(self, chips: Pixels) -> tuple[Floats, Floats]:
+        """As :meth:`encode`, of the chips alone, never of their mirror images."""
         width, height = self._preprocessing.template.size_wh
         if chips.dtype != np.uint8 or chips.shape[1:] != (height, width, 3):
             raise InputError(f"chips: expected uint8 (N, {height}, {width}, 3), received {chips.dtype} {chips.shape}")

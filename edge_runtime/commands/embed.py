@@ -111,7 +111,7 @@ def embed(chain: FaceChain, path: Path, max_megapixels: float) -> Embedding:
     if not len(detections):
         return nothing
     chosen = central_face(detections, (pixels.shape[1], pixels.shape[0]))
-    codes, _ = chain.encode(pixels, detections.landmarks[chosen : chosen + 1])
+    codes, _ = chain.encoder.raw(chain.chips(pixels, detections.landmarks[chosen : chosen + 1]))
     return Embedding(codes[0], True, detections.xyxy[chosen], detections.landmarks[chosen])
 
 

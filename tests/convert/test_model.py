@@ -70,6 +70,8 @@ def test_the_manifest_tells_where_it_comes_from_and_what_int8_costs(made: Bundle
     assert parity["cosine"]["mean"] >= 0.99 and parity["cosine"]["min"] <= parity["cosine"]["p1"]
     assert 0.9 < parity["norm_ratio"]["mean"] < 1.1
     assert parity["pairs"] > 0 and 0.5 <= parity["pair_accuracy"]["int8"] <= 1
+    tried = raw["metrics"]["mirroring"]
+    assert raw["encoder"]["mirrored"] is tried["chosen"] is made.manifest.mirrored
     # Too few chips to tell a covered face by.
     assert raw["encoder"]["reliance"] == {} == made.manifest.reliance
     assert raw["metrics"]["cohort"]["people"] == 14 and raw["metrics"]["speed"]["encode_ms"] > 0
@@ -154,7 +156,8 @@ def test_conversion_needs_nothing_of_training_and_no_tensorflow_in_its_own_proce
 def test_codes_of_the_bundle_are_those_of_the_keras_model(made: Bundle, place: Path) -> None:
     import keras
 
-    chips, expected = made.golden()
+    chips, _ = made.golden()
+    expected, _ = made.open_encoder().raw(chips)
     model = keras.saving.load_model(place / "dense.keras")
     raw = keras.ops.convert_to_numpy(model(PREPROCESSING.as_float(chips)))
     cosine = (raw / np.linalg.norm(raw, axis=1, keepdims=True) * expected).sum(1)

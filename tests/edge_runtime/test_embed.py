@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle import MANIFEST, Bundle
 from edge_runtime.chain import FaceChain
 from edge_runtime.cli import main
 from edge_runtime.images import read_image
@@ -89,6 +90,23 @@ def test_layout_is_exactly_what_is_promised(
     assert np.array_equal(found["codes"][2], codes[0])
     assert np.array_equal(found["xyxy"][2], detections.xyxy[0])
     assert np.array_equal(found["landmarks"][2], detections.landmarks[0])
+
+
+def test_codes_are_of_the_face_alone_whatever_the_bundle_does(
+    embed: Embed, folder: Path, tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert embed("photos", "--out", "alone.npz") == 0
+    both = shutil.copytree(bundle.path, tmp_path / "both")
+    document = json.loads((both / MANIFEST).read_text())
+    document["encoder"]["mirrored"] = True
+    (both / MANIFEST).write_text(json.dumps(document))
+    assert Bundle(both).open_encoder().mirrored and not bundle.open_encoder().mirrored
+    # Codes of the two never meet in a gallery.
+    assert Bundle(both).manifest.preprocessing_hash("x") != bundle.manifest.preprocessing_hash("x")
+    monkeypatch.setenv("FAMILIAR_BUNDLE_PATH", str(both))
+    assert embed("photos", "--out", "both.npz") == 0
+    with np.load("alone.npz") as alone, np.load("both.npz") as other:
+        np.testing.assert_array_equal(alone["codes"], other["codes"])
 
 
 def test_face_nearest_the_middle_is_taken(embed: Embed, tmp_path: Path) -> None:

@@ -56,6 +56,21 @@ def test_no_chips_give_no_codes() -> None:
     assert codes.shape == (0, 3) and norms.shape == (0,)
 
 
+def test_a_mirrored_code_is_the_mean_of_both_and_the_same_for_both() -> None:
+    interpreter = open_interpreter("auto", TINY_MODEL)
+    alone, both = TfliteEncoder(interpreter, TINY_PREPROCESSING), TfliteEncoder(interpreter, TINY_PREPROCESSING, True)
+    width, height = TINY_PREPROCESSING.template.size_wh
+    chips = np.random.default_rng(0).integers(0, 256, (5, height, width, 3), np.uint8)
+    mirrored = np.ascontiguousarray(chips[:, :, ::-1])
+    codes, norms = both.encode(chips)
+    np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(codes, both.encode(mirrored)[0], atol=1e-6)
+    one, other = alone.encode(chips), alone.encode(mirrored)
+    np.testing.assert_allclose(codes, normalise(one[0] + other[0])[0], atol=1e-6)
+    assert (norms > 0).all() and (norms <= one[1] + 1e-6).all()
+    np.testing.assert_array_equal(both.raw(chips)[0], one[0])
+
+
 @pytest.mark.parametrize("colour", ["rgb", "bgr", "grey"])
 @pytest.mark.parametrize(("dtype", "zero_point"), [(np.int8, -128), (np.int8, -1), (np.uint8, 0), (np.uint8, 128)])
 @pytest.mark.parametrize(("mean", "std"), [(127.5, 127.5), (0.0, 255.0), (0.0, 1.0), (123.7, 58.4)])
