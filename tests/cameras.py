@@ -51,7 +51,7 @@ class MjpegCamera:
         self._open = True
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802  (the library's name)
+            def do_GET(self) -> None:
                 wanted = "Basic " + base64.b64encode(user.encode()).decode()
                 if user and self.headers.get("Authorization") != wanted:
                     self.send_response(401)
@@ -148,6 +148,6 @@ def write_rpicam(folder: Path, name: str = "rpicam-vid") -> Path:
     """A stand-in for ``rpicam-vid`` in ``folder``, to be put on PATH; see ``tests/standin_rpicam.py``."""
     program = folder / name
     standin = Path(__file__).parent / "standin_rpicam.py"
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} {standin} \"$@\"\n")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {standin} "$@"\n')
     program.chmod(0o755)
     return program

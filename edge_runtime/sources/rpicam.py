@@ -93,6 +93,8 @@ class RpicamSource(Source):
         )
         assert self._process.stdout is not None
         fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._other = ""
+        self._settled = threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -110,6 +112,11 @@ class RpicamSource(Source):
                 return
             if length < i420.size:
                 raise self._ended(seq, f" and {length} of {i420.size} bytes of another" if length else "")
+            if seq == 0:
+                # It says so long before its first picture, but on another pipe.
+                self._settled.wait(_END_S)
+            if self._other:
+                raise self._ended(seq, "")
             captured_s, wall_time = time.monotonic(), time.time()
             pixels = self._converted(_limited(i420, self._height), cv2.COLOR_YUV2RGB_I420, self._height, self._width)
             yield Frame(pixels, self._camera, seq, captured_s, wall_time)
@@ -141,14 +148,20 @@ class RpicamSource(Source):
             self._said.append(text)
             given = _STREAM.search(text)
             if given and (int(given[1]), int(given[2]), given[3]) != (self._width, self._height, "YUV420"):
-                # Its pictures would be read in the wrong places, for ever; the last line says why there are none.
-                self._said.append(f"it gives {given[1]}x{given[2]} {given[3]}, not {self._width}x{self._height}")
+                # Its pictures would be read in the wrong places, for ever.
+                self._other = f"{given[1]}x{given[2]} {given[3]}"
                 self._process.kill()
-                return
+            if given:
+                self._settled.set()
 
     def _ended(self, seq: int, more: str) -> CameraError:
         code = self._process.wait()
         self._listener.join(_END_S)
+        if self._other:
+            return CameraError(
+                f"camera {self._camera}: expected {self._width}x{self._height} YUV420 from {self._program}, found "
+                f"{self._other}; take a size the camera has, as rpicam:0?size={_SIZE_WH[0]}x{_SIZE_WH[1]}"
+            )
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         said = f" ({self._said[-1]})" if self._said else ""
         return CameraError(

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,15 +14,16 @@ import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.masking import masked
-from edge_runtime.sources._source import Source
+from edge_runtime.sources._source import Source, is_motion_jpeg
 from edge_runtime.types import Frame
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _OPEN_TIMEOUT_S = 15
 _READ_TIMEOUT_S = 30
 """Where nobody waits with a deadline of their own, as a capture process's daemon does."""
-_OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|err_detect;explode"
-"""Nothing is lost on the way or kept back for smoothness, and a broken picture is none."""
+_OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay"
+"""Nothing is lost on the way, or kept back to play smoothly."""
+_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _CONNECT_S = 3.0
 
 
@@ -54,39 +56,56 @@ class StreamSource(Source):
         """
         self._url, self._camera = url, camera
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _OPTIONS)
         wanted = [
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_TIMEOUT_S * 1000),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_TIMEOUT_S * 1000),
             # Threads of a decoder hold a picture each: later pictures, more memory.
             *(cv2.CAP_PROP_N_THREADS, 1),
         ]
-        self._capture: Any = cv2.VideoCapture(url, cv2.CAP_FFMPEG, wanted)
+        with _options():
+            self._capture: Any = cv2.VideoCapture(url, cv2.CAP_FFMPEG, wanted)
         if not self._capture.isOpened():
             raise CameraError(f"camera {camera}: expected a stream at {url}, {_why_not(url)}")
+        if is_motion_jpeg(self._capture):
+            # The files themselves: whether they are whole shows only there.
+            self._capture.set(cv2.CAP_PROP_FORMAT, -1)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames for ever.
+        """Frames for ever; pictures cut short on the way are passed over.
 
         Raises:
             CameraError: the stream ended or stopped.
         """
         seq = 0
         while self._capture is not None:
-            found, bgr = self._capture.read()
+            found, picture = self._capture.read()
             if not found:
                 raise CameraError(
                     f"camera {self._camera}: {self._url} gave {seq} frames and then none; "
                     "check the camera's power and network"
                 )
-            yield Frame(self._from_bgr(bgr), self._camera, seq, time.monotonic(), time.time())
-            seq += 1
+            if (pixels := self._from_camera(picture)) is not None:
+                yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
+                seq += 1
 
     def close(self) -> None:
         """Disconnect; may be called again."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+@contextmanager
+def _options() -> Iterator[None]:
+    """FFmpeg's options while a stream is opened, unless somebody chose others: a clip would lose its first frames."""
+    if _VARIABLE in os.environ:
+        yield
+        return
+    os.environ[_VARIABLE] = _OPTIONS
+    try:
+        yield
+    finally:
+        del os.environ[_VARIABLE]
 
 
 def _why_not(url: str) -> str:

@@ -13,7 +13,7 @@ import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.sources._options import Wishes, split_wishes
-from edge_runtime.sources._source import Source
+from edge_runtime.sources._source import Source, is_motion_jpeg
 from edge_runtime.types import Frame
 
 _ENOUGH_FPS = 15.0
@@ -65,22 +65,26 @@ class V4l2Source(Source):
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if complaint := negotiate(self._capture, wishes):
             print(f"familiar: warning: camera {camera}: {device}: {complaint}", file=sys.stderr)
+        if is_motion_jpeg(self._capture):
+            # The files themselves: whether they are whole shows only there.
+            self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames for ever.
+        """Frames for ever; pictures cut short on the cable are passed over.
 
         Raises:
             CameraError: the camera stopped giving pictures.
         """
         seq = 0
         while self._capture is not None:
-            found, bgr = self._capture.read()
+            found, picture = self._capture.read()
             if not found:
                 raise CameraError(
                     f"camera {self._camera}: {self._device} gave {seq} frames and then none; check cable and power"
                 )
-            yield Frame(self._from_bgr(bgr), self._camera, seq, time.monotonic(), time.time())
-            seq += 1
+            if (pixels := self._from_camera(picture)) is not None:
+                yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
+                seq += 1
 
     def close(self) -> None:
         """Let go of the camera; may be called again."""
