@@ -12,6 +12,7 @@ import mmap
 import os
 import socket
 import struct
+import sys
 import weakref
 from collections import deque
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ TEXT_BYTES = 8192
 """The longest text of an error."""
 _HEAD = struct.Struct("<cIQQQddQ")
 _SLOT = struct.Struct("<I")
+_CONTROL_BYTES = socket.CMSG_LEN(4)
+"""Room for one descriptor."""
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _PAGE = mmap.PAGESIZE
 
@@ -79,14 +82,15 @@ def receive(channel: socket.socket) -> Message | None:
         ValueError: it is no message.
     """
     try:
-        data, descriptors, _, _ = socket.recv_fds(channel, _HEAD.size + TEXT_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+        # Not socket.recv_fds: before Python 3.12 it takes flags and does not pass them on.
+        data, control, _, _ = channel.recvmsg(_HEAD.size + TEXT_BYTES, _CONTROL_BYTES, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None
     if not data:
         return None
     if len(data) < _HEAD.size:
         raise ValueError(f"expected {_HEAD.size} bytes or more, found {len(data)}")
-    descriptor = descriptors[0] if descriptors else -1
+    descriptor = int.from_bytes(control[0][2], sys.byteorder) if control else -1
     return replace(Message(*_HEAD.unpack(data[: _HEAD.size])), text=data[_HEAD.size :], descriptor=descriptor)
 
 
@@ -135,7 +139,7 @@ class DrawnSlots:
     def release(self, slots: list[int]) -> None:
         """Take back slots; others' are passed over."""
         own = range(self.first_slot, self.first_slot + SLOTS)
-        self.free += [slot for slot in slots if slot in own and slot not in self.free]
+        self.free += [slot for slot in dict.fromkeys(slots) if slot in own and slot not in self.free]
 
     def close(self) -> None:
         """Let go of the descriptor; the memory stays as long as arrays lie over it."""

@@ -36,6 +36,13 @@ def jpeg(pixels: Pixels) -> bytes:
     return bytes(data)
 
 
+class Halting:
+    """A picture whose sending stops halfway until an event is set."""
+
+    def __init__(self, data: bytes, event: threading.Event) -> None:
+        self.data, self.event = data, event
+
+
 class MjpegCamera:
     """Motion-JPEG over HTTP whose every byte is the test's; one picture after the other to each client.
 
@@ -44,7 +51,7 @@ class MjpegCamera:
         clients: how many connected so far.
     """
 
-    def __init__(self, pictures: Callable[[], Iterator[bytes]], fps: float = 25, user: str = "") -> None:
+    def __init__(self, pictures: Callable[[], Iterator[bytes | Halting]], fps: float = 25, user: str = "") -> None:
         """Serve ``pictures()`` to each client, JPEG files, until they end; ``user`` is NAME:PASSWORD or nobody."""
         camera = self
         self.clients = 0
@@ -63,9 +70,13 @@ class MjpegCamera:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
                 try:
-                    for data in pictures():
+                    for picture in pictures():
+                        data = picture.data if isinstance(picture, Halting) else picture
                         head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
-                        self.wfile.write(head.encode() + data + b"\r\n")
+                        self.wfile.write(head.encode() + data[: len(data) // 2])
+                        if isinstance(picture, Halting):
+                            picture.event.wait()
+                        self.wfile.write(data[len(data) // 2 :] + b"\r\n")
                         time.sleep(1 / fps)
                         if not camera._open:
                             return
