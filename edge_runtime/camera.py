@@ -89,6 +89,7 @@ class Camera:
 
     @property
     def abandoned(self) -> list[int]:
+        self._abandoned = [capture for capture in self._abandoned if not capture.gone]
         return [capture.pid for capture in self._abandoned]
 
     @property
@@ -152,14 +153,15 @@ class Camera:
         if self._dying is not None:
             self._dying[0].close()
             self._dying = None
+        for capture in self._abandoned:
+            capture.close()
         if self._capture is not None:
             self._dropped += self._capture.dropped
             self._capture.close()
             self._capture = None
 
     def _try_again(self) -> None:
-        self._abandoned = [capture for capture in self._abandoned if not capture.gone]
-        if len(self._abandoned) < _MOST_ABANDONED:
+        if len(self.abandoned) < _MOST_ABANDONED:
             self._open()
         else:
             self._retry_later()

@@ -104,9 +104,7 @@ class CaptureProcess(Closing):
         """Whether the process has ended."""
         if self._process.poll() is None:
             return False
-        if self._life >= 0:
-            os.close(self._life)
-            self._life = -1
+        self._look_away()
         return True
 
     @property
@@ -205,7 +203,13 @@ class CaptureProcess(Closing):
         self._wait(max(self._hung_up_s + 2 * GRACE_S, time.monotonic() + GRACE_S / 8))
         if not self.gone:
             # It goes when the driver lets it go.
+            self._look_away()
             print(f"familiar: warning: capture process {self.pid} does not die", file=sys.stderr)
+
+    def _look_away(self) -> None:
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
 
     def _wait(self, until_s: float) -> None:
         if self._life >= 0:

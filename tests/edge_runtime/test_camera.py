@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,7 +93,7 @@ def descriptors() -> list[str]:
     return sorted(
         target
         for path in Path("/proc/self/fd").iterdir()
-        if path.is_symlink() and not (target := os.readlink(path)).startswith("/proc/")
+        if path.is_symlink() and not (target := str(path.readlink())).startswith("/proc/")
     )
 
 
@@ -281,53 +282,88 @@ def test_a_pi_camera_that_stalls_is_ended_with_its_program(
     assert wait_for_end(program)
 
 
-@pytest.fixture
-def undying() -> Iterator[Callable[[int], None]]:
-    """Makes a process one that SIGKILL does not end, as far as its parent can tell: a stopped tracer holds it."""
+def freeze(pid: int) -> Callable[[], None]:
+    """Stop a process in the kernel (state D), where no signal reaches it; what is returned lets it go."""
+    group = Path(f"/sys/fs/cgroup/freezer/familiar-{pid}")
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no freezer of cgroup v1 here that this user may use")
+
+    def let_go() -> None:
+        (group / "freezer.state").write_text("THAWED")
+        assert wait_for_end(pid)
+        until_s = time.monotonic() + WAIT_S
+        while (group / "cgroup.procs").read_text():
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        group.rmdir()
+
+    (group / "cgroup.procs").write_text(str(pid))
+    (group / "freezer.state").write_text("FROZEN")
+    return let_go
+
+
+def hold_by_tracer(pid: int) -> Callable[[], None]:
+    """Have a process traced by one that is stopped: its parent does not hear of its end until it is let go."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("no strace here: apt install strace")
-    tracers: list[subprocess.Popen[bytes]] = []
+    tracer = subprocess.Popen([strace, "-f", "-qq", "-o", "/dev/null", "-p", str(pid)], stderr=subprocess.DEVNULL)
 
-    def hold(pid: int) -> None:
-        tracer = subprocess.Popen([strace, "-f", "-qq", "-o", "/dev/null", "-p", str(pid)], stderr=subprocess.DEVNULL)
-        tracers.append(tracer)
-        until_s = time.monotonic() + WAIT_S
-        while f"TracerPid:\t{tracer.pid}" not in Path(f"/proc/{pid}/status").read_text():
-            if tracer.poll() is not None:
-                pytest.skip("no process may be traced here")
-            assert time.monotonic() < until_s
-            time.sleep(0.05)
-        tracer.send_signal(signal.SIGSTOP)
-
-    yield hold
-    for tracer in tracers:
-        tracer.send_signal(signal.SIGCONT)
+    def let_go() -> None:
         tracer.kill()
         tracer.wait()
 
+    until_s = time.monotonic() + WAIT_S
+    while f"TracerPid:\t{tracer.pid}" not in Path(f"/proc/{pid}/status").read_text():
+        if tracer.poll() is not None:
+            pytest.skip("no process may be traced here")
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+    tracer.send_signal(signal.SIGSTOP)
+    return let_go
+
+
+@pytest.fixture(params=[freeze, hold_by_tracer])
+def undying(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Callable[[], None]]]:
+    """Makes a process one that SIGKILL does not end, and gives what lets it go again."""
+    held: list[Callable[[], None]] = []
+
+    def hold(pid: int) -> Callable[[], None]:
+        held.append(request.param(pid))
+        return held[-1]
+
+    yield hold
+    for let_go in held:
+        with suppress(OSError):
+            let_go()
+
 
 def test_a_capture_that_does_not_die_is_left_behind_and_told(
-    opened: Callable[..., Camera], undying: Callable[[int], None]
+    opened: Callable[..., Camera], undying: Callable[[int], Callable[[], None]]
 ) -> None:
     camera = opened(LIVE, deadline_s=1.0)
     turn_until(camera, lambda: camera.frames >= 5)
     capture = camera.capture
     assert capture is not None
-    undying(capture.pid)
+    let_go = undying(capture.pid)
     lost = next_event(camera, "camera_lost")
     assert f"its process {capture.pid}" in (lost.reason or "")
     assert "left behind" in (lost.reason or "")
+    if Path(f"/proc/{capture.pid}/stat").read_text().rpartition(")")[2].split()[0] == "D":
+        assert "stuck in the kernel" in (lost.reason or "")
     assert camera.abandoned == [capture.pid]
     # The camera itself is well: it goes on with another process.
     next_event(camera, "camera_back")
     assert camera.capture is not None and camera.capture.pid != capture.pid
-    camera.close()
-    assert camera.abandoned == [capture.pid]
+    threading.Thread(target=let_go).start()
+    turn_until(camera, lambda: camera.abandoned == [])
+    assert (camera.state, camera.losses) == ("running", 1)
 
 
 def test_a_capture_that_does_not_die_keeps_no_stop(
-    opened: Callable[..., Camera], undying: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+    opened: Callable[..., Camera], undying: Callable[[int], Callable[[], None]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cameras = [opened(LIVE) for _ in range(2)]
     for camera in cameras:
