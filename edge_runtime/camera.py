@@ -48,7 +48,7 @@ class Camera:
         frames: taken so far.
         dropped: frames of a live source that passed unread.
         losses: how often it was lost.
-        abandoned: capture processes that not even SIGKILL ends, as yet.
+        abandoned: numbers of capture processes told to die that have not, as yet.
     """
 
     def __init__(self, name: str, config: CameraConfig, pipeline: Pipeline) -> None:
@@ -172,6 +172,15 @@ class Camera:
 
     def _open(self) -> None:
         self._stillness.reopened()
+        try:
+            self._start()
+        except OSError as error:
+            # No memory, process, or descriptor left: as every other loss, it may pass.
+            self.state = "lost"
+            self.error = CameraError(f"camera {self.name}: expected a process to capture with, found none ({error})")
+            self._retry_later()
+
+    def _start(self) -> None:
         # A clip goes on where it was; a camera numbers its frames from 0 each time.
         first_seq = 0 if self.live else self._next_seq
         self._capture = CaptureProcess(self._config.source, self.name, self._config.deadline_s, first_seq)
@@ -250,7 +259,12 @@ class Camera:
         return events
 
     def _end(self) -> list[Event]:
-        self.close()
+        capture, self._capture = self._capture, None
+        assert capture is not None
+        self._dropped += capture.dropped
+        # It has nothing more to do, and is not waited for.
+        capture.kill()
+        self._abandoned.append(capture)
         self.state = "ended"
         return self.finish()
 

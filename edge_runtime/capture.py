@@ -247,5 +247,4 @@ class CaptureProcess(Closing):
         return "closed its channel" if time.monotonic() >= self.due_s else ""
 
     def _lost(self, found: str, advice: str) -> CaptureLostError:
-        where = f"; {self.stuck}" if self.stuck else ""
-        return CaptureLostError(f"{self._what}{found}{where}; {advice}")
+        return CaptureLostError(f"{self._what}{found}; {advice}")

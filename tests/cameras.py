@@ -75,7 +75,8 @@ class MjpegCamera:
                         head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                         self.wfile.write(head.encode() + data[: len(data) // 2])
                         if isinstance(picture, Halting):
-                            picture.event.wait()
+                            while camera._open and not picture.event.wait(0.1):
+                                pass
                         self.wfile.write(data[len(data) // 2 :] + b"\r\n")
                         time.sleep(1 / fps)
                         if not camera._open:
@@ -87,7 +88,8 @@ class MjpegCamera:
                 """Nothing."""
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        # Closing waits for the clients' threads, so that nothing is left open.
+        self._server.daemon_threads = False
         self.url = f"http://{user + '@' if user else ''}127.0.0.1:{self._server.server_port}/video"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

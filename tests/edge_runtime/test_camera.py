@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import resource
 import select
 import shutil
 import signal
@@ -34,6 +35,7 @@ from tests.cameras import (
     wait_for_port,
     write_rpicam,
 )
+from tests.clips import write_clip
 from tests.edge_runtime.test_capture import LIVE, wait_for_end
 
 WAIT_S = 120.0
@@ -88,7 +90,7 @@ def next_event(camera: Camera, kind: str) -> Event:
 
 
 def descriptors() -> list[str]:
-    """What this process holds open beside the test servers' connections."""
+    """What this process holds open."""
     gc.collect()
     return sorted(
         target
@@ -144,7 +146,7 @@ def test_a_server_that_stops_sending_is_lost_at_the_deadline(opened: Callable[..
     def pictures() -> Iterator[bytes]:
         for number in itertools.count():
             if number == 5:
-                hold.wait()
+                hold.wait(WAIT_S)
             yield jpeg(make_pixels(seed=number % 7))
 
     with MjpegCamera(pictures) as server:
@@ -375,6 +377,30 @@ def test_a_capture_that_does_not_die_keeps_no_stop(
     for camera in cameras:
         camera.close()
     assert capsys.readouterr().err.count("does not die") == 2
+
+
+def test_a_process_that_cannot_be_started_is_a_loss_that_passes(opened: Callable[..., Camera]) -> None:
+    camera = opened(LIVE)
+    turn_until(camera, lambda: camera.frames >= 2)
+    assert camera.capture is not None
+    os.kill(camera.capture.pid, signal.SIGKILL)
+    next_event(camera, "camera_lost")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        assert turn_until(camera, lambda: "a process to capture with" in str(camera.error)) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (camera.state, camera.losses) == ("lost", 1)
+    next_event(camera, "camera_back")
+
+
+def test_the_end_of_a_clip_is_not_waited_for(opened: Callable[..., Camera], tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.avi", [make_pixels(48, 64, seed) for seed in range(5)])
+    camera = opened(f"file:{clip}")
+    turn_until(camera, lambda: camera.state == "ended")
+    assert (camera.frames, camera.error, camera.keeps_running) == (5, None, False)
+    turn_until(camera, lambda: camera.abandoned == [])
 
 
 def test_no_password_leaves_the_capture(opened: Callable[..., Camera], capfd: pytest.CaptureFixture[str]) -> None:
