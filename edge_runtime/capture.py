@@ -27,8 +27,8 @@ from edge_runtime.types import Frame
 
 START_S = 20.0
 """What a first frame may take beyond the deadline: Python, OpenCV and the camera must start."""
-GRACE_S = 0.4
-"""How long the process may take to end by itself, and again after SIGKILL before it counts as stuck."""
+_GRACE_S = 0.4
+"""How long a stop gives the process to end by itself, and again after SIGKILL."""
 # What to open comes over the channel: arguments are for everybody to read, and an address may hold a password.
 _PROGRAM = (
     "import json, socket, sys; channel = socket.socket(fileno=int(sys.argv[1])); "
@@ -147,7 +147,7 @@ class CaptureProcess(Closing):
                 message = frame_channel.receive(self._channel)
                 if message is None:
                     self._broken = True
-                    self.due_s = time.monotonic() + GRACE_S
+                    self.due_s = time.monotonic() + _GRACE_S
                 elif (frame := self._act(message)) is not None:
                     self._asked = False
                     return frame
@@ -198,9 +198,9 @@ class CaptureProcess(Closing):
         Several that were told to hang up before take no longer than one.
         """
         self.hang_up()
-        self._wait(self._hung_up_s + GRACE_S)
+        self._wait(self._hung_up_s + _GRACE_S)
         self.kill()
-        self._wait(max(self._hung_up_s + 2 * GRACE_S, time.monotonic() + GRACE_S / 8))
+        self._wait(max(self._hung_up_s + 2 * _GRACE_S, time.monotonic() + _GRACE_S / 8))
         if not self.gone:
             # It goes when the driver lets it go.
             self._look_away()
