@@ -6,7 +6,7 @@ import random
 import time
 from typing import Literal
 
-from edge_runtime.capture import CaptureLostError, CaptureProcess
+from edge_runtime.capture import DEATH_S, CaptureLostError, CaptureProcess
 from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError
 from edge_runtime.masking import masked
@@ -20,8 +20,6 @@ _CLIP_RETRIES = 5
 """How often in a row the capture of a clip may die at the same frame before the clip is given up."""
 _STEADY_S = 30.0
 """How long a camera must run before its next loss counts as its first: one that comes and goes is tried ever later."""
-_DEATH_S = 2.0
-"""How long a killed capture may take to be gone: a busy machine takes a while to clear its memory away."""
 _MOST_ABANDONED = 3
 """A camera that this many stuck captures hang on is not opened again until one of them goes."""
 
@@ -235,7 +233,7 @@ class Camera:
         self._dropped += capture.dropped
         capture.kill()
         self._dying = capture, error
-        self._give_up_s = time.monotonic() + _DEATH_S
+        self._give_up_s = time.monotonic() + DEATH_S
         return self._bury(capture, error)
 
     def _bury(self, capture: CaptureProcess, error: CameraError) -> list[Event]:

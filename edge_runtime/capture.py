@@ -27,6 +27,8 @@ from edge_runtime.types import Frame
 
 START_S = 20.0
 """What a first frame may take beyond the deadline: Python, OpenCV and the camera must start."""
+DEATH_S = 2.0
+"""What a dying process may take to be gone: a busy machine needs a while to clear its memory away."""
 _GRACE_S = 0.4
 """How long a stop gives the process to end by itself, and again after SIGKILL."""
 # What to open comes over the channel: arguments are for everybody to read, and an address may hold a password.
@@ -147,7 +149,7 @@ class CaptureProcess(Closing):
                 message = frame_channel.receive(self._channel)
                 if message is None:
                     self._broken = True
-                    self.due_s = time.monotonic() + _GRACE_S
+                    self.due_s = time.monotonic() + DEATH_S
                 elif (frame := self._act(message)) is not None:
                     self._asked = False
                     return frame
