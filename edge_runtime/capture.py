@@ -1,8 +1,7 @@
 """Frames from a process of their own: a read that hangs in the kernel (opencv#22677) can then be killed.
 
-The process is started afresh, never forked from one with threads, and talks over a socket pair: one byte asks
-for a frame, a header and the raw pixels answer. It ends by itself when the other end closes, so it can be no
-orphan, and nothing with a name (shared memory, a FIFO) can stay behind.
+The process is started afresh, never forked from one with threads. It ends by itself when the daemon's end of their
+channel closes, so it can be no orphan, and nothing with a name (shared memory, a FIFO) can stay behind.
 """
 
 from __future__ import annotations
@@ -12,30 +11,31 @@ import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
-import numpy as np
-
+from edge_runtime import frame_channel
 from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, FamiliarError, revive
-from edge_runtime.types import Frame, Pixels
+from edge_runtime.frame_channel import Message, ShownSlots
+from edge_runtime.masking import masked
+from edge_runtime.types import Frame
 
 START_S = 20.0
 """What a first frame may take beyond the deadline: Python, OpenCV and the camera must start."""
+DEATH_S = 2.0
+"""What a dying process may take to be gone: a busy machine needs a while to clear its memory away."""
 _GRACE_S = 0.4
-_HEAD = struct.Struct("<cQQQddQ")
-"""Kind, seq, height or length, width, captured_s, wall_time, dropped."""
-_OPENED, _FRAME, _END, _ERROR = b"O", b"F", b"Z", b"E"
+"""How long a stop gives the process to end by itself, and again after SIGKILL."""
+# What to open comes over the channel: arguments are for everybody to read, and an address may hold a password.
 _PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from edge_runtime.capture import serve; serve(sys.argv[2:])"
+    "import json, socket, sys; channel = socket.socket(fileno=int(sys.argv[1])); "
+    "request = json.loads(channel.recv(1 << 20)); sys.path[:] = request.pop('path'); "
+    "from edge_runtime.capture_child import serve; serve(channel, **request)"
 )
 
 
@@ -46,13 +46,15 @@ class CaptureLostError(CameraError):
 class CaptureProcess(Closing):
     """One opening of one source; see ``protocols.FrameSource``. Iterate it, or drive it from a selector:
 
-    ``ask()``, wait until ``fileno()`` is readable or ``due_s`` has come, ``take()``, and again.
+    ``ask()``, wait until ``fileno()`` is readable or ``due_s`` has come, ``take()``, and again. A frame's pixels
+    are read-only and stay as they are for as long as anybody holds them.
 
     Attributes:
         live: whether the newest frame wins; None until the source is open.
+        sensor: whether its pictures are never twice the same.
         dropped: frames of a live source that nobody asked for in time.
         ended: the source came to its own end.
-        due_s: monotonic seconds at which the frame asked for is overdue.
+        due_s: monotonic seconds at which there is something to do even if nothing is readable.
     """
 
     def __init__(self, spec: str, camera: str, deadline_s: float = 10.0, first_seq: int = 0) -> None:
@@ -65,30 +67,33 @@ class CaptureProcess(Closing):
             first_seq: frames before this one are read but not given, to go on after a loss.
         """
         self.live: bool | None = None
+        self.sensor = False
         self.dropped = 0
         self.ended = False
-        self._spec, self._camera, self._deadline_s = spec, camera, deadline_s
+        self._what = f"camera {camera}: expected frames of {masked(spec)}"
+        self._camera, self._deadline_s = camera, deadline_s
         self._asked = False
+        self._broken = False
         self._hung_up_s = 0.0
-        self._head: bytearray | None
-        self._stamps = (0, 0.0, 0.0)
-        self._payload: Pixels
-        self._missing: memoryview
-        self._channel, theirs = socket.socketpair()
+        self._slots: ShownSlots | None = None
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            arguments = [json.dumps(sys.path), str(theirs.fileno()), spec, camera, str(first_seq)]
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *arguments],
+                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 # A source that does not open ends in one line, ours.
                 env={"OPENCV_LOG_LEVEL": "OFF", **os.environ},
-                # Ctrl-C in a terminal goes to a whole process group: the daemon's, which then ends this one.
+                # Ctrl-C in a terminal goes to a whole process group: the daemon's, which then ends this one. And
+                # whatever the source starts is ended with it.
                 process_group=0,
             )
+        self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
-        self._expect_head()
+        request = {"path": sys.path, "spec": spec, "camera": camera, "first_seq": first_seq}
+        with suppress(OSError):
+            self._channel.send(json.dumps(request).encode())
         self.ask()
         self.due_s += START_S
 
@@ -96,8 +101,29 @@ class CaptureProcess(Closing):
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended."""
+        if self._process.poll() is None:
+            return False
+        self._look_away()
+        return True
+
+    @property
+    def stuck(self) -> str:
+        """Where the process waits that no signal reaches, in words, or "" if it is nowhere of the kind."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+            place = Path(f"/proc/{self.pid}/wchan").read_text()
+        except OSError:
+            return ""
+        if stat.rpartition(")")[2].split()[0] != "D":
+            return ""
+        return f"its process {self.pid} is stuck in the kernel ({place if place.strip('0') else 'state D'})"
+
     def fileno(self) -> int:
-        return self._channel.fileno()
+        """What is readable when there is something to take, or when a process that was told to end has ended."""
+        return self._life if self._broken or self._channel.fileno() < 0 else self._channel.fileno()
 
     def ask(self) -> None:
         """Ask for the next frame, once."""
@@ -105,11 +131,11 @@ class CaptureProcess(Closing):
             self._asked = True
             self.due_s = time.monotonic() + self._deadline_s
             # Where the process is gone, take() tells so, behind whatever was sent before.
-            with suppress(BrokenPipeError):
-                self._channel.send(b".")
+            with suppress(OSError):
+                frame_channel.ask(self._channel, self._slots.released() if self._slots else [])
 
     def take(self) -> Frame | None:
-        """The frame asked for, if it is wholly here; never waits.
+        """The frame asked for, if it is here; never waits.
 
         Returns:
             None while it is not, and after the end, which sets ``ended``.
@@ -118,24 +144,28 @@ class CaptureProcess(Closing):
             CaptureLostError: the process died, or the frame is overdue.
             FamiliarError: what the source raised, with its own class and line.
         """
-        while not self.ended:
+        while not self.ended and not self._broken:
             try:
-                received = self._channel.recv_into(self._missing)
+                message = frame_channel.receive(self._channel)
+                if message is None:
+                    self._broken = True
+                    self.due_s = time.monotonic() + DEATH_S
+                elif (frame := self._act(message)) is not None:
+                    self._asked = False
+                    return frame
             except BlockingIOError:
                 if time.monotonic() < self.due_s:
                     return None
-                raise CaptureLostError(
-                    f"camera {self._camera}: expected a frame of {self._spec} within {self._deadline_s:g} s, "
-                    "found none; check the camera's cable and power, or raise deadline_s"
+                raise self._lost(
+                    f" within {self._deadline_s:g} s, found none",
+                    "check the camera's cable and power, or raise deadline_s",
                 ) from None
-            except ConnectionResetError:
-                received = 0
-            if received == 0:
-                raise self._death()
-            self._missing = self._missing[received:]
-            if not len(self._missing) and (frame := self._complete()):
-                self._asked = False
-                return frame
+            except (ValueError, TypeError, OSError) as error:
+                if isinstance(error, FamiliarError):
+                    raise
+                raise self._lost(f", found a message that is none ({error})", "report this") from error
+        if self._broken and (how := self._end()):
+            raise self._lost(f", its capture process {how}", "see the lines before this one, or the kernel's log")
         return None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -146,161 +176,77 @@ class CaptureProcess(Closing):
                 select.select([self], [], [], max(self.due_s - time.monotonic(), 0.0))
             if frame is not None:
                 yield frame
+                del frame
 
     def hang_up(self) -> None:
         """Tell the process to end, without waiting for it; its time to do so starts now."""
         self.ended = True
+        self._slots = None
         if self._channel.fileno() >= 0:
             self._channel.close()
             self._hung_up_s = time.monotonic()
 
-    def close(self, grace_s: float = _GRACE_S) -> None:
-        """End the process within a second, by force ``grace_s`` after :meth:`hang_up`; may be called again."""
+    def kill(self) -> None:
+        """End the process, and what it started, by force, without waiting until they are ``gone``."""
         self.hang_up()
-        try:
-            self._process.wait(max(self._hung_up_s + grace_s - time.monotonic(), 0.0))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        # Not yet waited for, so the number cannot be somebody else's by now.
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process within a second, by force if it does not by itself; may be called again.
+
+        Several that were told to hang up before take no longer than one.
+        """
+        self.hang_up()
+        self._wait(self._hung_up_s + _GRACE_S)
+        self.kill()
+        self._wait(max(self._hung_up_s + 2 * _GRACE_S, time.monotonic() + _GRACE_S / 8))
+        if not self.gone:
+            # It goes when the driver lets it go.
+            self._look_away()
+            print(f"familiar: warning: capture process {self.pid} does not die", file=sys.stderr)
+
+    def _look_away(self) -> None:
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
+
+    def _wait(self, until_s: float) -> None:
+        if self._life >= 0:
+            select.select([self._life], [], [], max(until_s - time.monotonic(), 0.0))
+
+    def _act(self, message: Message) -> Frame | None:
+        if message.kind == frame_channel.FRAME and self._slots is not None:
+            self.dropped = message.dropped
+            pixels = self._slots.take(message.slot, message.height, message.width)
+            return Frame(pixels, self._camera, message.seq, message.captured_s, message.wall_time)
+        if message.kind == frame_channel.OPENED:
+            self.live, self.sensor = bool(message.height), bool(message.width)
+        elif message.kind == frame_channel.MEMORY:
             try:
-                self._process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                # Stuck in the kernel beyond any signal: it goes when the driver lets it go.
-                print(f"familiar: warning: capture process {self.pid} does not die", file=sys.stderr)
-
-    def _expect_head(self) -> None:
-        self._head = bytearray(_HEAD.size)
-        self._missing = memoryview(self._head)
-
-    def _complete(self) -> Frame | None:
-        """Act on the part that has just been filled: a header, an error's text, or a frame's pixels."""
-        if self._head is None:
-            seq, captured_s, wall_time = self._stamps
-            payload = self._payload
-            self._expect_head()
-            if payload.ndim == 1:
-                raise revive(*json.loads(payload.tobytes()))
-            return Frame(payload, self._camera, seq, captured_s, wall_time)
-        kind, seq, height, width, captured_s, wall_time, dropped = _HEAD.unpack(self._head)
-        if kind == _OPENED:
-            self.live = bool(height)
-            self._expect_head()
-        elif kind == _END:
+                self._slots = ShownSlots(message.descriptor, message.height)
+            finally:
+                os.close(message.descriptor)
+        elif message.kind == frame_channel.END:
             self.ended = True
+        elif message.kind == frame_channel.ERROR:
+            self.dropped = message.dropped
+            raise revive(*json.loads(message.text))
         else:
-            self.dropped = dropped
-            self._head, self._stamps = None, (seq, captured_s, wall_time)
-            self._payload = np.empty((height, width, 3) if kind == _FRAME else height, np.uint8)
-            self._missing = self._payload.data.cast("B")
+            raise ValueError(f"kind {message.kind!r}")
         return None
 
-    def _death(self) -> CaptureLostError:
-        try:
-            code = self._process.wait(_GRACE_S)
-            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        except subprocess.TimeoutExpired:
-            how = "closed its channel"
-        return CaptureLostError(
-            f"camera {self._camera}: expected frames of {self._spec}, its capture process {how}; "
-            "see the lines before this one, or the kernel's log"
-        )
+    def _end(self) -> str:
+        """How the process ended, once its channel has: in words, or "" while that is to be waited for."""
+        # Only looked at, not taken: its number must stay its own until what it started is killed, too.
+        status = os.waitid(os.P_PIDFD, self._life, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if status is not None:
+            killed = status.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+            name = signal.Signals(status.si_status).name if killed else ""
+            return f"was ended by {name}" if killed else f"ended with code {status.si_status}"
+        return "closed its channel" if time.monotonic() >= self.due_s else ""
 
-
-def serve(arguments: Sequence[str]) -> None:
-    """The capture process itself; ``arguments`` are the channel's descriptor, spec, camera, and first seq."""
-    # The daemon decides when this ends; a signal to the whole service must not look like a lost camera.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    descriptor, spec, camera, first_seq = arguments
-    outbox = _Outbox(socket.socket(fileno=int(descriptor)))
-    try:
-        from edge_runtime.sources import open_source
-
-        with open_source(spec, camera) as source:
-            outbox.open(source.live)
-            for frame in source:
-                if frame.seq >= int(first_seq) and not outbox.put(frame):
-                    return
-        outbox.finish(_END)
-    except FamiliarError as error:
-        outbox.finish(_ERROR, [type(error).__name__, str(error)])
-    except Exception as error:
-        traceback.print_exc()
-        outbox.finish(_ERROR, ["CameraError", f"camera {camera}: {spec} failed ({type(error).__name__}: {error})"])
-
-
-class _Outbox:
-    """One frame's room between the source and the channel, with a thread each for sending and for listening."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-        self._changed = threading.Condition()
-        self._frame: Frame | None = None
-        self._last: bytes | None = None
-        self._wanted = 0
-        self._dropped = 0
-        self._live = False
-        self._gone = False
-        threading.Thread(target=self._listen, daemon=True).start()
-        self._sender = threading.Thread(target=self._send, daemon=True)
-
-    def open(self, live: bool) -> None:
-        """Say that the source is there."""
-        self._live = live
-        with suppress(OSError):
-            self._channel.sendall(_HEAD.pack(_OPENED, 0, live, 0, 0.0, 0.0, 0))
-        self._sender.start()
-
-    def put(self, frame: Frame) -> bool:
-        """Leave a frame: a live one takes the last one's place, others wait for room. False if nobody is there."""
-        with self._changed:
-            if self._live and self._frame is not None:
-                self._dropped += 1
-            elif self._frame is not None:
-                self._changed.wait_for(lambda: self._frame is None or self._gone)
-            self._frame = frame
-            self._changed.notify_all()
-            return not self._gone
-
-    def finish(self, kind: bytes, text: list[str] | None = None) -> None:
-        """Send the end or an error, behind the last frame."""
-        payload = json.dumps(text).encode() if text else b""
-        with self._changed:
-            self._last = _HEAD.pack(kind, 0, len(payload), 0, 0.0, 0.0, self._dropped) + payload
-            self._changed.notify_all()
-        if not self._sender.ident:
-            self._sender.start()
-        self._sender.join()
-
-    def _send(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._gone or (self._wanted and (self._frame or self._last)))
-                if self._gone:
-                    return
-                frame, self._frame = self._frame, None
-                self._wanted -= 1
-                dropped = self._dropped
-                self._changed.notify_all()
-            try:
-                if frame is None:
-                    self._channel.sendall(self._last or b"")
-                    return
-                height, width = frame.pixels.shape[:2]
-                times = (frame.captured_s, frame.wall_time)
-                self._channel.sendall(_HEAD.pack(_FRAME, frame.seq, height, width, *times, dropped))
-                self._channel.sendall(np.ascontiguousarray(frame.pixels).data.cast("B"))
-            except OSError:
-                return  # the other end has gone; the listener ends this process
-
-    def _listen(self) -> None:
-        with suppress(OSError):
-            while asked := self._channel.recv(64):
-                with self._changed:
-                    self._wanted += len(asked)
-                    self._changed.notify_all()
-        with self._changed:
-            self._gone = True
-            self._changed.notify_all()
-        # Time for the source to close in order; then by force, as its read may never return.
-        time.sleep(_GRACE_S / 2)
-        os._exit(0)
+    def _lost(self, found: str, advice: str) -> CaptureLostError:
+        return CaptureLostError(f"{self._what}{found}; {advice}")

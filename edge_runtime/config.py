@@ -28,8 +28,18 @@ class BundleConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    source: str = key("", "v4l2:0 | file:clip.mp4 | dir:photos | synthetic:")
+    source: str = key(
+        "",
+        "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… | "
+        "file:clip.mp4 (?realtime, ?loop) | dir:photos | synthetic:",
+    )
     deadline_s: float = key(10.0, "seconds without a frame after which the camera counts as lost", 0.1, 3600)
+    frozen_s: float = key(
+        30.0,
+        "seconds of the very same picture after which a camera counts as frozen, so lost; 0: never",
+        0,
+        86400,
+    )
 
 
 @dataclass(frozen=True)

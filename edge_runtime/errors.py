@@ -5,11 +5,19 @@ Messages say what was expected, what was found, and what to do next, on one line
 
 from __future__ import annotations
 
+from edge_runtime.masking import masked
+
 
 class FamiliarError(Exception):
-    """Base of everything raised on purpose; ``exit_code`` is what the command line ends with."""
+    """Base of everything raised on purpose; ``exit_code`` is what the command line ends with.
+
+    Its text names no camera's password, whoever put the camera's address into it.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return masked(super().__str__())
 
 
 class UsageError(FamiliarError, ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.types import Detections, Event, Floats, Frame, Pixels
+
+Room = Callable[[int, int], Pixels]
+"""Gives memory for a picture of (height, width), uint8 (H, W, 3), until the next call."""
 
 
 class FrameSource(Protocol):
@@ -23,6 +26,13 @@ class FrameSource(Protocol):
     live: bool
     """True where frames pass whether or not they are read (a camera), so that the newest one wins;
     False where every frame counts (a clip, a folder)."""
+    sensor: bool
+    """True where light falls on a sensor, whose noise makes every picture another: the very same again and
+    again is then no picture of the world."""
+    first_seq: int
+    """Frames before this one are not wanted, to go on after a loss; a source that can leaves them out."""
+    room: Room
+    """Where the next picture is to be drawn. A capture process lends shared memory; else it is fresh each time."""
 
     def __enter__(self) -> Self: ...
     def __exit__(

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_runtime.camera import Camera
 from edge_runtime.config import Config
+from edge_runtime.masking import masked
 from edge_runtime.matcher import Matcher
 from edge_runtime.sinks import QueuedSink
 
@@ -34,6 +35,7 @@ def camera_status(camera: Camera) -> dict[str, Any]:
         "frames_per_s": round(frames_per_s(camera), 2),
         "dropped": camera.dropped,
         "losses": camera.losses,
+        "abandoned": camera.abandoned,
         **{key: counts[key] for key in ("faces", "tracks", "identified", "unknown", "rejected")},
         "in_view": [name or state for _, name, state in camera.pipeline.sightings()],
         "stage_ms": {name: round(value, 3) for name, value in stage_ms(camera).items()},
@@ -68,7 +70,7 @@ def gallery_line(status: Mapping[str, Any]) -> str:
 def opening_lines(config: Config, matcher: Matcher, bundle: str) -> list[str]:
     """What a daemon is about to do."""
     status = gallery_status(matcher)
-    watched = ", ".join(f"{name} ({camera.source})" for name, camera in config.camera.items())
+    watched = ", ".join(f"{name} ({masked(camera.source)})" for name, camera in config.camera.items())
     lines = [f"watching {watched} with {bundle}", gallery_line(status)]
     return [*lines, status["note"]] if status["note"] and status["people"] else lines
 

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from edge_runtime.config import describe, load_config
+from edge_runtime.masking import masked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "check":
         print(json.dumps({"ok": True}) if args.json else "the configuration is sound")
     elif args.json:
-        print(json.dumps(document, indent=2))
+        print(masked(json.dumps(document, indent=2)))
     else:
-        print("\n".join(_toml(document)))
+        print(masked("\n".join(_toml(document))))
     return 0
 
 

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=SPEC",
-        help="add a camera: v4l2:0, file:clip.mp4, file:clip.mp4?realtime, dir:photos or synthetic:",
+        help="add a camera: v4l2:0, rpicam:0, rtsp://… or http://…, file:clip.mp4, dir:photos or synthetic:",
     )
     parser.add_argument("--self-test", action="store_true", help="try everything without a camera, and end")
 

@@ -1,8 +1,8 @@
-"""Where frames come from: one file a source, opened by ``name:argument``."""
+"""Where frames come from: one file a source, opened by ``name:argument``; an address with ``://`` is a stream."""
 
 from __future__ import annotations
 
-from edge_runtime.backends import load_backend
+from edge_runtime.backends import backend_names, load_backend
 from edge_runtime.protocols import FrameSource
 
 _HERE = __name__
@@ -12,7 +12,8 @@ def open_source(spec: str, camera: str) -> FrameSource:
     """Open a source.
 
     Args:
-        spec: ``v4l2:0``, ``file:clip.mp4``, ``dir:photos`` or ``synthetic:``.
+        spec: ``v4l2:0``, ``rpicam:0``, ``rtsp://…``, ``http://…``, ``file:clip.mp4``, ``dir:photos`` or
+            ``synthetic:``.
         camera: the camera's name, which every frame carries.
 
     Raises:
@@ -20,5 +21,7 @@ def open_source(spec: str, camera: str) -> FrameSource:
         CameraError: what the argument names is not there.
     """
     name, _, argument = spec.partition(":")
+    if argument.startswith("//") and name not in backend_names(_HERE):
+        name, argument = "stream", spec
     source: FrameSource = load_backend(_HERE, name, f"camera {camera}: source").open(argument, camera)
     return source

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, ConfigError, ImageError, InputError
 from edge_runtime.images import list_images, read_image
+from edge_runtime.sources._source import Source
 from edge_runtime.types import Frame
 
 FPS = 25
@@ -26,10 +26,8 @@ def open(argument: str, camera: str) -> DirSource:
     return DirSource(Path(argument), camera)
 
 
-class DirSource(Closing):
+class DirSource(Source):
     """See ``protocols.FrameSource``; sorted by path, unreadable photos are named on standard error and passed over."""
-
-    live = False
 
     def __init__(self, folder: Path, camera: str) -> None:
         """List the photos.

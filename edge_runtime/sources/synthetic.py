@@ -16,9 +16,9 @@ from typing import Any, get_type_hints
 import cv2
 import numpy as np
 
-from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.images import read_image
+from edge_runtime.sources._source import Source
 from edge_runtime.types import Floats, Frame, Pixels
 
 PORTRAITS = Path(__file__).parent / "portraits"
@@ -198,7 +198,7 @@ class Scene:
         return _placement((x, y), visit.face_px * (1 - 0.1 * away), yaw, roll)
 
 
-class SyntheticSource(Closing):
+class SyntheticSource(Source):
     """See ``protocols.FrameSource``."""
 
     def __init__(self, options: SceneOptions, camera: str, portraits: Path = PORTRAITS) -> None:

@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
-from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.sources._options import Wishes, split_wishes
+from edge_runtime.sources._source import Source, is_motion_jpeg
 from edge_runtime.types import Frame
+
+_ENOUGH_FPS = 15.0
+"""The rate a camera should reach where only a size is wished for."""
 
 
 def open(argument: str, camera: str) -> V4l2Source:
-    """The camera ``argument``: a number as in ``/dev/video0``, or a path such as ``/dev/v4l/by-id/…``."""
+    """The camera ``argument``: a number as in ``/dev/video0``, or a path; ``?size=1280x720&fps=15`` behind it."""
+    where = f"camera {camera}: source 'v4l2'"
+    argument, wishes = split_wishes(argument, where)
     if not (argument.isdecimal() or argument.startswith("/dev/")):
-        raise ConfigError(f"camera {camera}: source 'v4l2': expected v4l2:0 or v4l2:/dev/video0, found {argument!r}")
-    return V4l2Source(Path(f"/dev/video{int(argument)}" if argument.isdecimal() else argument), camera)
+        raise ConfigError(f"{where}: expected v4l2:0 or v4l2:/dev/video0, found {argument!r}")
+    return V4l2Source(Path(f"/dev/video{int(argument)}" if argument.isdecimal() else argument), camera, wishes)
 
 
-class V4l2Source(Closing):
-    """See ``protocols.FrameSource``; gives whatever size and rate the camera is set to."""
+_NONE = Wishes()
+
+
+class V4l2Source(Source):
+    """See ``protocols.FrameSource``; without wishes it gives whatever size and rate the camera is set to."""
 
     live = True
+    sensor = True
 
-    def __init__(self, device: Path, camera: str) -> None:
-        """Open the camera.
+    def __init__(self, device: Path, camera: str, wishes: Wishes = _NONE) -> None:
+        """Open the camera; where it cannot give what is wished for, a line on standard error says what it gives.
 
         Raises:
             CameraError: no such device, no right to use it, or it gives no pictures.
@@ -53,29 +63,76 @@ class V4l2Source(Closing):
                 f"(fuser -v {device}), or it is a metadata node: found {_devices()}"
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if complaint := negotiate(self._capture, wishes):
+            print(f"familiar: warning: camera {camera}: {device}: {complaint}", file=sys.stderr)
+        if is_motion_jpeg(self._capture):
+            # The files themselves: whether they are whole shows only there.
+            self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames for ever.
+        """Frames for ever; pictures cut short on the cable are passed over.
 
         Raises:
             CameraError: the camera stopped giving pictures.
         """
         seq = 0
         while self._capture is not None:
-            found, bgr = self._capture.read()
+            found, picture = self._capture.read()
             if not found:
                 raise CameraError(
                     f"camera {self._camera}: {self._device} gave {seq} frames and then none; check cable and power"
                 )
-            pixels = np.ascontiguousarray(bgr[:, :, ::-1])
-            yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
-            seq += 1
+            if (pixels := self._from_camera(picture)) is not None:
+                yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
+                seq += 1
 
     def close(self) -> None:
         """Let go of the camera; may be called again."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def negotiate(capture: Any, wishes: Wishes) -> str:
+    """Ask an open ``VideoCapture`` for a size and a rate.
+
+    USB carries few uncompressed pictures a second, so Motion-JPEG is tried where the rate is not reached, and kept
+    where it brings more.
+
+    Returns:
+        What it gives instead, in words, or "".
+    """
+    if wishes == _NONE:
+        return ""
+    plain = capture.get(cv2.CAP_PROP_FOURCC)
+    size, fps = _ask(capture, wishes)
+    if size != (wishes.size or size) or fps < (wishes.fps or _ENOUGH_FPS):
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        compressed = _ask(capture, wishes)
+        if (compressed[0] == wishes.size, compressed[1]) > (size == wishes.size, fps):
+            size, fps = compressed
+        else:
+            capture.set(cv2.CAP_PROP_FOURCC, plain)
+            size, fps = _ask(capture, wishes)
+    if size == (wishes.size or size) and fps >= 0.9 * (wishes.fps or 0):
+        return ""
+    wished = [f"{wishes.size[0]}x{wishes.size[1]}"] if wishes.size else []
+    wished += [f"{wishes.fps:g} fps"] if wishes.fps else []
+    return (
+        f"expected {' and '.join(wished)}, it gives {size[0]}x{size[1]} and {fps:g} fps; "
+        "v4l2-ctl --list-formats-ext lists what it can"
+    )
+
+
+def _ask(capture: Any, wishes: Wishes) -> tuple[tuple[int, int], float]:
+    """Set what is wished for; the size and rate granted."""
+    if wishes.size:
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, wishes.size[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wishes.size[1])
+    if wishes.fps:
+        capture.set(cv2.CAP_PROP_FPS, wishes.fps)
+    size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    return size, float(capture.get(cv2.CAP_PROP_FPS))
 
 
 def _devices() -> str:

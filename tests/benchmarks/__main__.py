@@ -22,12 +22,16 @@ import numpy as np
 from edge_runtime.align import align, similarity
 from edge_runtime.bundle import Bundle
 from edge_runtime.calibrate import calibrate
+from edge_runtime.capture import CaptureProcess
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.encoder import Preprocessing, Template, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.matcher import Matcher
+from edge_runtime.sources import open_source
 from edge_runtime.templates import Templates
+from edge_runtime.types import Frame
 from tests.builders import RELEASED, SHARED, draw_face, make_bundle, make_pixels
+from tests.clips import write_clip
 
 Row = tuple[str, str]
 _TURNS = 15
@@ -133,6 +137,41 @@ def matching() -> Iterator[Row]:
     )
 
 
+def capture() -> Iterator[Row]:
+    """What a process of its own costs a clip's frame: CPU time of both sides over that of reading it here."""
+    for width, height, frames in ((640, 480, 200), (1920, 1080, 60)):
+        with TemporaryDirectory() as folder:
+            clip = write_clip(Path(folder) / "clip.avi", [make_pixels(height, width, 0)] * 30)
+            spec = f"file:{clip}?loop"
+
+            def here(spec: str = spec, frames: int = frames) -> float:
+                with open_source(spec, "c") as source:
+                    return _cpu_s(iter(source), frames, [])
+
+            def across(spec: str = spec, frames: int = frames) -> float:
+                with CaptureProcess(spec, "c") as source:
+                    return _cpu_s(iter(source), frames, [source.pid])
+
+            ratios = [across() / here() for _ in range(3)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            yield f"capture: process / in place, CPU, {width}x{height}", shown((middle, low, high))
+
+
+def _cpu_s(frames: Iterator[Frame], count: int, pids: list[int]) -> float:
+    """CPU seconds of this process and of ``pids`` for ``count`` frames, after a few to warm up."""
+
+    def spent_s() -> float:
+        threads = [thread for pid in pids for thread in Path(f"/proc/{pid}/task").iterdir()]
+        return time.process_time() + sum(int((t / "schedstat").read_text().split()[0]) for t in threads) / 1e9
+
+    for _ in range(10):
+        next(frames)
+    started_s = spent_s()
+    for _ in range(count):
+        next(frames)
+    return spent_s() - started_s
+
+
 def memory(bundle: Bundle) -> Iterator[Row]:
     # VmHWM, not ru_maxrss: the latter starts at what the parent had.
     report = "; print([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1])"
@@ -154,7 +193,15 @@ def memory(bundle: Bundle) -> Iterator[Row]:
 def main() -> None:
     cv2.setNumThreads(1)
     with some_bundle() as bundle:
-        rows = [*detectors(), *encoders(bundle), *alignment(bundle), *matching(), *memory(bundle), *pipeline()]
+        rows = [
+            *detectors(),
+            *encoders(bundle),
+            *alignment(bundle),
+            *matching(),
+            *capture(),
+            *memory(bundle),
+            *pipeline(),
+        ]
     for name, value in rows:
         print(f"{name:<52} {value}")
 

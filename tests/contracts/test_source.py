@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,9 @@ import pytest
 from edge_runtime.backends import backend_names
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.sources import open_source
+from edge_runtime.types import Pixels
 from tests.builders import make_pixels
+from tests.cameras import MjpegCamera, jpeg, write_rpicam
 from tests.clips import write_clip
 
 RED = np.zeros((48, 64, 3), np.uint8) + np.array([220, 30, 20], np.uint8)
@@ -24,6 +27,10 @@ def _file(folder: Path) -> str:
 
 def _paced_file(folder: Path) -> str:
     return f"file:{write_clip(folder / 'clip.avi', [RED] * 4, fps=100)}?realtime"
+
+
+def _looped_file(folder: Path) -> str:
+    return f"file:{write_clip(folder / 'clip.avi', [RED] * 2)}?loop"
 
 
 def _dir(folder: Path) -> str:
@@ -46,20 +53,41 @@ def _v4l2(folder: Path) -> str:
     return "v4l2:0"
 
 
+def _rpicam(folder: Path) -> str:
+    write_rpicam(folder)
+    return "rpicam:0?size=64x48&fps=100"
+
+
+def _pictures() -> Iterator[bytes]:
+    return itertools.repeat(jpeg(RED))
+
+
 BACKENDS: dict[str, tuple[Callable[[Path], str], bool]] = {
     "file": (_file, False),
     "file, paced": (_paced_file, False),
+    "file, looped": (_looped_file, False),
     "dir": (_dir, False),
     "synthetic": (_synthetic, False),
     "synthetic, paced": (_live_synthetic, True),
     "v4l2": (_v4l2, True),
+    "rpicam": (_rpicam, True),
+    "stream": (lambda folder: "", True),
 }
 
 
+@pytest.fixture
+def mjpeg_url() -> Iterator[str]:
+    with MjpegCamera(_pictures) as camera:
+        yield camera.url
+
+
 @pytest.fixture(params=BACKENDS)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, bool]:
+def opened(
+    request: pytest.FixtureRequest, tmp_path: Path, mjpeg_url: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, bool]:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     make, live = BACKENDS[request.param]
-    return make(tmp_path), live
+    return make(tmp_path) or mjpeg_url, live
 
 
 def test_every_source_is_in_this_suite() -> None:
@@ -92,8 +120,24 @@ def test_closing_ends_the_iteration_and_may_be_repeated(opened: tuple[str, bool]
     assert next(frames, None) is None
 
 
-@pytest.mark.parametrize("make", [_file, _dir])
-def test_frames_are_rgb(make: Callable[[Path], str], tmp_path: Path) -> None:
+def test_frames_are_drawn_where_it_is_told(opened: tuple[str, bool]) -> None:
+    lent = []
+
+    def room(height: int, width: int) -> Pixels:
+        lent.append(np.zeros((height, width, 3), np.uint8))
+        return lent[-1]
+
+    with open_source(opened[0], "door") as source:
+        source.room = room
+        frames = [frame for _, frame in zip(range(2), source, strict=False)]
+    # A source that draws its own pictures may keep them; one that converts a camera's does not draw them twice.
+    assert not lent or all(frame.pixels is picture for frame, picture in zip(frames, lent, strict=False))
+
+
+@pytest.mark.parametrize("make", [_file, _dir, _rpicam])
+def test_frames_are_rgb(make: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("STANDIN_COLOUR", ",".join(str(value) for value in RED[0, 0]))
     with open_source(make(tmp_path), "c") as source:
         pixels = next(iter(source)).pixels
     assert np.abs(pixels.reshape(-1, 3).mean(0) - RED[0, 0]).max() < 8
@@ -104,6 +148,20 @@ def test_a_clip_gives_every_frame_at_its_own_times(tmp_path: Path) -> None:
     with open_source(f"file:{path}", "c") as source:
         frames = list(source)
     assert np.allclose([frame.captured_s for frame in frames], np.arange(10) / 20)
+
+
+def test_a_looped_clip_goes_on_in_time_and_can_leave_rounds_out(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.avi", [make_pixels(48, 64, seed) for seed in range(5)], fps=20)
+    with open_source(f"file:{path}?loop", "c") as source:
+        frames = [frame for _, frame in zip(range(13), source, strict=False)]
+    assert [frame.seq for frame in frames] == list(range(13))
+    assert np.allclose([frame.captured_s for frame in frames], np.arange(13) / 20)
+    assert np.array_equal(frames[1].pixels, frames[11].pixels)
+    with open_source(f"file:{path}?loop", "c") as source:
+        source.first_seq = 12
+        first = next(iter(source))
+    assert (first.seq, first.captured_s) == (10, 0.5)
+    assert np.array_equal(first.pixels, frames[10].pixels)
 
 
 def test_a_folder_holds_each_photo_and_passes_over_what_it_cannot_read(
@@ -127,8 +185,16 @@ def test_a_folder_holds_each_photo_and_passes_over_what_it_cannot_read(
         ("dir:", ConfigError, "dir:FOLDER"),
         ("v4l2:977", CameraError, "/dev/video977"),
         ("v4l2:front", ConfigError, "v4l2:0"),
-        ("webcam:0", ConfigError, "dir, file, synthetic, v4l2"),
-        ("", ConfigError, "dir, file, synthetic, v4l2"),
+        ("v4l2:0?fps=0", ConfigError, "fps: expected frames a second"),
+        ("v4l2:0?size=1280", ConfigError, "as 1280x720"),
+        ("v4l2:0?mode=3", ConfigError, r"\?size or \?fps, found 'mode=3'"),
+        ("rpicam:front", ConfigError, "rpicam:0"),
+        ("rpicam:0?size=800x600", ConfigError, "take 768x600"),
+        ("file:clip.mp4?lop", ConfigError, r"\?realtime or \?loop"),
+        ("rtsp://", ConfigError, "HOST/PATH"),
+        ("http://127.0.0.1:1/video", CameraError, "port 1 cannot be reached"),
+        ("webcam:0", ConfigError, "dir, file, rpicam, stream, synthetic, v4l2"),
+        ("", ConfigError, "dir, file, rpicam, stream, synthetic, v4l2"),
     ],
 )
 def test_what_is_not_there_ends_in_one_line(spec: str, error: type[Exception], says: str) -> None:

@@ -269,7 +269,7 @@ def test_starting_and_stopping_leaves_nothing(started: Any, folder: Path) -> Non
         (["--camera", "door"], 2, "NAME=SPEC"),
         (["--camera", "door=v4l2:977"], 9, "/dev/video977"),
         (["--camera", "door=file:nowhere.mp4"], 9, "nowhere.mp4"),
-        (["--camera", "door=webcam:0"], 3, "dir, file, synthetic, v4l2"),
+        (["--camera", "door=webcam:0"], 3, "dir, file, rpicam, stream, synthetic, v4l2"),
         (["--camera", f"door={LIVE}", "--set", "bundle.path=/nowhere"], 6, "/nowhere"),
         (["--camera", f"door={LIVE}", "--set", "decide.margim=1"], 3, "did you mean 'margin'?"),
     ],

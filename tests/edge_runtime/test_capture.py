@@ -90,7 +90,7 @@ def test_a_capture_goes_on_where_another_stopped(clip: str) -> None:
     ("spec", "error", "says"),
     [
         ("file:nowhere.mp4", CameraError, "nowhere.mp4: expected a video clip"),
-        ("webcam:0", ConfigError, "dir, file, synthetic, v4l2"),
+        ("webcam:0", ConfigError, "dir, file, rpicam, stream, synthetic, v4l2"),
     ],
 )
 def test_what_the_source_raises_comes_over_as_itself(spec: str, error: type[Exception], says: str) -> None:

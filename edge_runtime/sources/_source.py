@@ -1,0 +1,55 @@
+"""What sources share: where their pictures go, and the way from OpenCV's colours to ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_runtime.closing import Closing
+from edge_runtime.protocols import Room
+from edge_runtime.types import Pixels
+
+_END_OF_IMAGE = b"\xff\xd9"
+
+
+def fresh_room(height: int, width: int) -> Pixels:
+    """Memory for one picture, uint8 (H, W, 3), of nobody else's."""
+    return np.empty((height, width, 3), np.uint8)
+
+
+class Source(Closing):
+    """See ``protocols.FrameSource``; a clip by default."""
+
+    live = False
+    sensor = False
+    first_seq = 0
+    room: Room = staticmethod(fresh_room)
+
+    def _converted(self, picture: Pixels, code: int, height: int, width: int) -> Pixels:
+        """``picture`` in RGB, uint8 (H, W, 3), drawn straight where frames go; ``code`` is OpenCV's conversion."""
+        pixels = self.room(height, width)
+        cv2.cvtColor(picture, code, dst=pixels)
+        return pixels
+
+    def _from_bgr(self, bgr: Pixels) -> Pixels:
+        return self._converted(bgr, cv2.COLOR_BGR2RGB, *bgr.shape[:2])
+
+    def _from_camera(self, picture: Pixels) -> Pixels | None:
+        """What a camera's ``read`` gave, BGR uint8 (H, W, 3) or a JPEG file's bytes (1, N); None if that is broken.
+
+        Decoders fill the rest of a file that was cut short with the picture before it (opencv#26488; FFmpeg does
+        so, too), and a face may be half of two people's.
+        """
+        if picture.ndim == 3 and picture.shape[2] == 3:
+            return self._from_bgr(picture)
+        if not picture[..., -64:].tobytes().rstrip(b"\0\r\n").endswith(_END_OF_IMAGE):
+            return None
+        bgr = cv2.imdecode(picture, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        return None if bgr is None else self._from_bgr(np.asarray(bgr, np.uint8))
+
+
+def is_motion_jpeg(capture: Any) -> bool:
+    """Whether an open ``VideoCapture`` is sent JPEG files."""
+    return int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG")

@@ -1,0 +1,122 @@
+"""A network camera: RTSP, or Motion-JPEG and whatever else FFmpeg reads over HTTP."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import cv2
+
+from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.masking import masked
+from edge_runtime.sources._source import Source, is_motion_jpeg
+from edge_runtime.types import Frame
+
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+_OPEN_TIMEOUT_S = 15
+_READ_TIMEOUT_S = 30
+"""Where nobody waits with a deadline of their own, as a capture process's daemon does."""
+_OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay"
+"""Nothing is lost on the way, or kept back to play smoothly."""
+_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_CONNECT_S = 3.0
+
+
+def open(argument: str, camera: str) -> StreamSource:
+    """The stream at the URL ``argument``, user and password in it where it wants them."""
+    try:
+        url = urlsplit(argument)
+        sound = url.scheme in PORTS and url.hostname and (url.port is None or url.port > 0)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(
+            f"camera {camera}: expected {'://, '.join(PORTS)}:// and then HOST/PATH, found {masked(argument)!r}; "
+            "a password is written with %40 for @ and %2F for /"
+        )
+    return StreamSource(argument, camera)
+
+
+class StreamSource(Source):
+    """See ``protocols.FrameSource``; frames have the time of their arrival."""
+
+    live = True
+    sensor = True
+
+    def __init__(self, url: str, camera: str) -> None:
+        """Connect.
+
+        Raises:
+            CameraError: nobody answers, or not with a stream.
+        """
+        self._url, self._camera = url, camera
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        wanted = [
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_TIMEOUT_S * 1000),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, _READ_TIMEOUT_S * 1000),
+            # Threads of a decoder hold a picture each: later pictures, more memory.
+            *(cv2.CAP_PROP_N_THREADS, 1),
+        ]
+        with _options():
+            self._capture: Any = cv2.VideoCapture(url, cv2.CAP_FFMPEG, wanted)
+        if not self._capture.isOpened():
+            raise CameraError(f"camera {camera}: expected a stream at {url}, {_why_not(url)}")
+        if is_motion_jpeg(self._capture):
+            # The files themselves: whether they are whole shows only there.
+            self._capture.set(cv2.CAP_PROP_FORMAT, -1)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames for ever; pictures cut short on the way are passed over.
+
+        Raises:
+            CameraError: the stream ended or stopped.
+        """
+        seq = 0
+        while self._capture is not None:
+            found, picture = self._capture.read()
+            if not found:
+                raise CameraError(
+                    f"camera {self._camera}: {self._url} gave {seq} frames and then none; "
+                    "check the camera's power and network"
+                )
+            if (pixels := self._from_camera(picture)) is not None:
+                yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
+                seq += 1
+
+    def close(self) -> None:
+        """Disconnect; may be called again."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+
+@contextmanager
+def _options() -> Iterator[None]:
+    """FFmpeg's options while a stream is opened, unless somebody chose others: a clip would lose its first frames."""
+    if _VARIABLE in os.environ:
+        yield
+        return
+    os.environ[_VARIABLE] = _OPTIONS
+    try:
+        yield
+    finally:
+        del os.environ[_VARIABLE]
+
+
+def _why_not(url: str) -> str:
+    """What is the matter with an address that did not open: FFmpeg keeps it to itself."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    try:
+        socket.create_connection((host, port), _CONNECT_S).close()
+    except OSError as error:
+        return f"{host} port {port} cannot be reached ({error.strerror or error}); check address, power and network"
+    return (
+        f"{host} port {port} answers, but with none that can be read; check the path, user and password "
+        "(with %40 for @ and %2F for /)"
+    )
