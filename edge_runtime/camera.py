@@ -93,6 +93,11 @@ class Camera:
         """Captured seconds of the latest frame."""
         return self._latest.captured_s if self._latest else 0.0
 
+    @property
+    def latest(self) -> Frame | None:
+        """The frame taken last, or None before the first."""
+        return self._latest
+
     def turn(self) -> list[Event]:
         """Take a frame if there is one, or note a loss, or open again when it is time; never waits.
 

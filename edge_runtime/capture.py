@@ -25,6 +25,7 @@ import numpy as np
 
 from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, FamiliarError, revive
+from edge_runtime.log import log
 from edge_runtime.types import Frame, Pixels
 
 START_S = 20.0
@@ -165,7 +166,7 @@ class CaptureProcess(Closing):
                 self._process.wait(_GRACE_S)
             except subprocess.TimeoutExpired:
                 # Stuck in the kernel beyond any signal: it goes when the driver lets it go.
-                print(f"familiar: warning: capture process {self.pid} does not die", file=sys.stderr)
+                log.warning("a capture process does not die", camera=self._camera, pid=self.pid)
 
     def _expect_head(self) -> None:
         self._head = bytearray(_HEAD.size)

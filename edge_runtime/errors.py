@@ -5,11 +5,17 @@ Messages say what was expected, what was found, and what to do next, on one line
 
 from __future__ import annotations
 
+from edge_runtime.masking import masked
+
 
 class FamiliarError(Exception):
     """Base of everything raised on purpose; ``exit_code`` is what the command line ends with."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The line, without passwords: it goes to logs, events and terminals."""
+        return masked(super().__str__())
 
 
 class UsageError(FamiliarError, ValueError):

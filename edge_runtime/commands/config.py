@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from edge_runtime.config import describe, load_config
+from edge_runtime.masking import masked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "check":
         print(json.dumps({"ok": True}) if args.json else "the configuration is sound")
     elif args.json:
-        print(json.dumps(document, indent=2))
+        print(masked(json.dumps(document, indent=2)))
     else:
         print("\n".join(_toml(document)))
     return 0
@@ -40,6 +41,6 @@ def _toml(document: dict[str, Any]) -> list[str]:
         nested = section == "camera"
         for name, values in table.items() if nested else [("", table)]:
             lines.append(f"[{section}.{json.dumps(name)}]" if nested else f"[{section}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            lines += [f"{key} = {masked(json.dumps(value))}" for key, value in values.items()]
             lines.append("")
     return lines

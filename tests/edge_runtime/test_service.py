@@ -280,7 +280,8 @@ def test_reload_takes_the_decide_section_and_keeps_the_rest(configured: Callable
         camera={"hall": CameraConfig(source=clip)},
     )
     with Service(config, lambda: changed) as service:
-        assert service.answer("reload", {}, b"") == {"reloaded": True}
+        answer = service.answer("reload", {}, b"")
+        assert answer == {"reloaded": True, "needs_restart": ["camera.door", "camera.hall"]}
         assert service.matcher.margin == 0.5
         assert list(service.config.camera) == ["door"]
         service.run()
