@@ -7,6 +7,7 @@ Each module has ``PACKAGE`` (what to install, as an extra of familiar-edge), ``M
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from edge_runtime.protocols import Interpreter
 
 _HERE = __name__
 _TPU = "edgetpu"
+_TPU_NAME = re.compile(rf"{_TPU}(?::((?:usb|pci)(?::\d+)?|:\d+))?")
 _CHOICES = ("auto", "cpu", _TPU, f"{_TPU}:usb:0", f"{_TPU}:pci:0")
 
 
@@ -48,18 +50,18 @@ def open_interpreter(name: str, model: str | Path, threads: int = 1) -> Interpre
         InterpreterError: it is not there, or does not take the model.
     """
     model = Path(model)
-    base, _, device = name.partition(":")
-    if base == _TPU:
+    tpu = _TPU_NAME.fullmatch(name)
+    if tpu is not None:
         if not compiled_file(model).is_file():
             raise InterpreterError(
                 f"{compiled_file(model)}: expected the model compiled for the Edge TPU, the bundle has none; "
                 "run python -m convert compile BUNDLE on the desktop and deploy it, "
                 'or set [runtime] interpreter = "cpu"'
             )
-        return _open_tpu(_first_installed(), device, model, threads)
-    if base == "auto" and compiled_file(model).is_file():
+        return _open_tpu(_first_installed(), tpu[1] or "", model, threads)
+    if name == "auto" and compiled_file(model).is_file():
         try:
-            return _open_tpu(_first_installed(), device, model, threads)
+            return _open_tpu(_first_installed(), "", model, threads)
         except InterpreterError:
             pass  # none here: what `auto` is for; the status and `familiar doctor` say which is in use
     if name in ("auto", "cpu"):
