@@ -37,6 +37,8 @@ MOST_AT_ONCE = 8
 """Requests that are answered at once; the next one waits, for as long as a silent client may be silent at most."""
 ANSWER_S = 120.0
 """How long a client waits: a large photo on a small device takes seconds, and others may be before it."""
+_DRAIN_S = 1.0
+"""How long what nobody wants is still read from a client that was answered."""
 _MAX_HEADER = 16 << 20
 _LENGTH = struct.Struct(">I")
 _PEER = struct.Struct("3i")
@@ -125,6 +127,13 @@ class ControlServer(Closing):
         try:
             connection.settimeout(self._request_s)
             connection.sendall(_packed(answer))
+            connection.shutdown(socket.SHUT_WR)
+            # What was sent and not read would reset the connection before the answer is read.
+            until = time.monotonic() + min(self._request_s, _DRAIN_S)
+            while (left_s := until - time.monotonic()) > 0:
+                connection.settimeout(left_s)
+                if not connection.recv(1 << 16):
+                    break
         except OSError:
             pass  # the client did not wait; what it asked for is done
 

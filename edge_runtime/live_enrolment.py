@@ -35,7 +35,7 @@ def gather_views(
         people: the daemon or the files.
         camera: name from the configuration.
         count: how many views, at least 1.
-        say: gets what to tell the person, and how many views there are, at every look.
+        say: gets what to tell the person, and how many views there are.
         give_up_s: longest wait for a view.
         clock: monotonic seconds.
         sleep: waits for seconds.
@@ -52,11 +52,13 @@ def gather_views(
         answer = people.call("enroll.pose", {"camera": camera, "want": want, "box": box})
         if answer["seq"] != seq:
             seq, box = answer["seq"], ",".join(str(value) for value in answer["box"])
-            if answer["picture"] and clock() - last_s >= _APART_S:
+            told = answer["guidance"] or told
+            if not answer["picture"]:
+                say(told, len(views))
+            elif clock() - last_s >= _APART_S:
                 views.append(base64.b64decode(answer["picture"]))
                 since_s = last_s = clock()
-            told = answer["guidance"] or told
-            say("good" if answer["picture"] else answer["guidance"], len(views))
+                say("good", len(views))
         if clock() - since_s > give_up_s:
             raise EnrolmentError(
                 f"camera {camera}: expected {count} good views, found {len(views)} and none for {give_up_s:g} s "

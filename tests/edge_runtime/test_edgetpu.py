@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from edge_runtime.interpreters import installed_interpreters, on_cpu, open_inter
 from edge_runtime.interpreters._edgetpu import EdgeTpuInterpreter, compiled_file
 from edge_runtime.protocols import Interpreter
 from tests.builders import TINY_MODEL
+from tests.running_service import until
 from tests.standin_tpu import StandinTpu, compile_for_tpu
 
 INPUT = np.random.default_rng(0).integers(-128, 127, (1, 28, 28, 1)).astype(np.int8)
@@ -57,13 +57,6 @@ def expected(model: Path) -> np.ndarray:
     (output,) = interpreter.run(INPUT)
     interpreter.close()
     return np.asarray(output)
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < deadline, f"still not: {what}"
-        time.sleep(0.02)
 
 
 def back_on_tpu(interpreter: Interpreter) -> bool:
