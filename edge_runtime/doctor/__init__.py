@@ -5,14 +5,16 @@ A new check is one function that takes an :class:`Examination` and yields rows, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from edge_runtime.doctor import device, places, software
 from edge_runtime.doctor.rows import Examination, Row, State
 
 __all__ = ["CHECKS", "Examination", "Row", "State", "examine"]
 
-CHECKS: tuple[Callable[[Examination], Iterator[Row]], ...] = (
+Check = Callable[[Examination], Iterator[Row]]
+
+CHECKS: tuple[Check, ...] = (
     software.python,
     software.numpy,
     software.opencv,
@@ -35,11 +37,13 @@ CHECKS: tuple[Callable[[Examination], Iterator[Row]], ...] = (
 """In the order of the table."""
 
 
-def examine(examination: Examination) -> Iterator[Row]:
+def examine(examination: Examination, checks: Sequence[Check] = CHECKS) -> Iterator[Row]:
     """Every row, as it becomes known; a check that itself breaks is a failing row."""
-    for check in CHECKS:
+    for check in checks:
+        what = check.__name__.replace("_", " ")
         try:
             yield from check(examination)
+        except PermissionError as error:
+            yield Row(what, "warn", f"{error.filename} may not be looked at by this user", "sudo familiar doctor")
         except Exception as error:
-            what = check.__name__.replace("_", " ")
             yield Row(what, "fail", f"this check broke: {type(error).__name__}: {error}", "familiar doctor --debug")

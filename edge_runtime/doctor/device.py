@@ -13,7 +13,7 @@ from pathlib import Path
 from edge_runtime.bundle import Bundle
 from edge_runtime.capture import CaptureProcess
 from edge_runtime.config import CameraConfig
-from edge_runtime.doctor.rows import Examination, Row, said
+from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters._edgetpu import compiled_file, library
 from edge_runtime.masking import masked
@@ -135,15 +135,16 @@ def cameras(examination: Examination) -> Iterator[Row]:
     """Every configured camera gives a picture; the daemon's are asked about, not opened."""
     running = (examination.status or {}).get("cameras", {})
     if not examination.config.camera:
-        edit = f"printf '[camera.front]\\nsource = \"v4l2:0\"\\n' | sudo tee -a {examination.config_path}"
+        path = Path(examination.config_path).absolute()
+        edit = f"mkdir -p {path.parent} && printf '[camera.front]\\nsource = \"v4l2:0\"\\n' >> {path}"
         yield Row("cameras", "fail", "none configured", edit)
     for name, camera in examination.config.camera.items():
         check = f"camera {name}"
         if name in running:
             state = running[name]["state"]
-            well = state == "running"
             found = f"{state} in the daemon, {running[name]['frames_per_s']:.1f} frames a second"
-            yield Row(check, "ok" if well else "fail", found, "" if well else "familiar status")
+            how: dict[str, State] = {"running": "ok", "opening": "warn"}
+            yield Row(check, how.get(state, "fail"), found, "" if state == "running" else "familiar status")
         else:
             yield _looked_through(check, name, camera)
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.interpreters import installed_interpreters
@@ -66,7 +67,8 @@ def interpreter(examination: Examination) -> Iterator[Row]:
 def configuration(examination: Examination) -> Iterator[Row]:
     """The file is sound; the other rows are of the defaults where it is not."""
     if examination.config_error is None:
-        yield Row("configuration", "ok", examination.config_path)
+        here = Path(examination.config_path).exists()
+        yield Row("configuration", "ok", examination.config_path if here else "no file, so everything is as by default")
     else:
         where = examination.config_path
         yield Row("configuration", "fail", said(examination.config_error), f"${{EDITOR:-nano}} {where}")
