@@ -12,18 +12,28 @@ Answers are JSON-ready mappings, so that the daemon can send what :class:`LocalP
   an expiry of "never" is none, else it is seconds since the Unix epoch
 - ``people.check`` {} -> ``findings``: [{``kind``, ``name``, ``template_id``, ``text``, ``other``}]
 - ``enroll.look`` {name, source} and the photo file's bytes -> an ``EnrolmentResult``'s fields; nothing is enrolled
+- ``enroll.pose`` {camera, want, box} -> ``guidance``, ``box``, ``seq``, and ``picture`` (a PNG in base64, or "") of the
+  view that is wanted; nothing is enrolled. ``box`` is that of the look before, as numbers with commas, or ""
+- ``enroll.views`` {name, source, sizes} and the bytes of several photo files, whose sizes are numbers with commas ->
+  ``results``: an ``EnrolmentResult``'s fields each; all that are accepted are enrolled, or after an error none
 - ``enroll`` {name, source, force?} and the photo file's bytes -> an ``EnrolmentResult``'s fields; ``force`` is "yes"
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import math
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import accumulate, pairwise
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
+
+from PIL import Image
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.chain import FaceChain
@@ -35,8 +45,11 @@ from edge_runtime.errors import GalleryError, ImageError, InputError, UsageError
 from edge_runtime.gallery import Gallery, Person
 from edge_runtime.images import MAX_MEGAPIXELS, decode_image
 from edge_runtime.keys import KeySource
-from edge_runtime.types import Pixels
+from edge_runtime.live import OwnCameras
+from edge_runtime.posing import ANY, POSES
+from edge_runtime.types import Frame, Pixels
 
+T = TypeVar("T", int, float)
 Answer = dict[str, Any]
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -48,6 +61,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "people.note": ("name", "consent", "expires"),
     "people.check": (),
     "enroll.look": ("name", "source"),
+    "enroll.pose": ("camera", "want", "box"),
+    "enroll.views": ("name", "source", "sizes"),
     "enroll": ("name", "source"),
 }
 """Every command with its arguments, all of them text."""
@@ -90,6 +105,7 @@ class LocalPeople(Closing):
         max_megapixels: float = MAX_MEGAPIXELS,
         resources: ExitStack | None = None,
         margin: float = 0.0,
+        latest: Callable[[str], Frame] | None = None,
     ) -> None:
         """Serve ``gallery``.
 
@@ -99,11 +115,14 @@ class LocalPeople(Closing):
             max_megapixels: the largest photo taken.
             resources: what :meth:`close` closes; None: the caller closes its own.
             margin: the usual lead of a name, for ``people.check``.
+            latest: a camera's latest frame, for ``enroll.pose``; None: there are no cameras.
         """
+        self._latest = latest
         self._margin = margin
         self._gallery = gallery
         self._make_enroller = enroller
         self._enroller: Enroller | None = None
+        self._opening = threading.Lock()
         self._max_megapixels = max_megapixels
         self._resources = resources or ExitStack()
 
@@ -120,6 +139,10 @@ class LocalPeople(Closing):
         if command == "enroll":
             force = arguments.get("force") == "yes"
             return self._enroll(arguments["name"], arguments["source"], payload, force).as_json()
+        if command == "enroll.pose":
+            return self._pose(**arguments)
+        if command == "enroll.views":
+            return self._views(arguments["name"], arguments["source"], arguments["sizes"], payload)
         if command == "enroll.look":
             return self._look(arguments["name"], arguments["source"], payload).as_json()
         if command == "people.check":
@@ -143,9 +166,10 @@ class LocalPeople(Closing):
     def _opened(self) -> Enroller:
         if self._make_enroller is None:
             raise UsageError("expected a gallery opened for enrolling")
-        if self._enroller is None:
-            self._enroller = self._make_enroller()
-        return self._enroller
+        with self._opening:
+            if self._enroller is None:
+                self._enroller = self._make_enroller()
+            return self._enroller
 
     def _look(self, name: str, source: str, photo: bytes) -> EnrolmentResult:
         enroller, digest = self._opened(), hashlib.sha256(photo).digest()
@@ -164,6 +188,43 @@ class LocalPeople(Closing):
             return enroller.photo(name, None, digest, source, force)
         pixels = self._decoded(photo, source)
         return pixels if isinstance(pixels, EnrolmentResult) else enroller.photo(name, pixels, digest, source, force)
+
+    def _pose(self, camera: str, want: str, box: str) -> Answer:
+        if self._latest is None:
+            raise UsageError("expected cameras to look through")
+        if want not in (*POSES, ANY):
+            raise UsageError(f"enroll.pose: expected one of {', '.join((*POSES, ANY))}, received {want!r}")
+        frame = self._latest(camera)
+        view = self._opened().pose(frame.pixels, want, tuple(_numbers(box, float)[:4]))
+        picture = "" if view.picture is None else base64.b64encode(_png(view.picture)).decode()
+        return {"guidance": view.guidance, "box": list(view.box), "seq": frame.seq, "picture": picture}
+
+    def _views(self, name: str, source: str, sizes: str, payload: bytes) -> Answer:
+        lengths = _numbers(sizes, int)
+        ends = list(accumulate(lengths, initial=0))
+        if ends[-1] != len(payload) or min(lengths, default=0) <= 0:
+            raise UsageError(f"enroll.views: expected sizes that add up to {len(payload)} bytes, received {ends[1:]}")
+        photos = [payload[start:end] for start, end in pairwise(ends)]
+        for photo in photos:
+            self._look(name, source, photo)
+        results: list[EnrolmentResult] = []
+        try:
+            for photo in photos:
+                results.append(self._enroll(name, source, photo, force=False))
+        except BaseException:
+            self._undo(name, [one.template_id for one in results if one.template_id is not None and not one.known])
+            raise
+        return {"results": [one.as_json() for one in results]}
+
+    def _undo(self, name: str, template_ids: list[int]) -> None:
+        """Take back what was enrolled a moment ago."""
+        if self._gallery is None or not template_ids:
+            return
+        if self._gallery.person(name).templates == len(template_ids):
+            self._gallery.forget(name)
+            return
+        for template_id in template_ids:
+            self._gallery.drop(name, template_id)
 
     def _decoded(self, photo: bytes, source: str) -> Pixels | EnrolmentResult:
         try:
@@ -210,6 +271,7 @@ def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:
 
 def _open_for_enrolling(config: Config) -> LocalPeople:
     with ExitStack() as resources:
+        cameras = resources.enter_context(OwnCameras(config.camera))
         chain = resources.enter_context(open_chain(config))
         gallery = resources.enter_context(open_gallery(config, chain))
         return LocalPeople(
@@ -218,15 +280,17 @@ def _open_for_enrolling(config: Config) -> LocalPeople:
             config.images.max_megapixels,
             resources.pop_all(),
             config.decide.margin,
+            cameras.latest,
         )
 
 
-def open_chain(config: Config, detector: str | None = None) -> FaceChain:
+def open_chain(config: Config, detector: str | None = None, interpreter: str | None = None) -> FaceChain:
     """The configured bundle behind the configured detector.
 
     Args:
         config: see ``config.Config``.
         detector: instead of the configured one.
+        interpreter: instead of the configured one.
 
     Raises:
         FamiliarError: bundle, detector or interpreter cannot be used.
@@ -234,7 +298,7 @@ def open_chain(config: Config, detector: str | None = None) -> FaceChain:
     return FaceChain.open(
         Bundle(bundle_path(config), trusted_keys(config)),
         detector or config.detect.detector,
-        config.runtime.interpreter,
+        interpreter or config.runtime.interpreter,
         config.runtime.threads,
         DetectorOptions(config.detect.min_face_px, tiles=config.detect.tiles),
     )
@@ -255,6 +319,20 @@ def open_gallery(config: Config, chain: FaceChain, create: bool = True) -> Galle
         chain.bundle.manifest.name,
         create,
     )
+
+
+def _numbers(text: str, kind: type[T]) -> list[T]:
+    """Numbers with commas between."""
+    try:
+        return [kind(part) for part in text.split(",") if part]
+    except ValueError as error:
+        raise UsageError(f"{text!r}: expected numbers with commas between") from error
+
+
+def _png(pixels: Pixels) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
 
 
 def _number(text: str) -> int:

@@ -67,6 +67,7 @@ class Camera:
         self._retry_at_s = self._give_up_s = 0.0
         self._next_seq = 0
         self._latest: tuple[float, float] | None = None
+        self._frame: Frame | None = None
         """Captured and wall time of the latest frame."""
         self._capture: CaptureProcess | None = None
         self._dying: tuple[CaptureProcess, CameraError] | None = None
@@ -115,6 +116,11 @@ class Camera:
         """Captured seconds of the latest frame."""
         return self._latest[0] if self._latest else 0.0
 
+    @property
+    def latest(self) -> Frame | None:
+        """The frame taken last, or None before the first and while the camera is lost."""
+        return self._frame
+
     def turn(self) -> list[Event]:
         """Take a frame if there is one, or note a loss, or open again when it is time; never waits.
 
@@ -150,6 +156,7 @@ class Camera:
 
     def close(self) -> None:
         """End the capture; may be called again."""
+        self._frame = None
         if self._dying is not None:
             self._dying[0].close()
             self._dying = None
@@ -203,6 +210,7 @@ class Camera:
         self.state, self.error = "running", None
         self.frames += 1
         self._latest, self._next_seq = (frame.captured_s, frame.wall_time), frame.seq + 1
+        self._frame = frame
         # The next frame of a clip is fetched meanwhile; of a camera, the newest one is wanted afterwards.
         if not capture.live:
             capture.ask()
@@ -228,7 +236,7 @@ class Camera:
         )
 
     def _lose(self, error: CameraError) -> list[Event]:
-        capture, self._capture = self._capture, None
+        capture, self._capture, self._frame = self._capture, None, None
         assert capture is not None
         self._dropped += capture.dropped
         capture.kill()

@@ -22,6 +22,7 @@ from edge_runtime import frame_channel
 from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.frame_channel import Message, ShownSlots
+from edge_runtime.log import log
 from edge_runtime.masking import masked
 from edge_runtime.types import Frame
 
@@ -206,7 +207,7 @@ class CaptureProcess(Closing):
         if not self.gone:
             # It goes when the driver lets it go.
             self._look_away()
-            print(f"familiar: warning: capture process {self.pid} does not die", file=sys.stderr)
+            log.warning("a capture process does not die", camera=self._camera, pid=self.pid)
 
     def _look_away(self) -> None:
         if self._life >= 0:

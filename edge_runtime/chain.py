@@ -11,8 +11,11 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.closing import Closing
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.encoder import TfliteEncoder
-from edge_runtime.protocols import Detector
+from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.types import Detections, Floats, Pixels
+
+_RIVAL_WIDTH = 0.6
+"""A second face at least this share of the first one's width could be the one that is meant."""
 
 
 class FaceChain(Closing):
@@ -56,6 +59,21 @@ class FaceChain(Closing):
         options = dataclasses.replace(options or DetectorOptions(), interpreter=interpreter, threads=threads)
         return cls(bundle, open_detector(detector, options), bundle.open_encoder(interpreter, threads))
 
+    @property
+    def accelerators(self) -> dict[str, str]:
+        """What runs each model now, as ``{"encoder": "edgetpu", "detector": "cpu"}``."""
+        return {part: interpreter.accelerator for part, interpreter in self._interpreters()}
+
+    @property
+    def degraded(self) -> str | None:
+        """Why a model does not run where it should, or None."""
+        told = [f"{part} {interpreter.degraded}" for part, interpreter in self._interpreters() if interpreter.degraded]
+        return "; ".join(told) or None
+
+    def _interpreters(self) -> list[tuple[str, Interpreter]]:
+        own = getattr(self.detector, "interpreter", None)
+        return [("encoder", self.encoder.interpreter), *([("detector", own)] if own is not None else [])]
+
     def chips(self, pixels: Pixels, landmarks: Floats) -> Pixels:
         """Aligned chips uint8 (N, h, w, 3) RGB for landmarks (N, 5, 2)."""
         return align(pixels, landmarks, self.bundle.manifest.preprocessing.template)
@@ -80,3 +98,9 @@ def central_face(detections: Detections, size_wh: tuple[int, int]) -> int:
     centre = (np.asarray(size_wh, np.float32) - 1) / 2
     distance = np.linalg.norm(detections.centre - centre, axis=1)
     return int(np.argmin(distance - 0.3 * detections.width))
+
+
+def rivals(detections: Detections, chosen: int) -> int:
+    """How many other faces are wide enough that they could be the one that is meant."""
+    wide = detections.width >= _RIVAL_WIDTH * detections.width[chosen]
+    return int(np.count_nonzero(wide)) - 1

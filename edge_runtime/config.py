@@ -18,6 +18,9 @@ from edge_runtime.errors import ConfigError
 from edge_runtime.settings import check_known, key, read_toml, section
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
+LEVELS = ("debug", "info", "warning", "error")
+LIVE_SECTIONS = ("decide", "log")
+"""What a running daemon takes over; everything else waits for its next start."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class ImagesConfig:
 
 @dataclass(frozen=True)
 class RuntimeConfig:
-    interpreter: str = key("auto", "auto | litert | tflite")
+    interpreter: str = key(
+        "auto", "auto (an Edge TPU if there is one) | cpu | edgetpu | edgetpu:usb:0 | edgetpu:pci:0 | litert | tflite"
+    )
     threads: int = key(1, "CPU threads of one model run", 1, 64)
 
 
@@ -92,6 +97,14 @@ class ControlConfig:
 @dataclass(frozen=True)
 class EventsConfig:
     path: str = key("-", "file that gets one JSON line an event; -: standard output")
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    format: str = key("text", "text | json", choices=("text", "json"))
+    level: str = key("info", "least important lines that are written: debug | info | warning | error", choices=LEVELS)
+    every_s: float = key(30.0, "seconds between two lines that say the same; those left out are counted", 0, 86400)
+    names: bool = key(False, "let lines hold people's names")
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,7 @@ class Config:
     runtime: RuntimeConfig = RuntimeConfig()
     control: ControlConfig = ControlConfig()
     events: EventsConfig = EventsConfig()
+    log: LogConfig = LogConfig()
 
 
 _TABLES = {"camera"}
@@ -172,6 +186,21 @@ def parse_config(document: Mapping[str, Any], where: str = "configuration") -> C
     return Config(**values)
 
 
+def changed_keys(old: Config, new: Config) -> list[str]:
+    """The dotted keys in which two configurations differ; a camera that came or went is named without a key."""
+    changed = []
+    for name, kind in _section_types().items():
+        one, other = getattr(old, name), getattr(new, name)
+        pairs = {name: (one, other)}
+        if name in _TABLES:
+            changed += [f"{name}.{each}" for each in sorted({*one} ^ {*other})]
+            pairs = {f"{name}.{each}": (one[each], other[each]) for each in one if each in other}
+        for prefix, (before, after) in pairs.items():
+            keys = [item.name for item in dataclasses.fields(kind)]
+            changed += [f"{prefix}.{each}" for each in keys if getattr(before, each) != getattr(after, each)]
+    return changed
+
+
 def describe() -> list[tuple[str, str, Any, str]]:
     """(dotted key, type, default, meaning) of every key, in the file's order."""
     rows = []
@@ -209,9 +238,8 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
             value = kind(text)
         except ValueError as error:
             raise ConfigError(f"{'.'.join(path)}: expected {kind.__name__}, found {text!r}") from error
-    elif kind is bool:
-        # Anything else stays text, which the key's own check refuses.
-        value = {"true": True, "false": False}.get(text.lower(), text)
+    elif kind is bool and text.lower() in ("true", "false"):
+        value = text.lower() == "true"
     table = document
     for name in path[:-1]:
         table = table.setdefault(name, {})

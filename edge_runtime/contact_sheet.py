@@ -52,7 +52,7 @@ def draw_sheet(tiles: list[Tile], heading: str, subheading: str, columns: int = 
     for index, (tile, height) in enumerate(zip(tiles, heights, strict=True)):
         x = _GAP_PX + index % columns * (tile_width + _GAP_PX)
         y = head_px + index // columns * row_px
-        sheet.paste(_annotated(tile, tile_width, height), (x, y))
+        sheet.paste(annotated(tile, tile_width, height), (x, y))
         draw.text((x, y + height + 5), tile.title, _INK, ImageFont.load_default(16))
         draw.text((x, y + height + 25), tile.caption, _FAINT, ImageFont.load_default(13))
     return np.asarray(sheet, np.uint8)
@@ -63,7 +63,8 @@ def save_sheet(sheet: Pixels, path: Path) -> None:
     Image.fromarray(sheet).save(path, "PNG", optimize=True)
 
 
-def _annotated(tile: Tile, width: int, height: int) -> Image.Image:
+def annotated(tile: Tile, width: int, height: int) -> Image.Image:
+    """One tile's picture with its boxes and labels, at this size in px."""
     scale = width / tile.pixels.shape[1]
     image = Image.fromarray(cv2.resize(tile.pixels, (width, height), interpolation=cv2.INTER_AREA))
     draw = ImageDraw.Draw(image)

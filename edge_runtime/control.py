@@ -15,7 +15,6 @@ import selectors
 import socket
 import stat
 import struct
-import sys
 import threading
 import time
 import traceback
@@ -26,30 +25,39 @@ from typing import Any, Self
 
 from edge_runtime.closing import Closing
 from edge_runtime.errors import ControlError, FamiliarError, InputError, UsageError, revive
+from edge_runtime.log import log
 
 Answer = dict[str, Any]
 Handler = Callable[[str, dict[str, Any], bytes], Answer]
 
 MAX_PAYLOAD = 64 << 20
 REQUEST_S = 10.0
-"""How long a client may take over its request; the next one waits meanwhile."""
+"""How long a client may take over its request."""
+MOST_AT_ONCE = 8
+"""Requests that are answered at once; the next one waits, for as long as a silent client may be silent at most."""
 ANSWER_S = 120.0
 """How long a client waits: a large photo on a small device takes seconds, and others may be before it."""
+_DRAIN_S = 1.0
+"""How long what nobody wants is still read from a client that was answered."""
 _MAX_HEADER = 16 << 20
 _LENGTH = struct.Struct(">I")
 _PEER = struct.Struct("3i")
 
 
 class ControlServer(Closing):
-    """Answers requests on a thread of its own, one after the other."""
+    """Answers requests, each on a thread of its own, so that a slow client keeps no other one waiting."""
 
-    def __init__(self, path: Path, handler: Handler, request_s: float = REQUEST_S) -> None:
+    def __init__(
+        self, path: Path, handler: Handler, request_s: float = REQUEST_S, most_at_once: int = MOST_AT_ONCE
+    ) -> None:
         """Listen at ``path`` and start the thread.
 
         Args:
             path: of the socket, mode 0660; its folder is made, for its owner alone, where it is missing.
-            handler: gets command, arguments and payload; what it raises reaches the client as the same error.
+            handler: gets command, arguments and payload, on several threads at once; what it raises reaches the
+                client as the same error.
             request_s: how long a client may take over its request, seconds.
+            most_at_once: requests answered at the same time.
 
         Raises:
             ControlError: a running daemon has this socket, or it cannot be made.
@@ -59,6 +67,8 @@ class ControlServer(Closing):
         self._request_s = request_s
         self._listener = _listen(path)
         self._identity = _identity(path)
+        self._slots = threading.BoundedSemaphore(most_at_once)
+        self._most_at_once = most_at_once
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
@@ -72,6 +82,10 @@ class ControlServer(Closing):
         self._wake.close()
         self._thread.join(timeout_s)
         self._listener.close()
+        # Every slot back: nobody is being answered any more.
+        until = time.monotonic() + timeout_s
+        for _ in range(self._most_at_once):
+            self._slots.acquire(timeout=max(until - time.monotonic(), 0.0))
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector, self._woken:
@@ -83,8 +97,19 @@ class ControlServer(Closing):
                 except OSError:
                     time.sleep(0.1)  # out of descriptors: what holds them has to end first
                     continue
-                with connection:
-                    self._serve(connection)
+                if not self._slots.acquire(timeout=self._request_s):
+                    with connection:
+                        busy = f"control socket: {self._most_at_once} requests are being answered; try again"
+                        self._send(connection, {"error": "ControlError", "message": busy})
+                    continue
+                threading.Thread(target=self._serve_in_slot, args=(connection,), name="control", daemon=True).start()
+
+    def _serve_in_slot(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                self._serve(connection)
+        finally:
+            self._slots.release()
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -94,11 +119,21 @@ class ControlServer(Closing):
         except FamiliarError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
         except Exception as error:
-            traceback.print_exc()
+            log.error("a request failed", error=type(error).__name__, trace=traceback.format_exc())
             answer = {"error": "FamiliarError", "message": f"the daemon failed: {type(error).__name__}: {error}"}
+        self._send(connection, answer)
+
+    def _send(self, connection: socket.socket, answer: Answer) -> None:
         try:
             connection.settimeout(self._request_s)
             connection.sendall(_packed(answer))
+            connection.shutdown(socket.SHUT_WR)
+            # What was sent and not read would reset the connection before the answer is read.
+            until = time.monotonic() + min(self._request_s, _DRAIN_S)
+            while (left_s := until - time.monotonic()) > 0:
+                connection.settimeout(left_s)
+                if not connection.recv(1 << 16):
+                    break
         except OSError:
             pass  # the client did not wait; what it asked for is done
 
@@ -281,7 +316,7 @@ def _listen(path: Path) -> socket.socket:
                     f"{path}: a daemon is running here already; stop it (systemctl stop familiar), "
                     "or set [control] socket for a second one"
                 )
-            print(f"familiar: {path}: replacing the socket of a daemon that is gone", file=sys.stderr)
+            log.warning("replacing the socket of a daemon that is gone", path=str(path))
             path.unlink()
         listener.bind(str(path))
         # Nobody can connect before listen(), so there is no moment at which others could.

@@ -67,6 +67,12 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether an error of :func:`explained` says that another program holds the gallery, which itself is sound."""
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A connection whose commits survive a power cut and whose deletions overwrite.
 

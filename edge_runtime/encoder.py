@@ -129,6 +129,7 @@ class TfliteEncoder:
         self.code_size = shapes[0][1]
         self.mirrored = mirrored
         self._interpreter = interpreter
+        self.interpreter = interpreter
         self._preprocessing = preprocessing
         self._table = input_table(preprocessing.mean, preprocessing.std, interpreter, "encoder")
 
@@ -154,25 +155,25 @@ class TfliteEncoder:
             raise InputError(f"chips: expected uint8 (N, {height}, {width}, 3), received {chips.dtype} {chips.shape}")
         raw = np.empty((len(chips), self.code_size), np.float32)
         for row, chip in zip(raw, chips, strict=True):
-            row[:] = self.dequantise(self._interpreter.run(self.tensor(chip[None]))[0])[0]
+            row[:] = self.dequantise(self.interpreter.run(self.tensor(chip[None]))[0])[0]
         return normalise(raw)
 
     def tensor(self, chip: Pixels) -> NDArray[Any]:
         """The model's input tensor for one chip uint8 (1, h, w, 3) RGB."""
         ordered = self._preprocessing.reorder(chip)
         if self._table is None:
-            return self._preprocessing.as_float(chip).astype(self._interpreter.input_dtype)
+            return self._preprocessing.as_float(chip).astype(self.interpreter.input_dtype)
         return self._table[ordered, np.arange(self._preprocessing.channels)]
 
     def dequantise(self, output: NDArray[Any]) -> Floats:
         """The model's output as float32, in the model's own scale."""
-        scale, zero_point = self._interpreter.outputs[0].quantization
+        scale, zero_point = self.interpreter.outputs[0].quantization
         if output.dtype.kind == "f":
             return output.astype(np.float32)
         return (output.astype(np.float32) - zero_point) * np.float32(scale)
 
     def close(self) -> None:
-        self._interpreter.close()
+        self.interpreter.close()
 
 
 def normalise(codes: Floats) -> tuple[Floats, Floats]:

@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.chain import FaceChain, central_face
+from edge_runtime.chain import FaceChain, central_face, rivals
 from edge_runtime.crops import cut
 from edge_runtime.gallery import Gallery
 from edge_runtime.gate import Finding, Strangers, check, collision, inconsistency
 from edge_runtime.names import clean_name, folded, same_name
 from edge_runtime.occlusion import covered
+from edge_runtime.posing import View, judge
 from edge_runtime.quality import QualityLimits, explanation, measure, weight
-from edge_runtime.types import Detections, Floats, Pixels
+from edge_runtime.types import Floats, Pixels
 
 _MOST_LOOKS = 512
 """Photos looked at ahead that are kept in mind."""
-_RIVAL_WIDTH = 0.6
-"""A second face at least this share of the first one's width could be the one that is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +144,11 @@ class Enroller:
                 self._looks.pop((folded(name), digest), None)
             return result
 
+    def pose(self, pixels: Pixels, want: str, last_box: tuple[float, ...]) -> View:
+        """Look at a live picture and say what the person should do; see ``posing.judge``."""
+        with self._lock:
+            return judge(pixels, self._chain.detector.detect(pixels), want, last_box, self._limits)
+
     def looked_at(self, name: str, digest: bytes) -> bool:
         """Whether :meth:`photo` may be called without the photo."""
         return (folded(clean_name(name)), digest) in self._looks
@@ -208,9 +212,3 @@ class Enroller:
         codes = [*templates.codes[rows], *(other.code for other in waiting if other.code is not None), look.code]
         weights = [*templates.weights[rows], *(other.weight for other in waiting), look.weight]
         return inconsistency(np.array(codes, np.float32), np.array(weights, np.float32), self._strangers)
-
-
-def rivals(detections: Detections, chosen: int) -> int:
-    """How many other faces are wide enough that they could be the one that is meant."""
-    wide = detections.width >= _RIVAL_WIDTH * detections.width[chosen]
-    return int(np.count_nonzero(wide)) - 1

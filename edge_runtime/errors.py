@@ -17,6 +17,7 @@ class FamiliarError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
+        """The line, without passwords: it goes to logs, events and terminals."""
         return masked(super().__str__())
 
 

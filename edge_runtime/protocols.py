@@ -76,6 +76,16 @@ class Interpreter(Protocol):
     """(scale, zero point); (0.0, 0) where the input is not quantised."""
     outputs: tuple[Port, ...]
 
+    @property
+    def accelerator(self) -> str:
+        """What runs the model now: ``cpu`` or ``edgetpu``."""
+        ...
+
+    @property
+    def degraded(self) -> str | None:
+        """Why that is not what was asked for, or None."""
+        ...
+
     def run(self, tensor: NDArray[Any]) -> list[NDArray[Any]]:
         """Run the model on ``tensor`` (exactly ``input_shape`` and ``input_dtype``); a copy of each output."""
         ...

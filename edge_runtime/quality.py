@@ -72,16 +72,25 @@ def measure(pixels: Pixels, landmarks: Floats, face_px: float) -> dict[str, floa
     """
     points = np.asarray(landmarks, np.float32)
     grey = cv2.cvtColor(align(pixels, points[None], _TEMPLATE)[0], cv2.COLOR_RGB2GRAY).astype(np.float32)
-    eyes = points[1] - points[0]
-    beside = float((points[2] - points[:2].mean(0)) @ eyes) / max(float(eyes @ eyes), 1e-6)
     variance = float(grey.var())
     return {
         "face_px": float(face_px),
-        "turn": abs(beside),
+        "turn": abs(sideways(points)),
         "light": float(grey.mean()),
         "contrast": variance**0.5,
         "sharpness": 100.0 * float(cv2.Laplacian(grey, cv2.CV_32F).var()) / max(variance, 1.0),
     }
+
+
+def sideways(landmarks: Floats) -> float:
+    """How far the nose lies beside the middle of the eyes, in shares of their distance: 0 seen from the front, more
+    with the head turned to the person's own left, less to the right.
+
+    Args:
+        landmarks: float32 (5, 2), px.
+    """
+    eyes = landmarks[1] - landmarks[0]
+    return float((landmarks[2] - landmarks[:2].mean(0)) @ eyes) / max(float(eyes @ eyes), 1e-6)
 
 
 def rejection(measures: dict[str, float], limits: QualityLimits) -> str | None:

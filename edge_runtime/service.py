@@ -1,7 +1,8 @@
 """The daemon: cameras through their pipelines to the sinks, on one thread that never waits for any of them.
 
-Frames are captured by processes, events written by threads, people enrolled on the control socket's thread with
-a detector and encoder of its own; so a camera that hangs, a full disk or a large photo costs no frame.
+Frames are captured by processes, events written by threads, people enrolled on the control socket's threads with
+a detector and encoder of their own, the gallery looked after on one more; so a camera that hangs, a full disk, a locked
+gallery or a large photo costs no frame.
 """
 
 from __future__ import annotations
@@ -11,31 +12,36 @@ import os
 import select
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from edge_runtime.access import COMMANDS, LocalPeople, open_chain, open_gallery
+from edge_runtime.access import COMMANDS, open_chain
 from edge_runtime.camera import Camera
-from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
-from edge_runtime.config import Config, gallery_path, socket_path
+from edge_runtime.config import LIVE_SECTIONS, Config, changed_keys, gallery_path, socket_path
 from edge_runtime.control import Answer, ControlServer
-from edge_runtime.enrolment import Enroller
-from edge_runtime.errors import BundleError, ConfigError, FamiliarError, UsageError
-from edge_runtime.matcher import Matcher, make_matcher
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError, UsageError
+from edge_runtime.gallery import Gallery
+from edge_runtime.gallery_keeper import GalleryKeeper
+from edge_runtime.health import Health
+from edge_runtime.live import LiveView, Sightings, no_such_camera
+from edge_runtime.log import log
+from edge_runtime.matcher import Matcher
 from edge_runtime.notify import notify, watchdog_interval_s
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import QueuedSink, open_sink
 from edge_runtime.sole_use import sole_use
 from edge_runtime.summary import camera_status, gallery_status, opening_lines, summary_lines
-from edge_runtime.types import Event
+from edge_runtime.types import Event, Frame
 
 _IDLE_S = 5.0
 """Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
+
+_LATE_S = 5.0
+"""A camera whose turn is later than this by more than that is not looked after: no sign of life for systemd."""
 
 _DRAIN_S = 0.6
 """How long the last events may take: a stop has two seconds in all."""
@@ -47,9 +53,8 @@ class Service(Closing):
     Attributes:
         config: in force now.
         chain: of the frame loop alone.
-        gallery: open until :meth:`close`.
         cameras: by name; empty until :meth:`run`.
-        matcher: for the gallery as it is now.
+        health: what is wrong, part by part.
     """
 
     def __init__(self, config: Config, reload_config: Callable[[], Config] | None = None) -> None:
@@ -77,32 +82,41 @@ class Service(Closing):
         self._held: list[Event] = []
         self._lock = threading.Lock()
         """Held during a step of a pipeline and while its matcher is exchanged."""
-        self._gallery_lock = threading.Lock()
-        """Held while a matcher is made, so that an older gallery never replaces a newer one."""
-        self._enrolling: FaceChain | None = None
+        self._chores = threading.Event()
         with ExitStack() as stack:
             self._waker, self._woken = socket.socketpair()
             stack.callback(self._waker.close)
             stack.callback(self._woken.close)
             self._waker.setblocking(False)
             self._woken.setblocking(False)
+            self.health = Health(self._wake)
             stack.enter_context(sole_use(gallery_path(config), "daemon"))
             self.chain = stack.enter_context(open_chain(config))
             self.chain.bundle.check_golden(self.chain.encoder)
             self.chain.bundle.check_golden_faces(self.chain.detector)
-            self._strangers = self.chain.bundle.strangers()
-            self.gallery = stack.enter_context(open_gallery(config, self.chain))
-            self._version = self.gallery.version
-            self.matcher = self._make_matcher()
-            stack.callback(self._close_enrolling)
+            self._keeper = stack.enter_context(GalleryKeeper(config, self.chain, self.health, self._latest))
+            log.hide(self.matcher.templates.names)
             self._sink = QueuedSink(open_sink(f"jsonlines:{config.events.path}"), self._sink_trouble)
+            self._written = 0
             stack.callback(self._sink.close, 0.0)
-            self._people = LocalPeople(
-                self.gallery, self._enroller, config.images.max_megapixels, margin=config.decide.margin
-            )
+            self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
             self._stack = stack.pop_all()
+
+    @property
+    def matcher(self) -> Matcher:
+        """For the gallery as it is now."""
+        return self._keeper.matcher
+
+    @property
+    def gallery(self) -> Gallery:
+        """The open gallery.
+
+        Raises:
+            GalleryError: it cannot be read at the moment.
+        """
+        return self._keeper.gallery
 
     def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until a signal, :meth:`stop`, or the end of every clip; then let open tracks leave and write all events.
@@ -114,7 +128,7 @@ class Service(Closing):
             FamiliarError: no camera could be opened, or a clip ended before its time and nothing else goes on.
         """
         self._on_ready = ready
-        with self._signals():
+        with self._signals(), self._housekeeping():
             try:
                 for name, camera in self.config.camera.items():
                     with self._lock:
@@ -139,9 +153,11 @@ class Service(Closing):
         """What is going on, JSON-ready."""
         with self._lock:
             return {
+                **self.health.as_json(),
                 "pid": os.getpid(),
                 "uptime_s": round(time.monotonic() - self.started_s, 1),
                 "bundle": {"name": self.chain.bundle.manifest.name, "hash": self.chain.bundle.hash},
+                "accelerators": self.chain.accelerators,
                 "gallery": gallery_status(self.matcher),
                 "events": {"written": self._sink.written, "lost": self._sink.lost},
                 "cameras": {name: camera_status(camera) for name, camera in self.cameras.items()},
@@ -153,7 +169,7 @@ class Service(Closing):
         self._wake()
 
     def answer(self, command: str, arguments: dict[str, Any], payload: bytes) -> Answer:
-        """One request of the control socket: ``status``, ``reload``, or one of ``access.COMMANDS``.
+        """One request of the control socket: ``status``, ``reload``, ``live`` or one of ``access.COMMANDS``.
 
         Raises:
             FamiliarError: what the command raises.
@@ -161,49 +177,62 @@ class Service(Closing):
         if command == "status":
             return self.status()
         if command == "reload":
-            self.reload()
-            return {"reloaded": True}
+            return {"reloaded": True, "needs_restart": self.reload()}
+        if command == "live":
+            return self._live.answer(str(arguments.get("camera", "")))
         if command not in COMMANDS:
-            known = ", ".join(("status", "reload", *COMMANDS))
+            known = ", ".join(("status", "reload", "live", *COMMANDS))
             raise UsageError(f"{command!r}: expected one of {known}; client and daemon differ in version")
         try:
-            return self._people.call(command, arguments, payload)
+            return self._keeper.call(command, arguments, payload)
         finally:
-            self.refresh()
+            if command != "enroll.pose":
+                self.refresh()
 
-    def reload(self) -> None:
-        """Read the configuration's ``decide`` section and the gallery again; the rest needs a restart.
+    def reload(self) -> list[str]:
+        """Take over what may change while it runs (``LIVE_SECTIONS``), and read the gallery again.
+
+        Open tracks keep what is known about them.
+
+        Returns:
+            The keys that have changed too and wait for the next start.
 
         Raises:
             ConfigError: the file is not sound; what was in force stays so.
         """
+        waiting: list[str] = []
         if self._reload_config is not None:
-            decide = self._reload_config().decide
+            wanted = self._reload_config()
             with self._lock:
-                self.config = dataclasses.replace(self.config, decide=decide)
+                self.config = dataclasses.replace(
+                    self.config, **{name: getattr(wanted, name) for name in LIVE_SECTIONS}
+                )
                 for camera in self.cameras.values():
-                    camera.pipeline.decide = decide
+                    camera.pipeline.decide = wanted.decide
+            self._keeper.config = self.config
+            log.configure(wanted.log)
+            waiting = changed_keys(self.config, wanted)
         self.refresh(always=True)
+        log.info("[decide], [log] and the gallery are read again")
+        if waiting:
+            log.warning(
+                "these keys have changed and need a restart: systemctl restart familiar", keys=", ".join(waiting)
+            )
+        return waiting
 
     def refresh(self, always: bool = False) -> None:
         """Match against the gallery as it is now, if it has changed since the last time."""
-        with self._gallery_lock:
-            version = self.gallery.version
-            if version == self._version and not always:
-                return
-            matcher = self._make_matcher()
-            self._version = version
+        matcher = self._keeper.refresh(always)
+        if matcher is not None:
+            log.hide(matcher.templates.names)
             with self._lock:
-                self.matcher = matcher
                 for camera in self.cameras.values():
-                    camera.pipeline.matcher = matcher
+                    # The keeper's own, which may be newer by now than what this call made.
+                    camera.pipeline.matcher = self.matcher
 
     def close(self) -> None:
         """Let go of everything; may be called again."""
         self._stack.close()
-
-    def _make_matcher(self) -> Matcher:
-        return make_matcher(self.gallery.templates(), self.chain.bundle, self.config.decide, self._strangers)
 
     def _loop(self) -> None:
         watchdog_s = watchdog_interval_s() or _IDLE_S
@@ -211,22 +240,94 @@ class Service(Closing):
         while not self._stopping and any(camera.keeps_running for camera in self.cameras.values()):
             now = time.monotonic()
             if now >= sign_of_life_s:
-                # Sent from here alone: a step that hangs, or a loop that no longer turns, sends nothing.
-                notify("WATCHDOG=1", f"STATUS={self._status_line()}")
+                self._sign_of_life(now)
                 sign_of_life_s = now + min(watchdog_s, _IDLE_S)
-                self._guarded(self.refresh)
             self._wait(min(sign_of_life_s, *(camera.wake_s for camera in self.cameras.values())))
-            if self._reload_wanted:
-                self._reload_wanted = False
-                if self._guarded(self.reload):
-                    print("familiar: [decide] and the gallery are read again", file=sys.stderr)
             for camera in self.cameras.values():
                 if self._stopping:
                     break
                 with self._lock:
                     events = camera.turn()
                 self._emit(events)
+            self._look_around()
             self._check_ready()
+
+    def _sign_of_life(self, now: float) -> None:
+        """Tell systemd, from here alone: a step that hangs, or a loop that no longer turns, tells nothing.
+
+        Neither does a loop that turns without its cameras being looked after: each is known to be lost, or its next
+        frame is not overdue.
+        """
+        kept = all(now <= camera.wake_s + _LATE_S for camera in self.cameras.values())
+        notify(f"STATUS={self._status_line()}", *(["WATCHDOG=1"] if kept else []))
+
+    def _look_around(self) -> None:
+        """Let ``health`` know how cameras, accelerator and events do; then its events go the way of all others."""
+        if not self._ready:
+            return  # where no camera opens at all, the error line says so
+        lost = 0
+        for name, camera in self.cameras.items():
+            reason = str(camera.error) if camera.error is not None else None
+            lost += reason is not None
+            self.health.told(f"camera {name}", reason and f"{camera.state}: {reason}")
+        going_on = any(camera.keeps_running for camera in self.cameras.values())
+        none = "no camera delivers" if lost == len(self.cameras) and going_on else None
+        self.health.told("cameras", none, failing=True)
+        self.health.told("tpu", self.chain.degraded)
+        if self._sink.written > self._written:
+            self._written = self._sink.written
+            self.events_trouble(None)
+        events = self.health.take_events()
+        if events:
+            self._emit(events)
+            notify(f"STATUS={self._status_line()}")
+
+    def events_trouble(self, reason: str | None) -> None:
+        """Events cannot be written, for this reason; None: they can again. For any thread."""
+        self.health.told("events", reason)
+
+    @contextmanager
+    def _housekeeping(self) -> Iterator[None]:
+        """Meanwhile, on a thread of its own: what may have to wait for a disk or for another program."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._keep_house, args=(over,), name="housekeeping", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            self._chores.set()
+            thread.join(_DRAIN_S)
+
+    def _keep_house(self, over: threading.Event) -> None:
+        while not over.is_set():
+            self._chores.wait(_IDLE_S)
+            self._chores.clear()
+            if over.is_set():
+                return
+            try:
+                if self._reload_wanted:
+                    self._reload_wanted = False
+                    self.reload()
+                else:
+                    self.refresh()
+            except FamiliarError as error:
+                log.warning("what was in force stays so", reason=str(error))
+            except Exception as error:  # a chore that fails must not be the last one
+                log.error("housekeeping failed", reason=f"{type(error).__name__}: {error}")
+
+    def _latest(self, name: str) -> Frame:
+        """A camera's latest frame."""
+        camera = self.cameras.get(name)
+        if camera is None:
+            raise no_such_camera(name, self.config.camera)
+        if camera.latest is None or camera.state != "running":
+            raise CameraError(f"camera {name}: expected a picture, it is {camera.state} ({camera.error or 'wait'})")
+        return camera.latest
+
+    def _sightings(self, name: str) -> tuple[Frame, Sightings]:
+        with self._lock:
+            return self._latest(name), self.cameras[name].pipeline.sightings()
 
     def _wait(self, until_s: float) -> None:
         captures = [camera.capture.fileno() for camera in self.cameras.values() if camera.capture is not None]
@@ -262,42 +363,18 @@ class Service(Closing):
         for camera in self.cameras.values():
             camera.close()
         if not self._sink.close(_DRAIN_S):
-            print("familiar: warning: the last events could not be written in time", file=sys.stderr)
-
-    def _guarded(self, action: Callable[[], None]) -> bool:
-        """Do something that may fail without ending the loop: what was in force then stays so, and it is False."""
-        try:
-            action()
-        except FamiliarError as error:
-            print(f"familiar: warning: {error}", file=sys.stderr)
-            return False
-        return True
+            log.warning("the last events could not be written in time")
+        log.flush()
 
     def _sink_trouble(self, error: Exception) -> None:
         if isinstance(error, BrokenPipeError):
             self.stop()
             return
-        print(f"familiar: warning: events cannot be written ({error}); trying on", file=sys.stderr)
-
-    def _enroller(self) -> Enroller:
-        """Called on the control socket's thread: a chain of its own, so that a large photo stalls no camera."""
-        chain = open_chain(self.config)
-        if chain.bundle.hash != self.chain.bundle.hash:
-            chain.close()
-            raise BundleError(
-                f"{chain.bundle.path}: expected the bundle this daemon was started with, found another one; "
-                "restart the daemon"
-            )
-        self._enrolling = chain
-        return Enroller(chain, self.gallery, keep_crops=self.config.gallery.keep_crops)
-
-    def _close_enrolling(self) -> None:
-        if self._enrolling is not None:
-            self._enrolling.close()
+        self.events_trouble(f"cannot be written ({error}); make room on the disk, or set [events] path")
 
     def _status_line(self) -> str:
         states = ", ".join(f"{name} {camera.state}" for name, camera in self.cameras.items())
-        return f"{states}; {len(self.matcher.templates.names)} people"
+        return f"{self.health.line()}; {states}; {len(self.matcher.templates.names)} people"
 
     def _wake(self) -> None:
         # Full: it will wake anyway. Closed: nobody is left to wake.
@@ -313,6 +390,7 @@ class Service(Closing):
 
         def hang_up(number: int, frame: object) -> None:
             self._reload_wanted = True
+            self._chores.set()
 
         actions = {
             signal.SIGTERM: lambda number, frame: self.stop(),

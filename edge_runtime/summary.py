@@ -28,7 +28,7 @@ def camera_status(camera: Camera) -> dict[str, Any]:
     """One camera, JSON-ready."""
     counts = camera.pipeline.counts
     return {
-        "source": camera.source,
+        "source": masked(camera.source),
         "state": camera.state,
         "error": str(camera.error) if camera.error else None,
         "frames": camera.frames,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,13 @@ def make_detections(*xywh: tuple[float, float, float, float], score: float = 0.9
     return Detections(xyxy, np.full(len(boxes), score, np.float32), landmarks)
 
 
-def make_bundle(folder: Path, strangers: int = 400, seed: int = 0) -> Bundle:
-    """A whole bundle around the tiny test model, with random strangers and real golden outputs."""
+def make_bundle(
+    folder: Path, strangers: int = 400, seed: int = 0, with_files: Callable[[Path], None] = lambda folder: None
+) -> Bundle:
+    """A whole bundle around the tiny test model, with random strangers and real golden outputs.
+
+    ``with_files`` may add files to the folder before the manifest is written.
+    """
     folder.mkdir(parents=True)
     shutil.copy(TINY_MODEL, folder / "encoder.tflite")
     interpreter = open_interpreter("auto", folder / "encoder.tflite")
@@ -104,6 +109,7 @@ def make_bundle(folder: Path, strangers: int = 400, seed: int = 0) -> Bundle:
     (folder / "CARD.md").write_text("# a bundle for tests\n")
     for name in ("detector.tflite", DETECTOR_GOLDEN):
         shutil.copy(RELEASED / name, folder / name)
+    with_files(folder)
     write_manifest(folder, strangers)
     return Bundle(folder)
 

@@ -41,6 +41,6 @@ def _toml(document: dict[str, Any]) -> list[str]:
         nested = section == "camera"
         for name, values in table.items() if nested else [("", table)]:
             lines.append(f"[{section}.{json.dumps(name)}]" if nested else f"[{section}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+            lines += [f"{key} = {masked(json.dumps(value))}" for key, value in values.items()]
             lines.append("")
     return lines

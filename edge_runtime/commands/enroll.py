@@ -1,8 +1,9 @@
-"""Teach the device a person from photos with one face each.
+"""Teach the device a person from photos with one face each, or from a camera they stand in front of.
 
 Looks at all photos first, so that one of somebody else is found among them, then enrols them. Prints what became of
 each photo as soon as it is on disk for good; a photo enrolled before is recognised and changes nothing, so an
 enrolment that was interrupted is simply run again. Three to five photos in different light serve best.
+With --camera it says what to do until enough views are good, and enrols them all at once: Ctrl-C before leaves nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _GOOD_NUMBER = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the person's; another writing of a known name adds to that one")
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="photo, or folder of photos")
+    parser.add_argument("--camera", metavar="NAME", help="instead of photos: a camera of the configuration")
+    parser.add_argument("--views", type=int, default=5, metavar="N", help="how many views --camera gathers (default 5)")
     parser.add_argument(
         "--force", action="store_true", help="take photos that are poor or look like somebody else; it is recorded"
     )
@@ -51,25 +54,17 @@ def run(args: argparse.Namespace) -> int:
     """
     name = clean_name(args.name)
     expires = day_end(args.expires)
+    _check_choice(args)
     photos = list_photos(args.photos)
     config = load_config(args.config, args.set)
-    results: list[EnrolmentResult] = []
     with open_people(config, enrolling=True) as people:
-        with tqdm(total=2 * len(photos), desc="enrolling", disable=None, delay=2, unit="step") as bar:
-            for photo in photos if len(photos) > 1 else ():
-                _ask(people, "enroll.look", {"name": name, "source": photo.name}, photo)
-                bar.update()
-            for photo in photos:
-                results.append(_enrol(people, name, photo, args.force))
-                bar.write(_line(name, photo, results[-1], args.json), file=sys.stdout)
-                sys.stdout.flush()
-                bar.update()
+        results = _from_camera(people, name, args) if args.camera else _from_photos(people, name, photos, args)
         if args.refused:
             draw_refused(args.refused, list(zip(photos, results, strict=True)), config.images.max_megapixels)
         accepted = [result for result in results if result.accepted]
         if not accepted:
             raise EnrolmentError(
-                f"{name}: expected at least one photo with one clear face, found none among {len(results)} "
+                f"{name}: expected at least one picture with one clear face, found none among {len(results)} "
                 "(each with its reason above); take others, from the front and in good light"
             )
         if args.consent or expires:
@@ -87,6 +82,59 @@ def run(args: argparse.Namespace) -> int:
     }
     print(json.dumps(summary) if args.json else _summary(**summary))
     return 0
+
+
+def _check_choice(args: argparse.Namespace) -> None:
+    """Photos or a camera, and what goes with it.
+
+    Raises:
+        UsageError: both, neither, or an option of the other.
+    """
+    if bool(args.photos) == bool(args.camera):
+        raise UsageError(f"enroll {args.name}: expected photos or --camera NAME, and not both")
+    if args.camera and (args.force or args.refused):
+        raise UsageError("--camera: expected without --force and --refused, which are for photos")
+    if not 1 <= args.views <= 20:
+        raise UsageError(f"--views: expected 1 to 20, received {args.views}")
+
+
+def _from_photos(
+    people: PeopleAccess, name: str, photos: list[Path], args: argparse.Namespace
+) -> list[EnrolmentResult]:
+    results: list[EnrolmentResult] = []
+    with tqdm(total=2 * len(photos), desc="enrolling", disable=None, delay=2, unit="step") as bar:
+        for photo in photos if len(photos) > 1 else ():
+            _ask(people, "enroll.look", {"name": name, "source": photo.name}, photo)
+            bar.update()
+        for photo in photos:
+            results.append(_enrol(people, name, photo, args.force))
+            bar.write(_line(name, photo, results[-1], args.json), file=sys.stdout)
+            sys.stdout.flush()
+            bar.update()
+    return results
+
+
+def _from_camera(people: PeopleAccess, name: str, args: argparse.Namespace) -> list[EnrolmentResult]:
+    from edge_runtime.live_enrolment import enroll_views, gather_views
+
+    told = ""
+    with tqdm(
+        total=args.views, desc=name, unit="view", disable=None, bar_format="{desc}: {n}/{total} views  {postfix}"
+    ) as bar:
+
+        def say(guidance: str, views: int) -> None:
+            nonlocal told
+            if guidance != told and not sys.stderr.isatty():
+                print(f"{name}: {views}/{args.views} views; {guidance}", file=sys.stderr, flush=True)
+            told = guidance
+            bar.n = views
+            bar.set_postfix_str(guidance)
+
+        views = gather_views(people, args.camera, args.views, say)
+    results = enroll_views(people, name, f"camera {args.camera}", views)
+    for number, result in enumerate(results, 1):
+        print(_line(name, Path(f"view {number}"), result, args.json))
+    return results
 
 
 def list_photos(paths: list[Path]) -> list[Path]:

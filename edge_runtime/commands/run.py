@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 
 from edge_runtime.config import CameraConfig, Config, load_config
 from edge_runtime.errors import UsageError
@@ -27,19 +26,21 @@ def run(args: argparse.Namespace) -> int:
 
         print(self_test(_config(args)))
         return 0
+    from edge_runtime.log import log
     from edge_runtime.service import Service
 
-    with Service(_config(args), lambda: _config(args)) as service:
+    def tell(lines: list[str]) -> None:
+        for line in lines:
+            log.info(line)
+
+    config = _config(args)
+    log.configure(config.log)
+    with Service(config, lambda: _config(args)) as service:
         try:
-            service.run(lambda: _tell(service.opening()))
+            service.run(lambda: tell(service.opening()))
         finally:
-            _tell(service.summary())
+            tell(service.summary())
     return 0
-
-
-def _tell(lines: list[str]) -> None:
-    for line in lines:
-        print(f"familiar: {line}", file=sys.stderr, flush=True)
 
 
 def _config(args: argparse.Namespace) -> Config:

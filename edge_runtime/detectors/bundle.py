@@ -162,7 +162,7 @@ class GridDetector:
                 f"detector: expected input (1, {height}, {width}, 3), found {interpreter.input_shape}; convert it again"
             )
         self.name = sheet.name
-        self._interpreter = interpreter
+        self.interpreter = interpreter
         self._sheet = sheet
         self._options = options
         floor = sheet.score if options.score_floor is None else min(max(options.score_floor, 1e-6), 1 - 1e-6)
@@ -221,7 +221,7 @@ class GridDetector:
         return values[None], np.float32(scale), left, top
 
     def _outputs(self, tensor: NDArray[Any]) -> list[tuple[_Grid, list[NDArray[Any]]]]:
-        outputs = self._interpreter.run(tensor)
+        outputs = self.interpreter.run(tensor)
         return [(grid, [outputs[grid.score], outputs[grid.shape]]) for grid in self._grids]
 
     def _tiles(self, pixels: Pixels) -> list[Detections]:
@@ -245,7 +245,7 @@ class GridDetector:
 
     def close(self) -> None:
         """Free the network; may be called again."""
-        self._interpreter.close()
+        self.interpreter.close()
 
 
 @dataclass(frozen=True)

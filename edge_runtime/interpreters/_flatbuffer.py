@@ -16,10 +16,16 @@ from edge_runtime.quiet import XNNPACK, without_lines
 class FlatbufferInterpreter:
     """One .tflite model with one input, batch 1; see ``protocols.Interpreter``."""
 
-    def __init__(self, interpreter_class: Any, model: Path, threads: int, package: str) -> None:
+    accelerator = "cpu"
+    degraded: str | None = None
+
+    def __init__(self, interpreter_class: Any, model: Path, threads: int, package: str, delegate: Any = None) -> None:
+        delegates = [delegate] if delegate is not None else None
         try:
             with without_lines(XNNPACK):
-                interpreter = interpreter_class(model_path=str(model), num_threads=threads)
+                interpreter = interpreter_class(
+                    model_path=str(model), num_threads=threads, experimental_delegates=delegates
+                )
                 interpreter.allocate_tensors()
             inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         except SystemError as error:

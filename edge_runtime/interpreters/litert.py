@@ -17,3 +17,14 @@ def interpreter_class() -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     return Interpreter
+
+
+def delegate_loader() -> Any:
+    """The function that loads an accelerator's library.
+
+    Raises:
+        ImportError: not installed.
+    """
+    from ai_edge_litert.interpreter import load_delegate
+
+    return load_delegate

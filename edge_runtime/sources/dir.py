@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from edge_runtime.errors import CameraError, ConfigError, ImageError, InputError
 from edge_runtime.images import list_images, read_image
+from edge_runtime.log import log
 from edge_runtime.sources._source import Source
 from edge_runtime.types import Frame
 
@@ -52,7 +52,7 @@ class DirSource(Source):
             try:
                 pixels = read_image(path)
             except ImageError as error:
-                print(f"familiar: warning: {error}", file=sys.stderr)
+                log.warning("a photo is left out", reason=str(error))
                 continue
             for at_s in (shown_s + held / FPS for held in range(HELD_FRAMES)):
                 if not self._open:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import random
 import socket
 import stat
 import struct
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,3 +192,57 @@ def test_an_unknown_error_of_a_newer_daemon_is_still_one_of_ours(tmp_path: Path)
 
     with ControlServer(tmp_path / "control.sock", newer) as server, pytest.raises(FamiliarError, match="something new"):
         ControlClient(server.path).call("status", {})
+
+
+def test_a_slow_client_keeps_no_other_waiting(tmp_path: Path) -> None:
+    with ControlServer(tmp_path / "control.sock", handle, request_s=60) as server:
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for connection in silent:
+            connection.connect(str(server.path))
+            connection.sendall(b"\0\0")
+        started = time.monotonic()
+        assert ControlClient(server.path).call("status", {})["command"] == "status"
+        assert time.monotonic() - started < 30
+        for connection in silent:
+            connection.close()
+
+
+def test_a_slow_answer_keeps_no_other_waiting(tmp_path: Path) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(command: str, arguments: dict[str, Any], payload: bytes) -> dict[str, Any]:
+        if command == "slow":
+            entered.set()
+            assert go_on.wait(60)
+        return {"command": command}
+
+    with ControlServer(tmp_path / "control.sock", slow) as server:
+        client, answers = ControlClient(server.path), list[dict[str, Any]]()
+        thread = threading.Thread(target=lambda: answers.append(client.call("slow", {})))
+        thread.start()
+        assert entered.wait(60)
+        assert client.call("status", {}) == {"command": "status"}
+        go_on.set()
+        thread.join()
+        assert answers == [{"command": "slow"}]
+
+
+def test_more_clients_than_places_wait_and_are_told(tmp_path: Path) -> None:
+    with ControlServer(tmp_path / "control.sock", handle, request_s=2, most_at_once=1) as server:
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.connect(str(server.path))
+            with contextlib.suppress(ControlError):  # told, where the silent one's time was not over first
+                assert ControlClient(server.path).call("status", {})["command"] == "status"
+        assert ControlClient(server.path).call("status", {})["command"] == "status"
+        assert threading.active_count() < 20
+
+
+def test_garbage_of_every_kind_is_survived(client: ControlClient) -> None:
+    rng = random.Random(0)
+    for _ in range(60):
+        body = rng.randbytes(rng.randrange(200))
+        data = rng.choice([body, struct.pack(">I", len(body)) + body, struct.pack(">I", 2**32 - 1) + body])
+        answer = raw(client.path, data)
+        assert not answer or json.loads(answer[4:])["error"] in ("ControlError", "UsageError")
+        assert b"\\n" not in answer
+    assert client.call("status", {})["command"] == "status"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.chain import FaceChain
-from edge_runtime.enrolment import Enroller, rivals
+from edge_runtime.chain import FaceChain, rivals
+from edge_runtime.enrolment import Enroller
 from edge_runtime.errors import InputError
 from edge_runtime.gallery import Gallery
 from edge_runtime.types import Pixels

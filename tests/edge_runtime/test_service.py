@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.camera import LAST_RETRY_S, retry_delay_s
-from edge_runtime.config import CameraConfig, Config, parse_config
+from edge_runtime.config import CameraConfig, Config
 from edge_runtime.control import ControlClient
 from edge_runtime.errors import CameraError, ConfigError, ControlError, GalleryError, SelfTestError, UsageError
 from edge_runtime.selftest import self_test
@@ -25,9 +24,7 @@ from edge_runtime.service import Service
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_bundle, make_pixels, write_manifest
 from tests.clips import visit, write_clip
-from tests.event_lines import EventLines
-
-LIVE = "synthetic:fps=10,size=320x240,realtime,loop"
+from tests.running_service import LIVE, RunningService, make_config
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +42,7 @@ def configured(tmp_path: Path, bundle: Path) -> Callable[..., Config]:
     """A configuration with everything in the test's own folder, and the cameras given."""
 
     def make(**cameras: str) -> Config:
-        document = {
-            "bundle": {"path": str(bundle)},
-            "camera": {name: {"source": spec} for name, spec in cameras.items()},
-            "gallery": {"path": str(tmp_path / "state/gallery.db"), "key_file": str(tmp_path / "keys/device.key")},
-            "control": {"socket": str(tmp_path / "control.sock")},
-            "events": {"path": str(tmp_path / "events.jsonl")},
-        }
-        return parse_config(document)
+        return make_config(tmp_path, bundle, **cameras)
 
     return make
 
@@ -65,32 +55,6 @@ def photo(person: int, width: int = 160) -> bytes:
 
 def events_of(config: Config) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(config.events.path).read_text().splitlines()]
-
-
-class RunningService:
-    """A service on a thread, whose events are read as they come."""
-
-    def __init__(self, config: Config, **arguments: Any) -> None:
-        self._read, write = os.pipe()
-        events = dataclasses.replace(config.events, path=f"/proc/self/fd/{write}")
-        self.service = Service(dataclasses.replace(config, events=events), **arguments)
-        os.close(write)
-        self._events = EventLines(self._read)
-        self._thread = threading.Thread(target=self.service.run)
-
-    def __enter__(self) -> RunningService:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.service.stop()
-        self._thread.join(20)
-        self.service.close()
-        os.close(self._read)
-
-    def next_event(self, kind: str, timeout_s: float = 30.0) -> dict[str, Any]:
-        """Wait for the next event of this kind; others before it are passed over."""
-        return self._events.next_event((kind,), timeout_s)
 
 
 def test_nothing_to_look_at_is_a_configuration_error(configured: Callable[..., Config]) -> None:
@@ -280,7 +244,8 @@ def test_reload_takes_the_decide_section_and_keeps_the_rest(configured: Callable
         camera={"hall": CameraConfig(source=clip)},
     )
     with Service(config, lambda: changed) as service:
-        assert service.answer("reload", {}, b"") == {"reloaded": True}
+        answer = service.answer("reload", {}, b"")
+        assert answer == {"reloaded": True, "needs_restart": ["camera.door", "camera.hall"]}
         assert service.matcher.margin == 0.5
         assert list(service.config.camera) == ["door"]
         service.run()

@@ -1,0 +1,45 @@
+"""Look this device over: what is well, what is not, and the command that mends it.
+
+The exit code is 0 where nothing fails, 1 otherwise; warnings and what a device does not tell are no failures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+
+from edge_runtime.config import Config, default_path, load_config, socket_path
+from edge_runtime.control import ControlClient
+from edge_runtime.errors import FamiliarError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def run(args: argparse.Namespace) -> int:
+    from edge_runtime.doctor import Examination, examine
+
+    examination = Examination(Config(), args.config or os.environ.get("FAMILIAR_CONFIG") or str(default_path()))
+    try:
+        examination.config = load_config(args.config, args.set)
+    except FamiliarError as error:
+        examination.config_error = error
+    try:
+        client = ControlClient.connect(socket_path(examination.config))
+        examination.status = client.call("status", {}) if client else None
+    except FamiliarError as error:
+        examination.daemon_error = error
+    rows = []
+    for row in examine(examination):
+        rows.append(row)
+        if not args.json:
+            print(f"{row.check:<16} {row.state:<8} {row.found}", flush=True)
+            if row.command:
+                print(f"{'':<25} mend: {row.command}", flush=True)
+    failed = sum(row.state == "fail" for row in rows)
+    if args.json:
+        print(json.dumps({"ok": not failed, "rows": [dataclasses.asdict(row) for row in rows]}, indent=2))
+    return 1 if failed else 0

@@ -1,0 +1,185 @@
+"""What lies on the disk, and whether it may be used."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_runtime.access import key_source, open_chain, open_gallery
+from edge_runtime.bundle import Bundle
+from edge_runtime.config import bundle_path, gallery_path, key_path, trusted_keys
+from edge_runtime.doctor.rows import Examination, Row, said
+from edge_runtime.errors import BundleError, FamiliarError, GalleryError, SelfTestError
+from edge_runtime.interpreters import on_cpu
+
+_LITTLE_MB, _MUCH_MB = 50, 500
+_DEPLOY = "familiar deploy USER@THIS-DEVICE --bundle FOLDER   (on the desktop)"
+
+
+def bundle(examination: Examination) -> Iterator[Row]:
+    """Every byte of the bundle is what its manifest says, and the models give the golden outputs."""
+    config = examination.config
+    path = bundle_path(config)
+    try:
+        found = Bundle(path, trusted_keys(config))
+    except BundleError as error:
+        yield Row("bundle", "fail", said(error), _DEPLOY if not config.bundle.path else f"ls -l {path}; {_DEPLOY}")
+        return
+    examination.seen["bundle"] = found
+    signed = f", signed by {found.signed_by}" if found.signed_by else ""
+    yield Row("bundle", "ok", f"{found.manifest.name} {found.hash[:12]}{signed}")
+    try:
+        with open_chain(config, interpreter=on_cpu(config.runtime.interpreter)) as chain:
+            cosine = chain.bundle.check_golden(chain.encoder)
+            chain.bundle.check_golden_faces(chain.detector)
+            examination.seen["chain"] = chain
+    except SelfTestError as error:
+        yield Row("golden outputs", "fail", said(error), "familiar config show   (see [runtime] interpreter)")
+    except FamiliarError as error:
+        yield Row("golden outputs", "fail", said(error), "familiar bundle verify")
+    else:
+        yield Row("golden outputs", "ok", f"cosine {cosine:.4f}")
+
+
+def state_folder(examination: Examination) -> Iterator[Row]:
+    """The gallery's folder is there, this user's, and nobody else's."""
+    folder = gallery_path(examination.config).absolute().parent
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    if not os.path.exists(folder):  # noqa: PTH110 - also where it is out of reach
+        nearest = existing(folder)
+        if os.access(nearest, os.W_OK):
+            yield Row("state folder", "ok", f"{folder} is not there yet")
+        else:
+            make = f"sudo install -d -m 700 -o {me} {folder}"
+            found = f"{folder} is not there or out of reach, and {me} cannot make it in {nearest}"
+            yield Row("state folder", "fail", found, make)
+        return
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        owner = _owner(folder.stat().st_uid)
+        yield Row(
+            "state folder",
+            "fail",
+            f"{folder} is {owner}'s, {me} cannot write there",
+            f"sudo -u {owner} familiar doctor",
+        )
+    elif mode & 0o077:
+        yield Row("state folder", "fail", f"{folder} has mode {mode:04o}, others may look in", f"chmod 700 {folder}")
+    else:
+        yield Row("state folder", "ok", f"{folder}, mode {mode:04o}")
+
+
+def device_key(examination: Examination) -> Iterator[Row]:
+    """The key is there, outside the state folder, and its owner's alone."""
+    config = examination.config
+    path = key_path(config)
+    try:
+        source = key_source(config)
+        if source.path is not None and not source.path.exists() and not gallery_path(config).exists():
+            yield Row("device key", "ok", f"{source.path} is made with the gallery")
+            return
+        source.load()
+    except GalleryError as error:
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            command = f"chmod 600 {path}"
+        elif not path.exists():
+            command = f"cp BACKUP/device.key {path} && chmod 600 {path}"
+        else:
+            command = f"ls -l {path}; cp BACKUP/device.key {path}"
+        yield Row("device key", "fail", said(error), command)
+    else:
+        yield Row("device key", "ok", source.where)
+
+
+def gallery(examination: Examination) -> Iterator[Row]:
+    """The gallery opens with this key and for this bundle."""
+    config, chain = examination.config, examination.seen.get("chain")
+    path = gallery_path(config)
+    if not path.exists():
+        yield Row("gallery", "ok", f"{path} is not there yet; familiar enroll NAME PHOTO makes it")
+        return
+    if chain is None:
+        yield Row("gallery", "unknown", "cannot be told without a bundle that works")
+        return
+    try:
+        with open_gallery(config, chain, create=False) as opened:
+            people = len(opened.people())
+    except GalleryError as error:
+        yield Row("gallery", "fail", said(error), _mend(path, said(error)))
+    else:
+        yield Row("gallery", "ok", f"{people} people, {path}")
+
+
+def disk(examination: Examination) -> Iterator[Row]:
+    """There is room, it can be written, and the file system has met no error."""
+    place = existing(gallery_path(examination.config).absolute().parent)
+    found = os.statvfs(place)
+    mount = _mount_point(place)
+    free_mb = found.f_bavail * found.f_frsize // 2**20
+    if found.f_flag & os.ST_RDONLY:
+        yield Row("disk", "fail", f"{mount} is mounted read-only", f"sudo mount -o remount,rw {mount}")
+    elif free_mb < _MUCH_MB:
+        room = "sudo apt clean; sudo journalctl --vacuum-size=50M"
+        yield Row("disk", "fail" if free_mb < _LITTLE_MB else "warn", f"{free_mb} MB free on {mount}", room)
+    else:
+        yield Row("disk", "ok", f"{free_mb} MB free on {mount}")
+    yield from _card(examination)
+
+
+def _card(examination: Examination) -> Iterator[Row]:
+    """Errors that the file system has noted, and what an SD card or eMMC says about its age."""
+    counted = [(path.parent.name, path.read_text().strip()) for path in examination.paths("sys/fs/ext4/*/errors_count")]
+    bad = [name for name, count in counted if count not in ("", "0")]
+    worn = [
+        path.parent.parent.name
+        for path in examination.paths("sys/block/mmcblk*/device/pre_eol_info")
+        if path.read_text().strip() in ("0x02", "0x03")
+    ]
+    if bad:
+        check = f"sudo tune2fs -c 1 /dev/{bad[0]} && sudo reboot"
+        yield Row("card", "warn", f"the file system on {', '.join(bad)} has met errors", check)
+    elif worn:
+        yield Row(
+            "card", "warn", f"{', '.join(worn)} is nearly worn out", "familiar gallery backup FILE   (then a new card)"
+        )
+    elif counted:
+        yield Row("card", "ok", "no error noted")
+    else:
+        yield Row("card", "unknown", "not known here")
+
+
+def existing(path: Path) -> Path:
+    """The nearest folder on the way to ``path`` that is there."""
+    while not os.path.exists(path):  # noqa: PTH110 - also where it is out of reach
+        path = path.parent
+    return path
+
+
+def _mend(path: Path, line: str) -> str:
+    if "mode 0600" in line:
+        wide = line.partition(":")[0]
+        return f"chmod 600 {wide}"
+    if "codes of the bundle in use" in line:
+        return "familiar people reembed --photos DIR   (or set [gallery] path to a new file and enrol again)"
+    if "device key" in line:
+        return f"cp BACKUP/device.key KEY-FILE   (or: mv {path} {path}.old, and enrol again)"
+    if "cannot be opened" in line:
+        return f"sudo -u {_owner(path.stat().st_uid)} familiar doctor"
+    return f"mv {path} {path}.broken && cp BACKUP/gallery.db {path} && chmod 600 {path}"
+
+
+def _mount_point(path: Path) -> Path:
+    path = path.resolve()
+    while not path.is_mount():
+        path = path.parent
+    return path
+
+
+def _owner(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

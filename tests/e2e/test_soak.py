@@ -1,0 +1,20 @@
+"""The soak in short: every fault once, and the daemon as it was before; ``make soak`` is the long form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.soak import FAULTS, soak
+
+
+def test_every_fault_once_leaves_the_daemon_as_it_was(tmp_path: Path) -> None:
+    report = soak(1200, tmp_path, rounds=2 * len(FAULTS))
+    assert report.state == "ok"
+    assert set(report.faults) == {fault.__name__ for fault in FAULTS}
+    first, last = report.samples[0], report.samples[-1]
+    assert abs(last.threads - first.threads) <= 2
+    assert abs(last.descriptors - first.descriptors) <= 2
+    assert report.growth_mb < 20
+    # A camera killed or frozen is lost and comes back, a gallery open to all degrades and recovers.
+    assert report.events["camera_lost"] >= 4 and report.events["camera_back"] >= 4
+    assert report.events["degraded"] >= 1 and report.events["recovered"] >= 1
