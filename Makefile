@@ -15,7 +15,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench calibration poison power-loss fuzz clean
+.PHONY: demo test check format bench calibration poison power-loss soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -59,6 +59,11 @@ poison: $(DESKTOP)/.installed
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \
 		$(DESKTOP)/bin/python -m pytest tests/e2e/test_power_loss.py
+
+# Half an hour of a daemon's life with faults at random; memory, threads and descriptors must stay what they were.
+MINUTES ?= 30
+soak: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.soak --minutes $(MINUTES) --out runs/soak.json
 
 fuzz: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.fuzz

@@ -97,7 +97,8 @@ class Service(Closing):
             self._keeper = stack.enter_context(GalleryKeeper(config, self.chain, self.health, self._latest))
             log.hide(self.matcher.templates.names)
             self._sink = QueuedSink(open_sink(f"jsonlines:{config.events.path}"), self._sink_trouble)
-            self._written = 0
+            self._trouble_at: int | None = None
+            """How many events were written when the sink failed; None while it does not."""
             stack.callback(self._sink.close, 0.0)
             self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
@@ -274,8 +275,8 @@ class Service(Closing):
         none = "no camera delivers" if lost == len(self.cameras) and going_on else None
         self.health.told("cameras", none, failing=True)
         self.health.told("tpu", self.chain.degraded)
-        if self._sink.written > self._written:
-            self._written = self._sink.written
+        if self._trouble_at is not None and self._sink.written > self._trouble_at:
+            self._trouble_at = None
             self.events_trouble(None)
         events = self.health.take_events()
         if events:
@@ -370,6 +371,7 @@ class Service(Closing):
         if isinstance(error, BrokenPipeError):
             self.stop()
             return
+        self._trouble_at = self._sink.written
         self.events_trouble(f"cannot be written ({error}); make room on the disk, or set [events] path")
 
     def _status_line(self) -> str:

@@ -376,7 +376,8 @@ def test_a_capture_that_does_not_die_keeps_no_stop(
         camera.hang_up()
     for camera in cameras:
         camera.close()
-    assert capsys.readouterr().err.count("does not die") == 2
+    # Both are called the same, and the log says a thing once in a while.
+    assert capsys.readouterr().err.count("does not die") == 1
 
 
 def test_a_process_that_cannot_be_started_is_a_loss_that_passes(opened: Callable[..., Camera]) -> None:

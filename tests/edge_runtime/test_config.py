@@ -1,6 +1,6 @@
 import pytest
 
-from edge_runtime.config import describe, load_config, parse_config
+from edge_runtime.config import changed_keys, describe, load_config, parse_config
 from edge_runtime.errors import ConfigError
 
 
@@ -87,3 +87,39 @@ def test_every_key_is_described():
     for key, kind, _, meaning in describe():
         assert meaning, key
         assert kind in ("str", "int", "float", "bool"), key
+
+
+def test_what_has_changed_is_named_key_by_key(tmp_path):
+    old = parse_config({"camera": {"front": {"source": "v4l2:0"}, "hall": {"source": "v4l2:1"}}})
+    new = parse_config(
+        {
+            "camera": {"front": {"source": "v4l2:0", "deadline_s": 3.0}, "door": {"source": "v4l2:1"}},
+            "decide": {"margin": 0.3},
+            "log": {"names": True},
+        }
+    )
+    assert changed_keys(old, old) == []
+    assert changed_keys(old, new) == [
+        "camera.door", "camera.hall", "camera.front.deadline_s", "decide.margin", "log.names",
+    ]  # fmt: skip
+
+
+def test_a_yes_or_no_comes_from_anywhere(tmp_path):
+    path = write(tmp_path, "[log]\nnames = true\nformat = 'json'\n")
+    assert load_config(path, [], {}).log.names is True
+    assert load_config(path, ["log.names=false"], {}).log.names is False
+    assert load_config(path, [], {"FAMILIAR_LOG_NAMES": "False"}).log.names is False
+    with pytest.raises(ConfigError, match="expected bool, found 'perhaps'"):
+        load_config(path, ["log.names=perhaps"], {})
+    with pytest.raises(ConfigError, match="expected text or json, found 'xml'"):
+        load_config(path, ["log.format=xml"], {})
+
+
+def test_a_shown_configuration_hides_passwords(tmp_path, capsys):
+    from edge_runtime import cli
+
+    path = write(tmp_path, '[camera.front]\nsource = "rtsp://user:secret@host/live"\n')
+    for more in ([], ["--json"]):
+        assert cli.main(["config", "show", "--config", str(path), *more]) == 0
+        shown = capsys.readouterr().out
+        assert "rtsp://***@host/live" in shown and "secret" not in shown
