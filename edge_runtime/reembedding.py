@@ -117,7 +117,8 @@ def transfer(
         photos: picture files.
         max_megapixels: the largest photo taken.
     """
-    records = {p.name: {r.template_id: r.source for r in old.records(p.name)} for p in old.people()}
+    ids = {p.name: p.person_id for p in old.people()}
+    records = {name: {r.template_id: r.source for r in old.records(name)} for name in ids}
     made = dict.fromkeys(records, 0)
     unusable: dict[str, str] = {}
     unknown = 0
@@ -129,7 +130,7 @@ def transfer(
         for name, template_id in owners:
             if template_id not in records[name]:
                 continue  # the same photo a second time
-            reason = _encode(new, chain, name, data, digest, records[name][template_id], max_megapixels)
+            reason = _encode(new, chain, name, ids[name], data, digest, records[name][template_id], max_megapixels)
             if reason is None:
                 made[name] += 1
                 del records[name][template_id]
@@ -139,9 +140,16 @@ def transfer(
 
 
 def _encode(
-    new: Gallery, chain: FaceChain, name: str, data: bytes, digest: bytes, source: str, max_megapixels: float
+    new: Gallery,
+    chain: FaceChain,
+    name: str,
+    person_id: str,
+    data: bytes,
+    digest: bytes,
+    source: str,
+    max_megapixels: float,
 ) -> str | None:
-    """Put one photo into the new gallery; why not, if it cannot be.
+    """Put one photo into the new gallery, of the same person for the log of events; why not, if it cannot be.
 
     It was judged when it was enrolled, by the person who gave it: only what cannot be encoded is left out.
     """
@@ -158,7 +166,7 @@ def _encode(
     if norms[0] == 0:
         return "the encoder sees nothing in this face"
     quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
-    new.add(name, codes[0], weight(quality, QualityLimits.for_enrolment()), source, digest)
+    new.add(name, codes[0], weight(quality, QualityLimits.for_enrolment()), source, digest, person_id=person_id)
     return None
 
 

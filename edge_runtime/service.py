@@ -22,14 +22,16 @@ from edge_runtime.access import COMMANDS, LocalPeople, open_chain, open_gallery
 from edge_runtime.camera import Camera
 from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
-from edge_runtime.config import Config, gallery_path, socket_path
+from edge_runtime.config import Config, events_path, gallery_path, socket_path
 from edge_runtime.control import Answer, ControlServer
 from edge_runtime.enrolment import Enroller
 from edge_runtime.errors import BundleError, ConfigError, FamiliarError, UsageError
+from edge_runtime.events.delivery import Delivery
+from edge_runtime.events.log import EventLog
 from edge_runtime.matcher import Matcher, make_matcher
 from edge_runtime.notify import notify, watchdog_interval_s
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.sinks import QueuedSink, open_sink
+from edge_runtime.sinks import open_sink
 from edge_runtime.sole_use import sole_use
 from edge_runtime.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.types import Event
@@ -40,6 +42,9 @@ _IDLE_S = 5.0
 _DRAIN_S = 0.6
 """How long the last events may take: a stop has two seconds in all."""
 
+_FORGET_S = 10.0
+"""How long the events of somebody forgotten may take to go before the answer; they go later then."""
+
 
 class Service(Closing):
     """A daemon that is open: everything is checked, and ``run`` starts the cameras.
@@ -48,6 +53,7 @@ class Service(Closing):
         config: in force now.
         chain: of the frame loop alone.
         gallery: open until :meth:`close`.
+        events: the log of events, likewise.
         cameras: by name; empty until :meth:`run`.
         matcher: for the gallery as it is now.
     """
@@ -95,8 +101,18 @@ class Service(Closing):
             self._version = self.gallery.version
             self.matcher = self._make_matcher()
             stack.callback(self._close_enrolling)
-            self._sink = QueuedSink(open_sink(f"jsonlines:{config.events.path}"), self._sink_trouble)
-            stack.callback(self._sink.close, 0.0)
+            sink = open_sink(spec := f"jsonlines:{config.events.path}")
+            stack.callback(sink.close)
+            self.events = EventLog(
+                events_path(config),
+                self.gallery.directory(),
+                config.events.keep_days,
+                config.events.keep_mb,
+                self._events_trouble,
+                lambda line: print(f"familiar: warning: {line}", file=sys.stderr),
+            )
+            stack.callback(self.events.close)
+            self.events.attach(spec, sink, self._sink_trouble)
             self._people = LocalPeople(
                 self.gallery, self._enroller, config.images.max_megapixels, margin=config.decide.margin
             )
@@ -133,7 +149,7 @@ class Service(Closing):
 
     def summary(self) -> list[str]:
         """What was seen, in lines for people; none if no camera ever opened."""
-        return summary_lines(self.cameras, self._sink) if self._ready else []
+        return summary_lines(self.cameras, self.events) if self._ready else []
 
     def status(self) -> Answer:
         """What is going on, JSON-ready."""
@@ -143,7 +159,7 @@ class Service(Closing):
                 "uptime_s": round(time.monotonic() - self.started_s, 1),
                 "bundle": {"name": self.chain.bundle.manifest.name, "hash": self.chain.bundle.hash},
                 "gallery": gallery_status(self.matcher),
-                "events": {"written": self._sink.written, "lost": self._sink.lost},
+                "events": self.events.status(),
                 "cameras": {name: camera_status(camera) for name, camera in self.cameras.items()},
             }
 
@@ -170,6 +186,8 @@ class Service(Closing):
             return self._people.call(command, arguments, payload)
         finally:
             self.refresh()
+            if command == "people.forget":
+                self.events.flush(_FORGET_S)
 
     def reload(self) -> None:
         """Read the configuration's ``decide`` section and the gallery again; the rest needs a restart.
@@ -192,6 +210,7 @@ class Service(Closing):
             if version == self._version and not always:
                 return
             matcher = self._make_matcher()
+            self.events.know(self.gallery.directory())
             self._version = version
             with self._lock:
                 self.matcher = matcher
@@ -251,7 +270,7 @@ class Service(Closing):
             self._check_ready()
             return
         for event in events:
-            self._sink.emit(event)
+            self.events.append(event)
 
     def _drain(self) -> None:
         notify("STOPPING=1")
@@ -261,7 +280,7 @@ class Service(Closing):
             self._emit(camera.finish())
         for camera in self.cameras.values():
             camera.close()
-        if not self._sink.close(_DRAIN_S):
+        if not self.events.drain(_DRAIN_S):
             print("familiar: warning: the last events could not be written in time", file=sys.stderr)
 
     def _guarded(self, action: Callable[[], None]) -> bool:
@@ -273,11 +292,16 @@ class Service(Closing):
             return False
         return True
 
-    def _sink_trouble(self, error: Exception) -> None:
-        if isinstance(error, BrokenPipeError):
+    def _events_trouble(self, reason: str | None) -> None:
+        told = f"no event can be stored ({reason}); they wait in memory" if reason else "events are stored again"
+        print(f"familiar: warning: {told}", file=sys.stderr)
+
+    def _sink_trouble(self, delivery: Delivery, error: Exception | None) -> None:
+        if isinstance(error, BrokenPipeError) and not delivery.sink.lasting:
             self.stop()
             return
-        print(f"familiar: warning: events cannot be written ({error}); trying on", file=sys.stderr)
+        told = f"takes no events ({error}); trying on" if error else "takes events again"
+        print(f"familiar: warning: {delivery.name} {told}", file=sys.stderr)
 
     def _enroller(self) -> Enroller:
         """Called on the control socket's thread: a chain of its own, so that a large photo stalls no camera."""
