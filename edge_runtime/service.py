@@ -186,8 +186,8 @@ class Service(Closing):
             return self._people.call(command, arguments, payload)
         finally:
             self.refresh()
-            if command == "people.forget":
-                self.events.flush(_FORGET_S)
+            if command == "people.forget" and not self.events.flush(_FORGET_S):
+                print("familiar: warning: the events of who was forgotten go later", file=sys.stderr)
 
     def reload(self) -> None:
         """Read the configuration's ``decide`` section and the gallery again; the rest needs a restart.

@@ -85,6 +85,11 @@ class Delivery:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def owes(self, newest: int) -> bool:
+        """Whether a sink of this run alone, whose reader is still there, has not had the event of this number."""
+        gone = isinstance(self.error, BrokenPipeError)
+        return not self.sink.lasting and not gone and self.position not in (None, newest)
+
     def _run(self) -> None:
         attempt = 0
         while True:

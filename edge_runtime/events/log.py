@@ -180,7 +180,7 @@ class EventLog(Closing):
         whole = not self._thread.is_alive() or self.flush(timeout_s)
         for delivery in self.deliveries:
             delivery.close(max(until_s - time.monotonic(), 0.0))
-            whole &= delivery.sink.lasting or delivery.position in (None, self._keeper.newest)
+            whole &= not delivery.owes(self._keeper.newest)
         with self._changed:
             self._closing = True
             self._changed.notify_all()

@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_runtime.closing import Closing
 from edge_runtime.database import transaction
 from edge_runtime.directory import Directory
+from edge_runtime.errors import EventLogError
 from edge_runtime.events import database
 from edge_runtime.events.record import COLUMNS, FORGOTTEN, to_row
 from edge_runtime.types import Event
@@ -46,6 +47,26 @@ class Pruned:
 
     event_ids: tuple[int, ...] = ()
     more: bool = False
+
+
+def forget_without_daemon(path: Path, directory: Directory) -> None:
+    """Delete what a log tells of everybody whom the gallery has forgotten; no log, nothing to do.
+
+    Raises:
+        EventLogError: the log cannot be written.
+    """
+    if not path.exists():
+        return
+    try:
+        with EventStore(path) as store:
+            store.forget(directory.forgotten)
+    except (database.BrokenLogError, sqlite3.Error, OSError) as error:
+        if isinstance(error, EventLogError):
+            raise
+        raise EventLogError(
+            f"{path}: who is forgotten is out of the gallery, but the events could not be deleted ({error}); "
+            "the next familiar run does it"
+        ) from error
 
 
 class EventStore(Closing):

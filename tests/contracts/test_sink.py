@@ -1,11 +1,10 @@
-"""One suite over every sink, and the queue before it."""
+"""One suite over every sink."""
 
 from __future__ import annotations
 
 import json
 import math
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from edge_runtime.backends import backend_names
 from edge_runtime.errors import ConfigError
-from edge_runtime.sinks import QueuedSink, open_sink
+from edge_runtime.sinks import open_sink
 from edge_runtime.types import Event
 
 
@@ -88,65 +87,3 @@ def test_standard_output_gets_lines_and_stays_open(capfd: pytest.CaptureFixture[
 def test_a_sink_that_cannot_be_is_a_configuration_error(spec: str) -> None:
     with pytest.raises(ConfigError):
         open_sink(spec)
-
-
-class GatedSink:
-    """Takes an event when it is let; fails on demand."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Semaphore(0)
-        self.entered = threading.Semaphore(0)
-        self.fail = False
-        self.taken: list[float] = []
-        self.closed = False
-
-    def emit(self, event: Event) -> None:
-        self.entered.release()
-        self.gate.acquire()
-        if self.fail:
-            raise OSError("disk full")
-        self.taken.append(event.captured_s)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_an_idle_queue_closes_its_sink() -> None:
-    sink = GatedSink()
-    queue = QueuedSink(sink, pytest.fail)
-    assert queue.close(10)
-    assert queue.close(10)
-    assert sink.closed
-
-
-def test_a_slow_sink_holds_nobody_up_and_the_oldest_go_first() -> None:
-    sink = GatedSink()
-    queue = QueuedSink(sink, pytest.fail, capacity=3)
-    queue.emit(make_event(0))
-    sink.entered.acquire()
-    for number in range(1, 6):
-        queue.emit(make_event(number))
-    assert not queue.close(0)
-    sink.gate.release(10)
-    assert queue.close(10)
-    assert sink.taken == [0, 3, 4, 5]
-    assert (queue.written, queue.lost) == (4, 2)
-
-
-def test_a_broken_sink_is_reported_once_and_tried_again() -> None:
-    sink, troubles = GatedSink(), []
-    queue = QueuedSink(sink, troubles.append)
-    sink.fail = True
-    for number in range(2):
-        queue.emit(make_event(number))
-    sink.gate.release(2)
-    for _ in range(2):
-        sink.entered.acquire()
-    queue.emit(make_event(2))
-    sink.entered.acquire()
-    sink.fail = False
-    sink.gate.release()
-    assert queue.close(10)
-    assert [str(trouble) for trouble in troubles] == ["disk full"]
-    assert sink.taken == [2]
-    assert (queue.written, queue.lost) == (1, 2)

@@ -113,7 +113,7 @@ def test_a_stranger_comes_and_goes(configured: Callable[..., Config], clip: str)
     assert events[0]["captured_s"] < events[1]["captured_s"] < 45 / 25 < events[2]["captured_s"]
     assert "105 frames" in lines[0]
     assert "1 tracks: 0 identified, 1 unknown, 0 rejected" in lines[1]
-    assert "events: 3 written, 0 lost" in lines
+    assert "events: 3 stored, 0 lost" in lines
 
 
 def test_somebody_enrolled_is_named_on_every_camera(configured: Callable[..., Config], clip: str) -> None:
