@@ -115,12 +115,12 @@ def _rejected(event: Event, standards: Standards) -> str:
 
 def _measured(event: Event, standards: Standards) -> list[str]:
     """One line with the last view's measures beside their limits."""
-    words = []
+    bounds: dict[str, list[str]] = {name: [] for name in event.quality}
     for _, name, side, limit in checks(standards.limits):
-        if name in event.quality:
+        if name in bounds:
             bad = " (!)" if fails(event.quality[name], side, limit) else ""
-            bound = f"{'≥' if side == 'least' else '≤'} {limit:g}"
-            words.append(f"{name} {event.quality[name]:.3g}{_unit(name)} {bound}{bad}")
+            bounds[name].append(f"at {side} {limit:g}{bad}")
+    words = [f"{name} {event.quality[name]:.3g}{_unit(name)} ({', '.join(told)})" for name, told in bounds.items()]
     return [f"quality of the last view: {', '.join(words)}"] if words else []
 
 

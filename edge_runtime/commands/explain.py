@@ -67,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
 def _confidence(event: Event) -> str | None:
     if event.confidence is None or event.kind not in ("identified", "unknown") or not event.score:
         return None
-    return f"{event.confidence:.4f}: {1000 * (1 - event.confidence):.3g} of 1,000 strangers would score as much"
+    as_much = 1000 * (1 - event.confidence)
+    share = "fewer than 0.1" if as_much < 0.1 else f"about {as_much:.2g}"
+    return f"{event.confidence:.4f}: {share} of 1,000 strangers would score as much"
 
 
 def _photo(config: Config, event: Event) -> str | None:

@@ -58,6 +58,7 @@ def connect(path: Path, newest: int = 0) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
+        _check_kind(connection)  # before anything is changed: it may be somebody else's
         for pragma in (
             "auto_vacuum = INCREMENTAL",
             "synchronous = FULL",
@@ -158,21 +159,30 @@ def newest_in(path: Path) -> int:
         return 0
 
 
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def _check_kind(connection: sqlite3.Connection) -> None:
+    if not _has_tables(connection):
+        return
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        raise BrokenLogError("another SQLite database")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA:
+        raise BrokenLogError(f"a log of version {version}, newer than {SCHEMA}")
+
+
 def _prepare(path: Path, connection: sqlite3.Connection, newest: int) -> None:
     with transaction(connection, write=True):
-        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if not _has_tables(connection):
             for statement in _TABLES:
                 connection.execute(statement)
             connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (newest,))
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
             return
-    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-        raise BrokenLogError("another SQLite database")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA:
-        raise BrokenLogError(f"a log of version {version}, newer than {SCHEMA}")
-    for older in range(version, SCHEMA):
+    for older in range(connection.execute("PRAGMA user_version").fetchone()[0], SCHEMA):
         with transaction(connection, write=True):
             for statement in UPGRADES[older]:
                 connection.execute(statement)

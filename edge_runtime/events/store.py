@@ -171,17 +171,25 @@ class EventStore(Closing):
             keep_bytes: while the log is larger, the oldest go whoever has had them.
         """
         rows = self._connection.execute(
-            "SELECT event_id, clock_s FROM event ORDER BY event_id LIMIT ?", (PRUNE_ROWS + 1,)
+            "SELECT event_id, clock_s, length(body) + ifnull(length(crop), 0) AS bytes FROM event"
+            " ORDER BY event_id LIMIT ?",
+            (PRUNE_ROWS + 1,),
         ).fetchall()
-        too_large = self._used_bytes() > keep_bytes
-        going = [row["event_id"] for row in rows if too_large or self._is_over(row, before_s, delivered)]
+        surplus = self._used_bytes() - keep_bytes
+        going = []
+        for row in rows:
+            if surplus <= 0 and not (row["clock_s"] < before_s and row["event_id"] <= delivered):
+                break
+            surplus -= row["bytes"]
+            going.append(row["event_id"])
         more = len(going) > PRUNE_ROWS
         going = going[:PRUNE_ROWS]
         if going:
             with transaction(self._connection, write=True):
                 self._connection.execute("DELETE FROM event WHERE event_id <= ?", (going[-1],))
         if self._pragma("freelist_count") > _SPARE_PAGES:
-            self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            # It gives a row a page, without columns, of which ``execute`` would take the first alone.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return Pruned(tuple(going), more)
 
     def forget(self, person_ids: frozenset[str]) -> int:
@@ -235,9 +243,6 @@ class EventStore(Closing):
             for column in ("person_id", "candidate_id", "runner_up_id")
             for row in self._connection.execute(f"SELECT DISTINCT {column} FROM event").fetchall()
         }
-
-    def _is_over(self, row: sqlite3.Row, before_s: float, delivered: int) -> bool:
-        return bool(row["clock_s"] < before_s and row["event_id"] <= delivered)
 
     def _used_bytes(self) -> int:
         return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
