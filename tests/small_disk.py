@@ -49,13 +49,17 @@ def remount(folder: Path, options: str) -> None:
 
 
 @contextmanager
-def failing_disk(image: Path, folder: Path) -> Iterator[Path]:
-    """An ext4 disk at ``folder``; ``remount(folder, "abort")`` makes it fail as a worn card does: read-only at once."""
+def failing_disk(image: Path, folder: Path, make: bool = True) -> Iterator[Path]:
+    """An ext4 disk at ``folder``: a new one, or the one that ``image`` holds.
+
+    ``remount(folder, "abort")`` makes it fail as a worn card does: read-only at once.
+    """
     if shutil.which("mkfs.ext4") is None:
         pytest.skip("needs mkfs.ext4: apt install e2fsprogs")
-    with image.open("wb") as stream:
-        stream.truncate(16 << 20)
-    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    if make:
+        with image.open("wb") as stream:
+            stream.truncate(16 << 20)
+        subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
     folder.mkdir()
     _mount("-o", "loop", str(image), str(folder))
     try:

@@ -89,7 +89,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         raise EventLogError(f"{path}: expected the log of events, found none; familiar run makes it")
     connection = None
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
+        connection = _read_only(path)
         connection.row_factory = sqlite3.Row
         kind, version = (connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version"))
     except sqlite3.Error as error:
@@ -108,14 +108,21 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def damage(connection: sqlite3.Connection) -> str | None:
-    """What is wrong with a log, every page of which is read; None: nothing."""
+def damage(path: Path) -> str | None:
+    """What is wrong with a log, every page of which is read; None: nothing.
+
+    Raises:
+        sqlite3.Error: it cannot be read at all.
+    """
+    connection = _read_only(path)  # one that is open already would look at what it remembers
     try:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
         found = str(error)
+    finally:
+        connection.close()
     return None if found == "ok" else " ".join(found.split())
 
 
@@ -149,7 +156,7 @@ def delete_aside(path: Path) -> None:
 def newest_in(path: Path) -> int:
     """The number of the newest event of a log that may be damaged, as far as it can be told; else 0."""
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection = _read_only(path)
         try:
             row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
         finally:
@@ -157,6 +164,10 @@ def newest_in(path: Path) -> int:
         return int(row[0]) if _is_ours(path) and row else 0
     except (sqlite3.Error, OSError, ValueError, TypeError):
         return 0
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
 
 
 def _has_tables(connection: sqlite3.Connection) -> bool:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.clock import LogClock
-from edge_runtime.events.database import BrokenLogError, is_damage, newest_in, set_aside
+from edge_runtime.events.database import BrokenLogError, damage, is_damage, newest_in, set_aside
 from edge_runtime.events.queue import Waiting
 from edge_runtime.events.store import EventStore, Position, Pruned
 
 _DAY_S = 86_400.0
+_PROBE_BYTES = 65_536
 
 
 class LogTroubleError(Exception):
@@ -97,9 +98,9 @@ class Keeper:
     def ready(self) -> None:
         """Open the log, and look through one that was not closed, or that could not be read."""
         self.open()
-        with self._guarded() as store:
+        with self._guarded():
             if self.doubted:
-                if (found := store.damage()) is not None:
+                if (found := damage(self.path)) is not None:
                     raise BrokenLogError(found)
                 self.doubted = False
 
@@ -181,17 +182,21 @@ class Keeper:
 def _reason(error: Exception, path: Path) -> str:
     """What keeps the disk from taking anything, in a few words."""
     code = getattr(error, "sqlite_errorcode", -1) & 0xFF
-    number = getattr(error, "errno", None)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "log of events held by another program"
-    if code == sqlite3.SQLITE_FULL or number == errno.ENOSPC:
-        return "disk full"
-    if code == sqlite3.SQLITE_READONLY or number == errno.EROFS:
-        return "disk read-only"
-    with suppress(OSError):
-        disk = os.statvfs(path.parent)
-        if disk.f_flag & os.ST_RDONLY:
-            return "disk read-only"
-        if not disk.f_bavail:
-            return "disk full"
-    return f"disk error ({getattr(error, 'strerror', None) or error})"
+    number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else getattr(error, "errno", None) or _tried(path.parent)
+    told = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk full", errno.EROFS: "disk read-only"}
+    return told.get(number or 0) or f"disk error ({getattr(error, 'strerror', None) or error})"
+
+
+def _tried(folder: Path) -> int | None:
+    """What a small file in a folder runs into, as an ``errno``; SQLite keeps it to itself."""
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(_PROBE_BYTES))
+    except OSError as error:
+        return error.errno
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return None

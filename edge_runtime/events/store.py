@@ -228,10 +228,6 @@ class EventStore(Closing):
         self._rid_of = digest
         return gone
 
-    def damage(self) -> str | None:
-        """See ``database.damage``."""
-        return database.damage(self._connection)
-
     def close(self) -> None:
         """Let go of the file; may be called again."""
         self._connection.close()
