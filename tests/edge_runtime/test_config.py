@@ -78,3 +78,11 @@ def test_every_key_is_described():
     for key, kind, _, meaning in describe():
         assert meaning, key
         assert kind in ("str", "int", "float", "bool"), key
+
+
+def test_yes_and_no_are_read_from_text():
+    environ = {"FAMILIAR_EVENTS_KEEP_CROPS": "true"}
+    assert load_config(None, [], environ).events.keep_crops
+    assert not load_config(None, ["events.keep_crops=false"], environ).events.keep_crops
+    with pytest.raises(ConfigError, match="expected bool, found 'yes'"):
+        load_config(None, ["events.keep_crops=yes"], environ)
