@@ -101,6 +101,7 @@ class Service(Closing):
             self._version = self.gallery.version
             self.matcher = self._make_matcher()
             stack.callback(self._close_enrolling)
+            stack.enter_context(sole_use(events_path(config), "daemon", "log of events", "[events] db"))
             sink = open_sink(spec := f"jsonlines:{config.events.path}")
             stack.callback(sink.close)
             self.events = EventLog(

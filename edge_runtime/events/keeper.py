@@ -90,7 +90,8 @@ class Keeper:
                 self._first = False
                 self._clock = LogClock(store.clock_s, store.wall_s, self._keep_s / 2)
                 self._lost_before = store.lost
-            self.newest = store.newest
+            # Where an older copy was put in place, numbers go on all the same.
+            self.newest = store.newest = max(store.newest, self.newest)
             self.positions = store.positions()
             self._kept = self.positions, self._kept[1]
             self.doubted |= not store.clean

@@ -182,6 +182,15 @@ def test_one_daemon_a_gallery(configured: Callable[..., Config], clip: str, tmp_
     Service(second).close()
 
 
+def test_one_daemon_a_log_of_events(configured: Callable[..., Config], clip: str, tmp_path: Path) -> None:
+    config = configured(door=clip)
+    gallery = dataclasses.replace(config.gallery, path=str(tmp_path / "state/second.db"))
+    control = dataclasses.replace(config.control, socket=str(tmp_path / "b.sock"))
+    second = dataclasses.replace(config, gallery=gallery, control=control)
+    with Service(config), pytest.raises(GalleryError, match=r"expected a log of events .* \[events\] db"):
+        Service(second)
+
+
 def test_a_disk_without_room_is_told_as_the_gallerys(configured: Callable[..., Config], clip: str) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
