@@ -251,7 +251,7 @@ class EventLog(Closing):
         now_s = time.monotonic()
         self._positions_at_s = now_s + POSITIONS_EVERY_S
         if events:
-            self._commit_at_s = now_s + COMMIT_EVERY_S
+            self._commit_at_s = now_s + (COMMIT_EVERY_S if len(self._queue) < _BATCH else 0.0)
             self.stored += len(events)
             for delivery in self.deliveries:
                 delivery.wake()
