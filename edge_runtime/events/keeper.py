@@ -107,14 +107,15 @@ class Keeper:
 
     def commit(
         self, events: Sequence[Waiting], forgotten: frozenset[str], positions: Mapping[str, Position], lost: int
-    ) -> None:
+    ) -> int:
         """Store events, positions and the count of what was lost in this run; see ``EventStore.commit``."""
         if not events and self._is_kept(positions, lost):
-            return
+            return 0
         with self._guarded() as store:
-            store.commit(events, forgotten, self._tick(), positions, self._lost_before + lost)
+            unfit = store.commit(events, forgotten, self._tick(), positions, self._lost_before + lost)
             self.newest = store.newest
-            self._kept = {**self._kept[0], **positions}, lost
+            self._kept = {**self._kept[0], **positions}, lost + unfit
+            return unfit
 
     def forget(self, forgotten: frozenset[str]) -> None:
         """See ``EventStore.forget``."""

@@ -243,7 +243,7 @@ class EventLog(Closing):
             self._place()
             events, forgotten = self._queue.take(_BATCH), self._directory.forgotten
         try:
-            self._keeper.commit(events, forgotten, self._positions(), self.lost)
+            unfit = self._keeper.commit(events, forgotten, self._positions(), self.lost)
         except BaseException:
             with self._changed:
                 self._queue.give_back(events)
@@ -252,7 +252,8 @@ class EventLog(Closing):
         self._positions_at_s = now_s + POSITIONS_EVERY_S
         if events:
             self._commit_at_s = now_s + (COMMIT_EVERY_S if len(self._queue) < _BATCH else 0.0)
-            self.stored += len(events)
+            self.stored += len(events) - unfit
+            self._queue.lost += unfit
             for delivery in self.deliveries:
                 delivery.wake()
         self._keeper.forget(forgotten)

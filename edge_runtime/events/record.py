@@ -33,6 +33,9 @@ def to_row(
         forgotten: ids of everybody forgotten since, too.
         event_id: its number.
         clock_s: see ``LogClock``.
+
+    Raises:
+        TypeError, ValueError: it holds a value that cannot be kept.
     """
     people = {}
     for name, column in _PEOPLE.items():
@@ -50,6 +53,7 @@ def to_row(
         "event_id": event_id,
         "clock_s": clock_s,
         **{column: getattr(event, name) for name, column in _PLAIN.items()},
+        "at_s": float(event.wall_time),
         **people,
         "body": json.dumps({name: getattr(event, name) for name in _BODY}, ensure_ascii=False, separators=(",", ":")),
         "crop": crop,

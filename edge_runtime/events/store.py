@@ -130,7 +130,7 @@ class EventStore(Closing):
         positions: Mapping[str, Position],
         lost: int,
         clean: bool = False,
-    ) -> None:
+    ) -> int:
         """Store events and the log's own state in one transaction; on disk for good when this returns.
 
         Args:
@@ -140,11 +140,18 @@ class EventStore(Closing):
             positions: of sinks, by name.
             lost: events that could not be stored, over all runs.
             clean: nothing follows; whoever opens it next need not read all of it to trust it.
+
+        Returns:
+            How many events hold values that no log can: one such must not keep the others out.
         """
         newest, clock_s = self.newest, clock[0]
-        rows = []
+        rows, unfit = [], 0
         for event, directory in events:
-            row = to_row(event, directory, forgotten, newest + 1, clock_s)
+            try:
+                row = to_row(event, directory, forgotten, newest + 1, clock_s)
+            except (TypeError, ValueError):
+                unfit += 1
+                continue
             if row is not None:
                 newest += 1
                 rows.append(row)
@@ -157,10 +164,11 @@ class EventStore(Closing):
                 [(name, position.event_id, position.skipped) for name, position in positions.items()],
             )
             self._connection.execute(
-                "UPDATE meta SET clock_s = ?, wall_s = ?, lost = ?, clean = ?", (*clock, lost, clean)
+                "UPDATE meta SET clock_s = ?, wall_s = ?, lost = ?, clean = ?", (*clock, lost + unfit, clean)
             )
-        self.newest, self.clean, self.lost = newest, clean, lost
+        self.newest, self.clean, self.lost = newest, clean, lost + unfit
         self.clock_s, self.wall_s = clock
+        return unfit
 
     def prune(self, before_s: float, delivered: int, keep_bytes: int) -> Pruned:
         """Delete a few of the oldest events.

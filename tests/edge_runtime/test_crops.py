@@ -17,7 +17,7 @@ def box(*xyxy: float) -> Floats:
 
 def decoded(data: bytes | None) -> Pixels:
     assert data is not None
-    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1], np.uint8)
 
 
 def test_it_is_the_face_with_a_quarter_around_it_in_true_colours() -> None:

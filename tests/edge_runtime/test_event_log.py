@@ -260,6 +260,15 @@ def test_the_queue_gives_up_crops_before_events() -> None:
     assert len(queue) == 0
 
 
+def test_one_event_that_no_log_can_hold_keeps_no_other_out(opened: Callable[..., EventLog], told: Told) -> None:
+    log = opened()
+    log.append(make_event(0, quality={"turn": object()}))
+    append(log, 1)
+    assert log.flush(PATIENCE_S)
+    assert stored(log.path) == [1]
+    assert (log.stored, log.lost, told.troubles) == (1, 1, [])
+
+
 @needs_root
 def test_a_full_disk_is_told_and_everything_that_waited_is_stored_when_there_is_room(
     opened: Callable[..., EventLog], told: Told, tmp_path: Path
