@@ -16,8 +16,9 @@ from edge_runtime.events import database
 from edge_runtime.events.record import COLUMNS, FORGOTTEN, to_row
 from edge_runtime.types import Event
 
-PRUNE_ROWS = 50
-"""Deleted in one transaction: with crops a quarter of a megabyte."""
+PRUNE_ROWS = 1000
+_PRUNE_BYTES = 1 << 20
+"""Deleted in one transaction at most, whichever comes first."""
 _SPARE_PAGES = 64
 """Free pages kept for what comes next; more of them go back to the disk."""
 _VACUUM_PAGES = 512
@@ -184,14 +185,15 @@ class EventStore(Closing):
             (PRUNE_ROWS + 1,),
         ).fetchall()
         surplus = self._used_bytes() - keep_bytes
-        going = []
+        going: list[int] = []
+        gone_bytes, more = 0, False
         for row in rows:
-            if surplus <= 0 and not (row["clock_s"] < before_s and row["event_id"] <= delivered):
+            if gone_bytes >= surplus and not (row["clock_s"] < before_s and row["event_id"] <= delivered):
                 break
-            surplus -= row["bytes"]
+            if more := len(going) == PRUNE_ROWS or gone_bytes >= _PRUNE_BYTES:
+                break
+            gone_bytes += row["bytes"]
             going.append(row["event_id"])
-        more = len(going) > PRUNE_ROWS
-        going = going[:PRUNE_ROWS]
         if going:
             with transaction(self._connection, write=True):
                 self._connection.execute("DELETE FROM event WHERE event_id <= ?", (going[-1],))
