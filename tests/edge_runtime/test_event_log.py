@@ -178,6 +178,24 @@ def test_a_sink_that_is_away_gets_everything_later_and_holds_up_no_other(
     wait_for(lambda: told.sinks == ["away: nobody there", "away: None"])
 
 
+def test_a_sink_that_fails_now_and_then_gets_each_event_once(opened: Callable[..., EventLog], told: Told) -> None:
+    class Fickle(ListSink):
+        tries = 0
+
+        def emit(self, event: Event) -> None:
+            self.tries += 1
+            if self.tries % 3 == 0:
+                raise OSError("try again")
+            super().emit(event)
+
+    log, sink = opened(), Fickle()
+    log.attach("a", sink, told.sink, (0.001, 0.002))
+    append(log, *range(50))
+    wait_for(lambda: len(sink.events) >= 50)
+    log.close()
+    assert sink.numbers == list(range(1, 51))
+
+
 def test_what_no_flush_has_covered_is_given_again(opened: Callable[..., EventLog], told: Told) -> None:
     class Forgetful(ListSink):
         """Loses what it took until a flush succeeds, as a connection does that breaks."""
