@@ -41,6 +41,7 @@ format: $(DESKTOP)/.installed
 bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
 	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
+	$(DESKTOP)/bin/python -m tests.benchmarks.events
 
 # How honestly wishes come true: make calibration CODES=codes.npz SPLIT=lfw_split.csv NAME=new [PEOPLE=all ...]
 PEOPLE ?= final
@@ -58,7 +59,7 @@ poison: $(DESKTOP)/.installed
 
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \
-		$(DESKTOP)/bin/python -m pytest tests/e2e/test_power_loss.py
+		$(DESKTOP)/bin/python -m pytest tests/e2e/test_power_loss.py tests/e2e/test_events.py -k "power or kill"
 
 # Half an hour of a daemon's life with faults at random; memory, threads and descriptors must stay what they were.
 MINUTES ?= 30

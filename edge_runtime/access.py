@@ -38,10 +38,21 @@ from PIL import Image
 from edge_runtime.bundle import Bundle
 from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
-from edge_runtime.config import Config, bundle_path, gallery_path, key_path, socket_path, state_dir, trusted_keys
+from edge_runtime.config import (
+    Config,
+    bundle_path,
+    events_path,
+    gallery_path,
+    key_path,
+    socket_path,
+    state_dir,
+    trusted_keys,
+)
 from edge_runtime.detectors import DetectorOptions
+from edge_runtime.directory import Directory
 from edge_runtime.enrolment import Enroller, EnrolmentResult
 from edge_runtime.errors import GalleryError, ImageError, InputError, UsageError
+from edge_runtime.events.store import forget_without_daemon
 from edge_runtime.gallery import Gallery, Person
 from edge_runtime.images import MAX_MEGAPIXELS, decode_image
 from edge_runtime.keys import KeySource
@@ -106,6 +117,7 @@ class LocalPeople(Closing):
         resources: ExitStack | None = None,
         margin: float = 0.0,
         latest: Callable[[str], Frame] | None = None,
+        on_forget: Callable[[], None] | None = None,
     ) -> None:
         """Serve ``gallery``.
 
@@ -116,9 +128,11 @@ class LocalPeople(Closing):
             resources: what :meth:`close` closes; None: the caller closes its own.
             margin: the usual lead of a name, for ``people.check``.
             latest: a camera's latest frame, for ``enroll.pose``; None: there are no cameras.
+            on_forget: called when somebody was forgotten.
         """
         self._latest = latest
         self._margin = margin
+        self._on_forget = on_forget
         self._gallery = gallery
         self._make_enroller = enroller
         self._enroller: Enroller | None = None
@@ -161,7 +175,10 @@ class LocalPeople(Closing):
             return asdict(self._gallery.drop(arguments["name"], _number(arguments["template_id"])))
         if command == "people.note":
             return asdict(self._note(self._gallery, **arguments))
-        return asdict(self._gallery.forget(arguments["name"]))
+        person = asdict(self._gallery.forget(arguments["name"]))
+        if self._on_forget is not None:
+            self._on_forget()
+        return person
 
     def _opened(self) -> Enroller:
         if self._make_enroller is None:
@@ -264,9 +281,16 @@ def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:
     if enrolling:
         return _open_for_enrolling(config)
     path = gallery_path(config)
+    if not path.exists():
+        return LocalPeople(None)
+    gallery = Gallery.open_existing(path, key_source(config))
     resources = ExitStack()
-    gallery = resources.enter_context(Gallery.open_existing(path, key_source(config))) if path.exists() else None
-    return LocalPeople(gallery, resources=resources)
+    resources.callback(gallery.close)
+    return LocalPeople(
+        gallery,
+        resources=resources,
+        on_forget=lambda: forget_without_daemon(events_path(config), gallery.directory()),
+    )
 
 
 def _open_for_enrolling(config: Config) -> LocalPeople:
@@ -333,6 +357,19 @@ def _png(pixels: Pixels) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
+
+
+def open_directory(config: Config) -> Directory:
+    """Who is who in the configured gallery; nobody where there is none yet.
+
+    Raises:
+        GalleryError: it cannot be read.
+    """
+    path = gallery_path(config)
+    if not path.exists():
+        return Directory()
+    with Gallery.open_existing(path, key_source(config)) as gallery:
+        return gallery.directory()
 
 
 def _number(text: str) -> int:

@@ -6,6 +6,7 @@ import random
 import time
 from typing import Literal
 
+from edge_runtime.backoff import delay_s
 from edge_runtime.capture import DEATH_S, CaptureLostError, CaptureProcess
 from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError
@@ -33,7 +34,7 @@ def retry_delay_s(attempt: int, share: float) -> float:
         attempt: failures in a row before this one; the wait doubles with each, up to ``LAST_RETRY_S``.
         share: 0..1, drawn at random: moves the wait by up to a quarter, so that cameras do not retry together.
     """
-    return float(min(FIRST_RETRY_S * 2.0 ** min(attempt, 16), LAST_RETRY_S) * (0.75 + 0.5 * share))
+    return delay_s(attempt, share, FIRST_RETRY_S, LAST_RETRY_S)
 
 
 class Camera:

@@ -97,6 +97,10 @@ class ControlConfig:
 @dataclass(frozen=True)
 class EventsConfig:
     path: str = key("-", "file that gets one JSON line an event; -: standard output")
+    db: str = key("", "log of events; empty: events.db beside the gallery")
+    keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
+    keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
+    keep_crops: bool = key(False, "keep a small, encrypted picture of the face beside each decision")
 
 
 @dataclass(frozen=True)
@@ -233,6 +237,8 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
     if (section := _section_types().get(path[0])) is not None:
         kind = get_type_hints(section).get(path[-1], str)
     value: Any = text
+    if kind is bool:
+        value = {"true": True, "false": False}.get(text, text)
     if kind in (int, float):
         try:
             value = kind(text)
@@ -282,6 +288,10 @@ def trusted_keys(config: Config) -> list[str]:
 
 def gallery_path(config: Config) -> Path:
     return Path(config.gallery.path) if config.gallery.path else state_dir() / "gallery.db"
+
+
+def events_path(config: Config) -> Path:
+    return Path(config.events.db) if config.events.db else gallery_path(config).with_name("events.db")
 
 
 def key_path(config: Config) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.chain import FaceChain, central_face, rivals
-from edge_runtime.crops import cut
+from edge_runtime.crops import face_crop
 from edge_runtime.gallery import Gallery
 from edge_runtime.gate import Finding, Strangers, check, collision, inconsistency
 from edge_runtime.names import clean_name, folded, same_name
@@ -19,6 +19,8 @@ from edge_runtime.posing import View, judge
 from edge_runtime.quality import QualityLimits, explanation, measure, weight
 from edge_runtime.types import Floats, Pixels
 
+_KEPT_MARGIN, _KEPT_PX = 0.5, 256
+"""Of a kept crop: room enough for another detector to find the face again."""
 _MOST_LOOKS = 512
 """Photos looked at ahead that are kept in mind."""
 
@@ -180,7 +182,7 @@ class Enroller:
             nothing = "the encoder sees nothing in this face; take another photo"
             return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
         result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
-        crop = cut(pixels, box) if self._keep_crops else None
+        crop = face_crop(pixels, detections.xyxy[chosen], _KEPT_MARGIN, _KEPT_PX) if self._keep_crops else None
         return _Look(result, True, codes[0], weight(quality, self._limits), crop)
 
     def _covered(self, chip: Pixels) -> str | None:

@@ -93,6 +93,12 @@ class SelfTestError(FamiliarError, RuntimeError):
     exit_code = 13
 
 
+class EventLogError(FamiliarError, ValueError):
+    """The log of events cannot be used as it is, or holds no such event."""
+
+    exit_code = 14
+
+
 def revive(name: str, message: str) -> FamiliarError:
     """The error that another process of ours raised, from its class's name; an unknown one is a ``FamiliarError``."""
     kind = globals().get(name)

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from edge_runtime.directory import STRANGER, Directory
 from edge_runtime.errors import InputError
 from edge_runtime.exchange import MovedPerson, MovedTemplate
 from edge_runtime.gallery_file import GalleryFile
@@ -100,6 +101,17 @@ class Gallery(GalleryFile):
             np.array(ids, np.int64),
         )
 
+    def directory(self) -> Directory:
+        """Who is who, for the log of events; one moment of the gallery."""
+        with self._reading() as connection:
+            vault = self._rows.vault
+            names, keys = {}, {STRANGER: vault.crop_key(vault.device_key)}
+            for row in connection.execute("SELECT * FROM person").fetchall():
+                names[row["id"]] = self._rows.name(row)
+                keys[row["id"]] = vault.crop_key(self._rows.keys(row["id"]).key)
+            gone = connection.execute("SELECT person_id FROM audit WHERE action IN ('forgotten', 'expired')")
+            return Directory.of(names, keys, frozenset(row["person_id"] for row in gone.fetchall()))
+
     def has_photo(self, name: str, digest: bytes) -> int | None:
         """The template made from a photo for this person, by the sha256 of the photo's file; None if there is none."""
         with self._reading():
@@ -117,6 +129,7 @@ class Gallery(GalleryFile):
         digest: bytes | None = None,
         forced: str | None = None,
         crop: bytes | None = None,
+        person_id: str | None = None,
     ) -> int:
         """Keep one code of a person, who is enrolled if new; on disk for good when this returns.
 
@@ -128,6 +141,7 @@ class Gallery(GalleryFile):
             digest: sha256 of the photo's file; the same photo again changes nothing.
             forced: what spoke against it, where somebody insisted; kept, and noted in the audit.
             crop: JPEG of the face, to keep beside the code.
+            person_id: that a new person is to have, as in another gallery of this device; None: one of their own.
 
         Returns:
             The template's id.
@@ -143,7 +157,7 @@ class Gallery(GalleryFile):
         if not 0 < quality_weight < float("inf"):
             raise InputError(f"quality_weight: expected a positive number, received {quality_weight!r}")
         with self._writing() as connection:
-            person_id = self._rows.find(name) or self._rows.insert(name)
+            person_id = self._rows.find(name) or self._rows.insert(name, person_id)
             keys = self._rows.keys(person_id)
             mac = None if digest is None else keys.photo_mac(digest)
             known = None if mac is None else self._rows.photo(person_id, mac)

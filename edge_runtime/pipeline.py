@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_runtime.chain import FaceChain
 from edge_runtime.config import Config, DecideConfig
+from edge_runtime.crops import face_crop
 from edge_runtime.encoder import normalise
 from edge_runtime.matcher import Matcher
 from edge_runtime.quality import QualityLimits, measure, rejection, weight
@@ -71,7 +72,7 @@ class Pipeline:
         Args:
             chain: detector and encoder; may be shared by cameras that step in turn.
             matcher: the gallery as it is now; assign ``matcher`` again after it changed.
-            config: ``detect``, ``decide`` and ``quality`` are used.
+            config: ``detect``, ``decide``, ``quality`` and ``events.keep_crops`` are used.
             camera: goes into events and track ids.
         """
         self.stages: dict[str, StageTime] = {}
@@ -80,6 +81,7 @@ class Pipeline:
         self._matcher = matcher
         self._detect = config.detect
         self._decide = config.decide
+        self._keep_crops = config.events.keep_crops
         self._limits = QualityLimits(face_px=config.quality.min_face_px)
         self._camera = camera
         self._tracker = Tracker(camera, config.decide.left_after_s)
@@ -233,7 +235,10 @@ class Pipeline:
                 "runner_up": match.runner_up,
                 "threshold": match.threshold,
                 "template_id": match.template_id,
+                "candidate": match.candidate,
             }
+        if self._keep_crops and kind in ("identified", "unknown", "rejected"):
+            values["crop"] = face_crop(frame.pixels, track.xyxy)
         return Event(
             kind=kind,
             camera=self._camera,

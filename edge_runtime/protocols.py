@@ -107,7 +107,27 @@ class Encoder(Protocol):
 
 
 class Sink(Protocol):
-    """Where events go. ``emit`` may block; the daemon calls it off the frame loop."""
+    """Where events go, called from one thread off the frame loop; it may block, and other sinks do not wait for it.
 
-    def emit(self, event: Event) -> None: ...
-    def close(self) -> None: ...
+    Whatever ``emit`` or ``flush`` raises means "not now": the daemon waits, a little longer each time, and gives the
+    same events again, in order, from the first that no ``flush`` has covered. So a sink gets every event at least
+    once, and one that must not see any twice goes by ``event_id``. An event that it can never take it passes over
+    without raising, for nothing behind it would come through.
+    """
+
+    lasting: bool
+    """True where the receiver outlives this process (a file, a server): its place in the log is kept, and after a
+    restart it gets what it missed. False where it belongs to this run (standard output): it begins with now, and a
+    ``BrokenPipeError`` means that nobody reads any more, which ends the daemon."""
+
+    def emit(self, event: Event) -> None:
+        """Take an event, or raise; an event that raised has left no trace that would spoil the next try."""
+        ...
+
+    def flush(self) -> None:
+        """Return when everything emitted has arrived for good, or raise."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything, without waiting for what has not arrived; may be called again."""
+        ...

@@ -109,8 +109,9 @@ def explanation(measures: dict[str, float], limits: QualityLimits) -> str | None
     return f"{reason} ({found}); {WHAT_WOULD_DO[reason]}"
 
 
-def _first_failure(measures: dict[str, float], limits: QualityLimits) -> tuple[str, str, str, float] | None:
-    checks = (
+def checks(limits: QualityLimits) -> tuple[tuple[str, str, str, float], ...]:
+    """(reason, name of the measure, ``least`` or ``most``, limit) of every way to fail, in the order they are tried."""
+    return (
         ("small", "face_px", "least", limits.face_px),
         ("profile", "turn", "most", limits.turn),
         ("dark", "light", "least", limits.light),
@@ -118,10 +119,15 @@ def _first_failure(measures: dict[str, float], limits: QualityLimits) -> tuple[s
         ("flat", "contrast", "least", limits.contrast),
         ("blurred", "sharpness", "least", limits.sharpness),
     )
-    for reason, name, side, limit in checks:
-        if measures[name] < limit if side == "least" else measures[name] > limit:
-            return reason, name, side, limit
-    return None
+
+
+def fails(value: float, side: str, limit: float) -> bool:
+    """Whether a measure is below a limit that is its least, or above one that is its most."""
+    return value < limit if side == "least" else value > limit
+
+
+def _first_failure(measures: dict[str, float], limits: QualityLimits) -> tuple[str, str, str, float] | None:
+    return next((check for check in checks(limits) if fails(measures[check[1]], *check[2:])), None)
 
 
 def weight(measures: dict[str, float], limits: QualityLimits) -> float:

@@ -133,7 +133,7 @@ def transfer(
             if template_id not in records[name]:
                 continue  # the same photo a second time
             crop = old.crop(template_id)
-            face = _Face(data, digest, crop and crop[1], records[name][template_id])
+            face = _Face(people[name].person_id, data, digest, crop and crop[1], records[name][template_id])
             reason = _encode(new, chain, name, face, max_megapixels)
             if reason is None:
                 made[name] += 1
@@ -144,7 +144,9 @@ def transfer(
         for template_id, record in list(left.items()):
             if (kept := old.crop(template_id)) is None:
                 continue
-            reason = _encode(new, chain, name, _Face(kept[1], kept[0], kept[1], record), max_megapixels)
+            reason = _encode(
+                new, chain, name, _Face(people[name].person_id, kept[1], kept[0], kept[1], record), max_megapixels
+            )
             if reason is None:
                 made[name] += 1
                 del left[template_id]
@@ -159,8 +161,9 @@ def transfer(
 
 @dataclass(frozen=True)
 class _Face:
-    """What one code is made again from: a photo's or crop's file, the photo's digest, the crop to keep, the record."""
+    """What one code is made again from: whose, a photo's or crop's file, its digest, the crop to keep, the record."""
 
+    person_id: str
     data: bytes
     digest: bytes | None
     crop: bytes | None
@@ -168,7 +171,7 @@ class _Face:
 
 
 def _encode(new: Gallery, chain: FaceChain, name: str, face: _Face, max_megapixels: float) -> str | None:
-    """Put one face into the new gallery; why not, if it cannot be.
+    """Put one face into the new gallery, of the same person for the log of events; why not, if it cannot be.
 
     It was judged when it was enrolled, by the person who gave it: only what cannot be encoded is left out.
     """
@@ -186,7 +189,7 @@ def _encode(new: Gallery, chain: FaceChain, name: str, face: _Face, max_megapixe
         return "the encoder sees nothing in this face"
     quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
     weighed, record = weight(quality, QualityLimits.for_enrolment()), face.record
-    new.add(name, codes[0], weighed, record.source, face.digest, record.forced, face.crop)
+    new.add(name, codes[0], weighed, record.source, face.digest, record.forced, face.crop, face.person_id)
     return None
 
 

@@ -66,9 +66,9 @@ class Rows:
         rows = self._connection.execute("SELECT * FROM person").fetchall()
         return next((row["id"] for row in rows if same_name(self.name(row), name)), None)
 
-    def insert(self, name: str) -> str:
-        """A new person; returns their id."""
-        person_id, keys = secrets.token_hex(16), PersonKeys.new()
+    def insert(self, name: str, person_id: str | None = None) -> str:
+        """A new person, with a new id if none is given; returns their id."""
+        person_id, keys = person_id or secrets.token_hex(16), PersonKeys.new()
         self._connection.execute(
             "INSERT INTO person (id, sealed_key, name, added_s) VALUES (?, ?, ?, ?)",
             (

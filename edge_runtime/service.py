@@ -21,9 +21,11 @@ from typing import Any
 from edge_runtime.access import COMMANDS, open_chain
 from edge_runtime.camera import Camera
 from edge_runtime.closing import Closing
-from edge_runtime.config import LIVE_SECTIONS, Config, changed_keys, gallery_path, socket_path
+from edge_runtime.config import LIVE_SECTIONS, Config, changed_keys, events_path, gallery_path, socket_path
 from edge_runtime.control import Answer, ControlServer
-from edge_runtime.errors import CameraError, ConfigError, FamiliarError, UsageError
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, UsageError
+from edge_runtime.events.delivery import Delivery
+from edge_runtime.events.log import EventLog
 from edge_runtime.gallery import Gallery
 from edge_runtime.gallery_keeper import GalleryKeeper
 from edge_runtime.health import Health
@@ -32,7 +34,7 @@ from edge_runtime.log import log
 from edge_runtime.matcher import Matcher
 from edge_runtime.notify import notify, watchdog_interval_s
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.sinks import QueuedSink, open_sink
+from edge_runtime.sinks import open_sink
 from edge_runtime.sole_use import sole_use
 from edge_runtime.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.types import Event, Frame
@@ -46,6 +48,9 @@ _LATE_S = 5.0
 _DRAIN_S = 0.6
 """How long the last events may take: a stop has two seconds in all."""
 
+_FORGET_S = 10.0
+"""How long the events of somebody forgotten may take to go before the answer; they go later then."""
+
 
 class Service(Closing):
     """A daemon that is open: everything is checked, and ``run`` starts the cameras.
@@ -53,6 +58,7 @@ class Service(Closing):
     Attributes:
         config: in force now.
         chain: of the frame loop alone.
+        events: the log of events, open until :meth:`close`.
         cameras: by name; empty until :meth:`run`.
         health: what is wrong, part by part.
     """
@@ -96,10 +102,19 @@ class Service(Closing):
             self.chain.bundle.check_golden_faces(self.chain.detector)
             self._keeper = stack.enter_context(GalleryKeeper(config, self.chain, self.health, self._latest))
             log.hide(self.matcher.templates.names)
-            self._sink = QueuedSink(open_sink(f"jsonlines:{config.events.path}"), self._sink_trouble)
-            self._trouble_at: int | None = None
-            """How many events were written when the sink failed; None while it does not."""
-            stack.callback(self._sink.close, 0.0)
+            stack.enter_context(sole_use(events_path(config), "daemon", "log of events", "[events] db"))
+            sink = open_sink(spec := f"jsonlines:{config.events.path}")
+            stack.callback(sink.close)
+            self.events = EventLog(
+                events_path(config),
+                self.gallery.directory(),
+                config.events.keep_days,
+                config.events.keep_mb,
+                self._events_trouble,
+                log.warning,
+            )
+            stack.callback(self.events.close)
+            self.events.attach(spec, sink, self._sink_trouble)
             self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
@@ -148,7 +163,7 @@ class Service(Closing):
 
     def summary(self) -> list[str]:
         """What was seen, in lines for people; none if no camera ever opened."""
-        return summary_lines(self.cameras, self._sink) if self._ready else []
+        return summary_lines(self.cameras, self.events) if self._ready else []
 
     def status(self) -> Answer:
         """What is going on, JSON-ready."""
@@ -160,7 +175,7 @@ class Service(Closing):
                 "bundle": {"name": self.chain.bundle.manifest.name, "hash": self.chain.bundle.hash},
                 "accelerators": self.chain.accelerators,
                 "gallery": gallery_status(self.matcher),
-                "events": {"written": self._sink.written, "lost": self._sink.lost},
+                "events": self.events.status(),
                 "cameras": {name: camera_status(camera) for name, camera in self.cameras.items()},
             }
 
@@ -189,6 +204,8 @@ class Service(Closing):
         finally:
             if command != "enroll.pose":
                 self.refresh()
+            if command == "people.forget" and not self.events.flush(_FORGET_S):
+                log.warning("the events of who was forgotten go later")
 
     def reload(self) -> list[str]:
         """Take over what may change while it runs (``LIVE_SECTIONS``), and read the gallery again.
@@ -226,6 +243,8 @@ class Service(Closing):
         matcher = self._keeper.refresh(always)
         if matcher is not None:
             log.hide(matcher.templates.names)
+            with suppress(GalleryError):  # out of use: whoever is named in events stays so
+                self.events.know(self.gallery.directory())
             with self._lock:
                 for camera in self.cameras.values():
                     # The keeper's own, which may be newer by now than what this call made.
@@ -275,17 +294,10 @@ class Service(Closing):
         none = "no camera delivers" if lost == len(self.cameras) and going_on else None
         self.health.told("cameras", none, failing=True)
         self.health.told("tpu", self.chain.degraded)
-        if self._trouble_at is not None and self._sink.written > self._trouble_at:
-            self._trouble_at = None
-            self.events_trouble(None)
         events = self.health.take_events()
         if events:
             self._emit(events)
             notify(f"STATUS={self._status_line()}")
-
-    def events_trouble(self, reason: str | None) -> None:
-        """Events cannot be written, for this reason; None: they can again. For any thread."""
-        self.health.told("events", reason)
 
     @contextmanager
     def _housekeeping(self) -> Iterator[None]:
@@ -353,7 +365,7 @@ class Service(Closing):
             self._check_ready()
             return
         for event in events:
-            self._sink.emit(event)
+            self.events.append(event)
 
     def _drain(self) -> None:
         notify("STOPPING=1")
@@ -363,16 +375,19 @@ class Service(Closing):
             self._emit(camera.finish())
         for camera in self.cameras.values():
             camera.close()
-        if not self._sink.close(_DRAIN_S):
+        if not self.events.drain(_DRAIN_S):
             log.warning("the last events could not be written in time")
         log.flush()
 
-    def _sink_trouble(self, error: Exception) -> None:
-        if isinstance(error, BrokenPipeError):
+    def _events_trouble(self, reason: str | None) -> None:
+        self.health.told("events", reason and f"cannot be stored ({reason}); they wait in memory")
+
+    def _sink_trouble(self, delivery: Delivery, error: Exception | None) -> None:
+        if isinstance(error, BrokenPipeError) and not delivery.sink.lasting:
             self.stop()
             return
-        self._trouble_at = self._sink.written
-        self.events_trouble(f"cannot be written ({error}); make room on the disk, or set [events] path")
+        reason = error and f"takes no events ({error}); they wait in the log of events"
+        self.health.told(f"sink {delivery.name}", reason or None)
 
     def _status_line(self) -> str:
         states = ", ".join(f"{name} {camera.state}" for name, camera in self.cameras.items())

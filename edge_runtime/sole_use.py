@@ -12,24 +12,26 @@ from edge_runtime.errors import GalleryError
 
 
 @contextmanager
-def sole_use(gallery: Path, who: str) -> Iterator[None]:
+def sole_use(database: Path, who: str, what: str = "gallery", key: str = "[gallery] path") -> Iterator[None]:
     """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds none.
 
     Args:
-        gallery: path of the database.
+        database: path of the gallery, or of the log of events.
         who: wants to use it alone, for the message.
+        what: it is, and the ``key`` that names another one, likewise.
+        key: of the configuration.
 
     Raises:
         GalleryError: a daemon uses it, or the lock cannot be made.
     """
-    path = gallery.with_name(gallery.name + ".lock")
+    path = database.with_name(database.name + ".lock")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise GalleryError(
-            f"{path}: the gallery's lock cannot be made ({error.strerror}); "
-            "run as the user whose gallery it is, or set [gallery] path"
+            f"{path}: the {what}'s lock cannot be made ({error.strerror}); "
+            f"run as the user whose {what} it is, or set {key}"
         ) from error
     try:
         try:
@@ -37,8 +39,8 @@ def sole_use(gallery: Path, who: str) -> Iterator[None]:
         except BlockingIOError as error:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             raise GalleryError(
-                f"{gallery}: the {who} expected a gallery that no other daemon uses, process {owner} does; "
-                "stop that one (systemctl stop familiar), or set [gallery] path"
+                f"{database}: the {who} expected a {what} that no other daemon uses, process {owner} does; "
+                f"stop that one (systemctl stop familiar), or set {key}"
             ) from error
         # On a full disk the lock holds without its owner's number.
         with suppress(OSError):

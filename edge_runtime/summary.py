@@ -8,9 +8,9 @@ from typing import Any
 
 from edge_runtime.camera import Camera
 from edge_runtime.config import Config
+from edge_runtime.events.log import EventLog
 from edge_runtime.masking import masked
 from edge_runtime.matcher import Matcher
-from edge_runtime.sinks import QueuedSink
 
 
 def frames_per_s(camera: Camera) -> float:
@@ -75,7 +75,7 @@ def opening_lines(config: Config, matcher: Matcher, bundle: str) -> list[str]:
     return [*lines, status["note"]] if status["note"] and status["people"] else lines
 
 
-def summary_lines(cameras: Mapping[str, Camera], sink: QueuedSink) -> list[str]:
+def summary_lines(cameras: Mapping[str, Camera], events: EventLog) -> list[str]:
     """A few lines a camera, and one for the events."""
     lines = []
     for name, camera in cameras.items():
@@ -90,5 +90,5 @@ def summary_lines(cameras: Mapping[str, Camera], sink: QueuedSink) -> list[str]:
             f"{counts['unknown']} unknown, {counts['rejected']} rejected",
             f"{name}: {1000 * stages_s / max(camera.frames, 1):.1f} ms a frame; ms a run: {runs or 'none ran'}",
         ]
-    lines.append(f"events: {sink.written} written, {sink.lost} lost")
+    lines.append(f"events: {events.stored} stored, {events.lost} lost")
     return lines

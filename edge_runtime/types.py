@@ -148,6 +148,9 @@ class Event:
         quality: values of the quality measures by name.
         reason: for ``rejected``, ``degraded``, ``camera_lost``: why.
         first_seen: wall time at which the track was first seen.
+        candidate: the best person whether or not decided on.
+        crop: JPEG of the face, where crops are kept; goes to the log of events alone, never to a sink.
+        event_id: its number in the log of events, which never comes twice there; None before it is stored.
     """
 
     kind: EventKind
@@ -167,10 +170,14 @@ class Event:
     reason: str | None = None
     first_seen: float | None = None
     bundle: str | None = None
+    candidate: str | None = None
+    crop: bytes | None = field(default=None, repr=False)
+    event_id: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON-ready mapping; an infinite margin becomes None, absent values stay as null."""
+        """A JSON-ready mapping without the crop; an infinite margin becomes None, absent values stay as null."""
         values = dataclasses.asdict(self)
+        del values["crop"]
         for key, value in values.items():
             if isinstance(value, float) and not np.isfinite(value):
                 values[key] = None

@@ -97,6 +97,13 @@ class Vault:
             return False
         return True
 
+    def crop_key(self, key: bytes) -> bytes:
+        """The key for crops beside events, made of a person's key, or of the device key for strangers' crops.
+
+        It ends with the key it was made of: ``forget`` shreds a person's crops, ``rekey`` everybody's.
+        """
+        return hmac.digest(key, b"crops/" + self.gallery_id.encode(), hashlib.sha256)
+
     def seal_keys(self, person_id: str, keys: PersonKeys) -> bytes:
         """A person's keys, sealed with the device key."""
         return self.seal(self.device_key, keys.key + keys.photo_key, "key", person_id)

@@ -15,7 +15,7 @@ from edge_runtime.align import Template
 from edge_runtime.bundle import DETECTOR_GOLDEN, SCHEMA, Bundle, file_digest
 from edge_runtime.encoder import Preprocessing, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.types import Detections, Frame, Pixels
+from edge_runtime.types import Detections, Event, Frame, Pixels
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -78,6 +78,12 @@ def draw_face(person: int = 0, width: int = 160, background: int = 0) -> Pixels:
 def make_frame(pixels: Pixels | None = None, seq: int = 0, captured_s: float | None = None, camera: str = "c") -> Frame:
     at = seq / 25 if captured_s is None else captured_s
     return Frame(make_pixels() if pixels is None else pixels, camera, seq, at, 1_700_000_000 + at)
+
+
+def make_event(number: int = 0, **fields: Any) -> Event:
+    """An event of one second after the other, whose ``captured_s`` is its number."""
+    values = {"kind": "unknown", "camera": "door", "wall_time": 1_700_000_000.0 + number, "captured_s": float(number)}
+    return Event(**(values | fields))
 
 
 def make_detections(*xywh: tuple[float, float, float, float], score: float = 0.9) -> Detections:

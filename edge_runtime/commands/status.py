@@ -64,8 +64,15 @@ def _lines(document: dict[str, Any]) -> list[str]:
         f"bundle:  {bundle['name']} {bundle['hash'][:12]} on "
         + ", ".join(f"{where} ({part})" for part, where in document["accelerators"].items()),
         f"gallery: {gallery_line(gallery)}",
-        f"events:  {events['written']} written, {events['lost']} lost",
+        f"events:  {events['stored']} stored, {events['waiting']} waiting, {events['lost']} lost",
     ]
+    if events["trouble"]:
+        lines.append(f"  error: {events['trouble']}")
+    for name, sink in events["sinks"].items():
+        lines.append(
+            f"  {name}: {sink['delivered']} delivered, {sink['behind']} behind, {sink['skipped']} skipped"
+            + (f"; error: {sink['error']}" if sink["error"] else "")
+        )
     if gallery["note"]:
         lines.append(f"note:    {gallery['note']}")
     for name, camera in document["cameras"].items():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError
@@ -17,7 +19,10 @@ def open(argument: str) -> JsonLinesSink:
 
 
 class JsonLinesSink:
-    """See ``protocols.Sink``; each event is one ``write`` of a whole line, never held back in a buffer."""
+    """See ``protocols.Sink``; each event is one ``write`` of a whole line, never held back in a buffer.
+
+    A file that was moved or deleted, as by logrotate, is made anew with the next event.
+    """
 
     def __init__(self, path: str) -> None:
         """Open the file; a new one is readable by its owner alone, as it says who was where.
@@ -25,13 +30,11 @@ class JsonLinesSink:
         Raises:
             ConfigError: it cannot be opened.
         """
+        self._path = path
+        self._descriptor = -1
+        self._closed = False
         try:
-            if path == "-":
-                sys.stdout.flush()
-                self._descriptor = os.dup(sys.stdout.fileno())
-            else:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._open()
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"[events] path: expected a file that can be written, {path!r} cannot "
@@ -46,14 +49,65 @@ class JsonLinesSink:
             OSError: the disk is full, or the file cannot be written any more.
             ValueError: closed.
         """
-        if self._descriptor < 0:
+        if self._closed:
             raise ValueError("sink: closed; open it again")
+        if self.lasting and not self._in_place():
+            self._release()
+            self._open()
         line = json.dumps(event.as_json(), ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        while line:
-            line = line[os.write(self._descriptor, line) :]
+        end = os.fstat(self._descriptor).st_size
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError:
+            if self.lasting:
+                # Half a line would spoil the next one.
+                with suppress(OSError):
+                    os.ftruncate(self._descriptor, end)
+            raise
+
+    def flush(self) -> None:
+        """Make a file outlive a power cut.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        if self.lasting and self._descriptor >= 0:
+            os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; may be called again."""
+        self._closed = True
+        self._release()
+
+    def _open(self) -> None:
+        if self._path == "-":
+            sys.stdout.flush()
+            self._descriptor = os.dup(sys.stdout.fileno())
+            self.lasting = False
+            return
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        found = os.fstat(self._descriptor)
+        self.lasting = stat.S_ISREG(found.st_mode)
+        if self.lasting and found.st_size and not self._ends_whole():
+            os.write(self._descriptor, b"\n")  # a power cut has left half a line
+
+    def _ends_whole(self) -> bool:
+        with Path(self._path).open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            return stream.read(1) == b"\n"
+
+    def _in_place(self) -> bool:
+        """Whether the open file is still the one of that name."""
+        if self._descriptor < 0:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), Path(self._path).stat())
+        except FileNotFoundError:
+            return False
+
+    def _release(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,36 +1,65 @@
-"""One suite over every sink, and the queue before it."""
+"""One suite over every sink: what ``protocols.Sink`` promises to whoever hands it events."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import resource
 import stat
-import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_runtime.backends import backend_names
+from edge_runtime.directory import Directory
 from edge_runtime.errors import ConfigError
-from edge_runtime.sinks import QueuedSink, open_sink
-from edge_runtime.types import Event
+from edge_runtime.events.log import EventLog
+from edge_runtime.sinks import open_sink
+from tests.builders import make_event
+from tests.waiting import wait_for
 
 
-def make_event(number: int = 0) -> Event:
-    return Event("identified", "door", 1_700_000_000.0 + number, float(number), person="Zoë", margin=math.inf)
+@dataclass
+class Receiver:
+    """The other end of a lasting sink.
+
+    Attributes:
+        spec: opens a sink to it.
+        read: everything it has got so far.
+        leave, come_back: it is away, so that nothing arrives, and there again.
+    """
+
+    spec: str
+    read: Callable[[], list[dict[str, Any]]]
+    leave: Callable[[], None]
+    come_back: Callable[[], None]
 
 
-def _jsonlines(folder: Path) -> tuple[str, Callable[[], list[dict[str, object]]]]:
-    path = folder / "events" / "log.jsonl"
-    return f"jsonlines:{path}", lambda: [json.loads(line) for line in path.read_text().splitlines()]
+def _jsonlines(folder: Path) -> Receiver:
+    place = folder / "events"
+    path, earlier = place / "log.jsonl", folder / "earlier.jsonl"
+
+    def read() -> list[dict[str, Any]]:
+        files = [file for file in (earlier, path) if file.is_file()]
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+    def leave() -> None:
+        path.rename(earlier)
+        place.rmdir()
+        place.write_text("no folder")
+
+    return Receiver(f"jsonlines:{path}", read, leave, place.unlink)
 
 
 BACKENDS = {"jsonlines": _jsonlines}
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Callable[[], list[dict[str, object]]]]:
+def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Receiver:
     return BACKENDS[request.param](tmp_path)
 
 
@@ -38,35 +67,95 @@ def test_every_sink_is_in_this_suite() -> None:
     assert set(BACKENDS) == set(backend_names("edge_runtime.sinks"))
 
 
-def test_events_arrive_whole_and_in_order(backend: tuple[str, Callable[[], list[dict[str, object]]]]) -> None:
-    spec, read = backend
-    sink = open_sink(spec)
-    assert read() == []
+def test_events_arrive_whole_and_in_order(receiver: Receiver) -> None:
+    sink = open_sink(receiver.spec)
+    sink.flush()
+    assert receiver.read() == []
     for number in range(3):
-        sink.emit(make_event(number))
-    assert [event["captured_s"] for event in read()] == [0, 1, 2]
-    assert read()[0]["person"] == "Zoë"
-    assert read()[0]["margin"] is None
+        sink.emit(make_event(number, person="Zoë", margin=math.inf, event_id=number, crop=b"a face"))
+    sink.flush()
+    found = receiver.read()
+    assert [(event["captured_s"], event["event_id"]) for event in found] == [(0, 0), (1, 1), (2, 2)]
+    assert (found[0]["person"], found[0]["margin"]) == ("Zoë", None)
+    assert "crop" not in found[0]
     sink.close()
 
 
-def test_a_later_sink_writes_behind_the_earlier(backend: tuple[str, Callable[[], list[dict[str, object]]]]) -> None:
-    spec, read = backend
+def test_a_later_sink_writes_behind_the_earlier(receiver: Receiver) -> None:
     for number in range(2):
-        sink = open_sink(spec)
+        sink = open_sink(receiver.spec)
         sink.emit(make_event(number))
+        sink.flush()
         sink.close()
-    assert len(read()) == 2
+    assert len(receiver.read()) == 2
 
 
-def test_closing_may_be_repeated_and_ends_emitting(
-    backend: tuple[str, Callable[[], list[dict[str, object]]]],
-) -> None:
-    sink = open_sink(backend[0])
+def test_closing_may_be_repeated_and_ends_emitting(receiver: Receiver) -> None:
+    sink = open_sink(receiver.spec)
     sink.close()
     sink.close()
     with pytest.raises(ValueError, match="closed"):
         sink.emit(make_event())
+
+
+def test_a_receiver_that_was_away_gets_everything_in_order(receiver: Receiver, tmp_path: Path) -> None:
+    troubles: list[str] = []
+    with EventLog(tmp_path / "events.db", Directory(), 30, 100, print, print) as log:
+        sink = open_sink(receiver.spec)
+        assert sink.lasting
+        delivery = log.attach(receiver.spec, sink, lambda _, error: troubles.append(str(error)), (0.01, 0.05))
+        for number in range(20):
+            log.append(make_event(number))
+        wait_for(lambda: delivery.position == 20)
+        receiver.leave()
+        for number in range(20, 40):
+            log.append(make_event(number))
+        wait_for(lambda: bool(troubles))
+        receiver.come_back()
+        wait_for(lambda: delivery.position == 40)
+    found = [event["captured_s"] for event in receiver.read()]
+    assert sorted(set(found)) == list(range(40))
+    assert found == sorted(found)
+    assert len(troubles) == 2 and troubles[1] == "None"
+
+
+# What is the jsonlines sink's own.
+
+
+def test_half_a_line_is_never_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    sink = open_sink(f"jsonlines:{path}")
+    sink.emit(make_event(0))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, before[1]))
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError):
+                sink.emit(make_event(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    sink.emit(make_event(1))
+    sink.close()
+    assert [json.loads(line)["captured_s"] for line in path.read_text().splitlines()] == [0, 1]
+
+
+def test_a_line_that_a_power_cut_has_halved_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b'{"kind": "unkn')
+    sink = open_sink(f"jsonlines:{path}")
+    sink.emit(make_event(1))
+    sink.close()
+    assert json.loads(path.read_text().splitlines()[1])["captured_s"] == 1
+
+
+def test_a_file_that_was_rotated_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    sink = open_sink(f"jsonlines:{path}")
+    sink.emit(make_event(0))
+    path.rename(tmp_path / "log.1")
+    sink.emit(make_event(1))
+    sink.close()
+    assert [json.loads(file.read_text())["captured_s"] for file in (tmp_path / "log.1", path)] == [0, 1]
 
 
 def test_a_new_event_file_is_its_owners_alone(tmp_path: Path) -> None:
@@ -76,77 +165,29 @@ def test_a_new_event_file_is_its_owners_alone(tmp_path: Path) -> None:
 
 def test_standard_output_gets_lines_and_stays_open(capfd: pytest.CaptureFixture[str]) -> None:
     sink = open_sink("jsonlines:-")
+    assert not sink.lasting
     sink.emit(make_event())
+    sink.flush()
     sink.close()
     print("still there", flush=True)
     first, second = capfd.readouterr().out.splitlines()
-    assert json.loads(first)["kind"] == "identified"
+    assert json.loads(first)["kind"] == "unknown"
     assert second == "still there"
+
+
+def test_a_pipe_belongs_to_this_run_and_says_when_its_reader_is_gone() -> None:
+    read, write = os.pipe()
+    sink = open_sink(f"jsonlines:/proc/self/fd/{write}")
+    os.close(write)
+    assert not sink.lasting
+    sink.emit(make_event())
+    os.close(read)
+    with pytest.raises(BrokenPipeError):
+        sink.emit(make_event())
+    sink.close()
 
 
 @pytest.mark.parametrize("spec", ["jsonlines:/", "jsonlines:/proc/none/log", "jsonlines:", "smoke:signals"])
 def test_a_sink_that_cannot_be_is_a_configuration_error(spec: str) -> None:
     with pytest.raises(ConfigError):
         open_sink(spec)
-
-
-class GatedSink:
-    """Takes an event when it is let; fails on demand."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Semaphore(0)
-        self.entered = threading.Semaphore(0)
-        self.fail = False
-        self.taken: list[float] = []
-        self.closed = False
-
-    def emit(self, event: Event) -> None:
-        self.entered.release()
-        self.gate.acquire()
-        if self.fail:
-            raise OSError("disk full")
-        self.taken.append(event.captured_s)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_an_idle_queue_closes_its_sink() -> None:
-    sink = GatedSink()
-    queue = QueuedSink(sink, pytest.fail)
-    assert queue.close(10)
-    assert queue.close(10)
-    assert sink.closed
-
-
-def test_a_slow_sink_holds_nobody_up_and_the_oldest_go_first() -> None:
-    sink = GatedSink()
-    queue = QueuedSink(sink, pytest.fail, capacity=3)
-    queue.emit(make_event(0))
-    sink.entered.acquire()
-    for number in range(1, 6):
-        queue.emit(make_event(number))
-    assert not queue.close(0)
-    sink.gate.release(10)
-    assert queue.close(10)
-    assert sink.taken == [0, 3, 4, 5]
-    assert (queue.written, queue.lost) == (4, 2)
-
-
-def test_a_broken_sink_is_reported_once_and_tried_again() -> None:
-    sink, troubles = GatedSink(), []
-    queue = QueuedSink(sink, troubles.append)
-    sink.fail = True
-    for number in range(2):
-        queue.emit(make_event(number))
-    sink.gate.release(2)
-    for _ in range(2):
-        sink.entered.acquire()
-    queue.emit(make_event(2))
-    sink.entered.acquire()
-    sink.fail = False
-    sink.gate.release()
-    assert queue.close(10)
-    assert [str(trouble) for trouble in troubles] == ["disk full"]
-    assert sink.taken == [2]
-    assert (queue.written, queue.lost) == (1, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.directory import STRANGER
 from edge_runtime.errors import GalleryError, InputError
 from edge_runtime.gallery import Gallery
 from edge_runtime.types import Floats
@@ -268,3 +270,25 @@ def test_file_left_by_a_crash_before_its_first_commit_is_filled(tmp_path: Path) 
     (tmp_path / "state/gallery.db").touch(0o600)
     with open_gallery(tmp_path) as gallery:
         assert gallery.people() == []
+
+
+def test_the_directory_knows_who_is_who_and_who_is_forgotten(tmp_path: Path) -> None:
+    with open_gallery(tmp_path) as gallery:
+        assert (gallery.directory().names, gallery.directory().forgotten) == ({}, frozenset())
+        for number, name in enumerate(("Anna", "Ben", "Cleo")):
+            gallery.add(name, code(number), 1.0, "a.jpg")
+        before = gallery.directory()
+        anna, ben, cleo = (before.ids[name] for name in ("Anna", "Ben", "Cleo"))
+        gallery.rename("Anna", "Dora")
+        gallery.forget("Ben")
+        gallery.note("Cleo", expires_s=time.time() + 0.01)
+        time.sleep(0.02)
+        gallery.forget_expired()
+        after = gallery.directory()
+        assert after.names == {anna: "Dora"}
+        assert after.forgotten == {ben, cleo}
+        assert after.crop_keys == {key: before.crop_keys[key] for key in (anna, STRANGER)}
+        assert len(set(before.crop_keys.values())) == 4
+        gallery.rekey()
+        again = gallery.directory()
+        assert not set(again.crop_keys.values()) & set(before.crop_keys.values())

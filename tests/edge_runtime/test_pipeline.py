@@ -161,3 +161,12 @@ def test_stage_times_and_counts_add_up(chain):
     assert 0 < pipeline.stages["encode"].count == pipeline.stages["align"].count <= 7
     assert all(stage.total_s > 0 for stage in pipeline.stages.values())
     assert pipeline.counts["identified"] == pipeline.counts["tracks"] == 1
+
+
+def test_crops_are_kept_beside_decisions_if_asked(chain):
+    still = [scene((0, 100, 40, 120))] * 14
+    for keep in (False, True):
+        config = dataclasses.replace(CONFIG, events=dataclasses.replace(CONFIG.events, keep_crops=keep))
+        events = play(Pipeline(chain, matcher_for(chain, {"Ada": 0}), config, "front"), *still)
+        assert [(event.kind, event.crop is not None) for event in events] == [("appeared", False), ("identified", keep)]
+        assert events[1].candidate == "Ada"

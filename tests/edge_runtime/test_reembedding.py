@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edge_runtime.access import open_chain, open_gallery
+from edge_runtime.access import open_chain, open_directory, open_gallery
 from edge_runtime.bundle import MANIFEST
 from edge_runtime.cli import main
 from edge_runtime.config import load_config
@@ -69,7 +69,9 @@ def test_people_come_back_by_their_photos_whatever_they_are_called_now(
 ) -> None:
     shutil.move(tmp_path / "album" / "ann1" / "ann1.png", tmp_path / "album" / "holiday.png")
     assert familiar("people", "note", "Ann", "--consent", "may open the door", "--expires", "2999-01-01")[0] == 0
+    before = open_directory(load_config())
     code, out, _ = familiar("people", "reembed", "--photos", "album")
+    assert open_directory(load_config()).names == before.names  # the log of events knows them still
     assert code == 0 and "Ann: 2 photos encoded anew" in out and "Ben: 1 photo encoded anew" in out
     config = load_config()
     with open_chain(config) as chain, open_gallery(config, chain) as gallery:

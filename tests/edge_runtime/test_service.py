@@ -77,7 +77,7 @@ def test_a_stranger_comes_and_goes(configured: Callable[..., Config], clip: str)
     assert events[0]["captured_s"] < events[1]["captured_s"] < 45 / 25 < events[2]["captured_s"]
     assert "105 frames" in lines[0]
     assert "1 tracks: 0 identified, 1 unknown, 0 rejected" in lines[1]
-    assert "events: 3 written, 0 lost" in lines
+    assert "events: 3 stored, 0 lost" in lines
 
 
 def test_somebody_enrolled_is_named_on_every_camera(configured: Callable[..., Config], clip: str) -> None:
@@ -144,6 +144,15 @@ def test_one_daemon_a_gallery(configured: Callable[..., Config], clip: str, tmp_
             Service(second)
         assert first.status()["pid"] == os.getpid()
     Service(second).close()
+
+
+def test_one_daemon_a_log_of_events(configured: Callable[..., Config], clip: str, tmp_path: Path) -> None:
+    config = configured(door=clip)
+    gallery = dataclasses.replace(config.gallery, path=str(tmp_path / "state/second.db"))
+    control = dataclasses.replace(config.control, socket=str(tmp_path / "b.sock"))
+    second = dataclasses.replace(config, gallery=gallery, control=control)
+    with Service(config), pytest.raises(GalleryError, match=r"expected a log of events .* \[events\] db"):
+        Service(second)
 
 
 def test_a_disk_without_room_is_told_as_the_gallerys(configured: Callable[..., Config], clip: str) -> None:

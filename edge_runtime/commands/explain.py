@@ -1,0 +1,102 @@
+"""Explain one event of familiar events: why this name, why unknown, what was missing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.access import key_source, open_directory
+from edge_runtime.config import Config, events_path, gallery_path, load_config
+from edge_runtime.errors import EventLogError, InputError
+from edge_runtime.events.reader import EventReader
+from edge_runtime.explanation import Standards, explain, top_two, when
+from edge_runtime.gallery import Gallery
+from edge_runtime.quality import QualityLimits
+from edge_runtime.types import Event
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("event", type=int, metavar="EVENT", help="number of the event; familiar events lists them")
+    parser.add_argument("--crop", type=Path, metavar="OUT.jpg", help="write the face, if [events] keep_crops kept it")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain an event; returns the exit code.
+
+    Raises:
+        EventLogError: no such event, or the log cannot be read.
+        InputError: no crop to write, or it cannot be written.
+        GalleryError: the gallery, which knows the names, cannot be read.
+    """
+    config = load_config(args.config, args.set)
+    directory = open_directory(config)
+    with EventReader(events_path(config)) as reader:
+        record = reader.find(args.event)
+        kept, crop = reader.crop(record, directory)
+    event = record.event(directory)
+    if event is None:
+        raise EventLogError(f"event {args.event}: expected one that is kept, found one of a person who was forgotten")
+    if args.crop is not None:
+        _write(args.crop, crop, kept, args.event)
+    standards = Standards(config.decide.margin, QualityLimits(face_px=config.quality.min_face_px))
+    why, best = explain(event, record, standards), top_two(event, record)
+    photo = _photo(config, event)
+    if args.json:
+        document: dict[str, Any] = {"event": event.as_json(), "why": why, "top_two": best, "photo": photo}
+        print(json.dumps(document | {"crop": crop is not None}, ensure_ascii=False, indent=2))
+        return 0
+    print(f"event {event.event_id}: {event.kind}, camera {event.camera}, {when(event)}")
+    rows = [
+        *((None, line) for line in why),
+        ("best two", best),
+        ("confidence", _confidence(event)),
+        ("photo", photo),
+        ("track", event.track_id),
+        ("bundle", event.bundle and event.bundle[:12]),
+        ("crop", _crop_line(args, kept, crop)),
+    ]
+    for name, value in rows:
+        if value:
+            print(f"  {name}: {value}" if name else f"  {value}")
+    return 0
+
+
+def _confidence(event: Event) -> str | None:
+    if event.confidence is None or event.kind not in ("identified", "unknown") or not event.score:
+        return None
+    as_much = 1000 * (1 - event.confidence)
+    share = "fewer than 0.1" if as_much < 0.1 else f"about {as_much:.2g}"
+    return f"{event.confidence:.4f}: {share} of 1,000 strangers would score as much"
+
+
+def _photo(config: Config, event: Event) -> str | None:
+    """Which enrolled photo is most alike."""
+    path = gallery_path(config)
+    if event.template_id is None or event.candidate is None or not path.exists():
+        return None
+    with Gallery.open_existing(path, key_source(config)) as gallery:
+        sources = {record.template_id: record.source for record in gallery.records(event.candidate)}
+    source = sources.get(event.template_id)
+    return f"{event.template_id} of {event.candidate}, " + ("deleted since" if source is None else source)
+
+
+def _crop_line(args: argparse.Namespace, kept: bool, crop: bytes | None) -> str | None:
+    if args.crop is not None:
+        return f"written to {args.crop}"
+    if crop is not None:
+        return f"kept; familiar explain {args.event} --crop OUT.jpg writes it"
+    return "kept, but its key is gone (familiar gallery rekey, or another gallery)" if kept else None
+
+
+def _write(path: Path, crop: bytes | None, kept: bool, event_id: int) -> None:
+    if crop is None:
+        why = "its key is gone" if kept else "set [events] keep_crops to have them kept from now on"
+        raise InputError(f"event {event_id}: expected a crop beside it, found none that opens; {why}")
+    try:
+        path.touch(mode=0o600)
+        path.write_bytes(crop)
+    except OSError as error:
+        raise InputError(f"{path}: the crop cannot be written ({error.strerror}); name another file") from error

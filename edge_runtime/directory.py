@@ -1,0 +1,39 @@
+"""Who is who at one moment of a gallery: what the log of events needs of it, and no more.
+
+The log knows people by the gallery's opaque ids alone; a name is looked up here whenever one is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+STRANGER = ""
+"""Whose key seals the crops of people without a name."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Ids, names and keys.
+
+    Attributes:
+        names: by person id.
+        crop_keys: 32 bytes by person id, and one for ``STRANGER``: seal the crops beside events.
+        forgotten: ids of everybody whom the gallery has forgotten.
+        ids: by name; in a running daemon former names too, as an event under way may still carry one.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    crop_keys: Mapping[str, bytes] = field(default_factory=dict)
+    forgotten: frozenset[str] = frozenset()
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, names: Mapping[str, str], crop_keys: Mapping[str, bytes], forgotten: frozenset[str]) -> Directory:
+        """A directory in which everybody is found by the present name."""
+        return cls(names, crop_keys, forgotten, {name: person_id for person_id, name in names.items()})
+
+    def after(self, earlier: Directory) -> Directory:
+        """The same directory, in which those who were renamed since ``earlier`` are found by the former name too."""
+        former = {name: person_id for name, person_id in earlier.ids.items() if person_id in self.names}
+        return Directory(self.names, self.crop_keys, self.forgotten, {**former, **self.ids})

@@ -1,0 +1,220 @@
+"""The log's file: made whole or not at all, checked when it is opened, set aside when it cannot be used."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from edge_runtime.database import transaction
+from edge_runtime.errors import EventLogError, GalleryError
+from edge_runtime.keys import check_private, sync_folder
+
+SCHEMA = 1
+UPGRADES: dict[int, tuple[str, ...]] = {}
+"""What makes a log of schema N one of N + 1."""
+
+_APPLICATION_ID = 0x46414D45  # "FAME", so that `file` and we know what it is
+_MAGIC = b"SQLite format 3\0"
+_BUSY_S = 10.0
+_SIDES = ("", "-wal", "-shm")
+_TABLES = (
+    "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), clock_s REAL NOT NULL, wall_s REAL,"
+    " lost INTEGER NOT NULL, clean INTEGER NOT NULL, rid_of TEXT) STRICT",
+    "CREATE TABLE event (event_id INTEGER PRIMARY KEY AUTOINCREMENT, clock_s REAL NOT NULL, at_s REAL NOT NULL,"
+    " kind TEXT NOT NULL, camera TEXT NOT NULL, track_id TEXT, template_id INTEGER, person_id TEXT,"
+    " candidate_id TEXT, runner_up_id TEXT, body TEXT NOT NULL, crop BLOB) STRICT",
+    "CREATE TABLE sink (name TEXT PRIMARY KEY, position INTEGER NOT NULL, skipped INTEGER NOT NULL) STRICT",
+    "INSERT INTO meta (id, clock_s, wall_s, lost, clean) VALUES (1, 0, NULL, 0, 1)",
+)
+# No index: every one would be a page more for each commit to write, and what would use it is rare.
+
+
+class BrokenLogError(Exception):
+    """The file cannot be used and has to be set aside; the text says what was found instead of a sound log."""
+
+
+def connect(path: Path, newest: int = 0) -> sqlite3.Connection:
+    """A connection for the one who writes; a log is made where there is none.
+
+    Every commit is synced (``synchronous = FULL``): what a sink has seen must survive a power cut.
+
+    Args:
+        path: of the log, mode 0600.
+        newest: a new log's first event gets the next number.
+
+    Raises:
+        EventLogError: readable by others.
+        BrokenLogError: damaged, cut short, of a newer version, or no log at all.
+        sqlite3.Error, OSError: the disk is full, read-only or gone, or the file is held by another program.
+    """
+    _check_private(path)
+    if not path.exists():
+        for side in _SIDES[1:]:
+            path.with_name(path.name + side).unlink(missing_ok=True)  # of a log that was deleted: SQLite would play it
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        sync_folder(path.parent)
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        _check_kind(connection)  # before anything is changed: it may be somebody else's
+        for pragma in (
+            "auto_vacuum = INCREMENTAL",
+            "synchronous = FULL",
+            "secure_delete = ON",
+            "temp_store = MEMORY",
+            "cache_size = -512",
+            "journal_size_limit = 4194304",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        _prepare(path, connection, newest)
+    except BaseException as error:
+        connection.close()
+        if is_damage(error):
+            raise BrokenLogError(str(error)) from error
+        raise
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing.
+
+    Raises:
+        EventLogError: no log there, or one readable by others, damaged, of another version or not to be opened.
+    """
+    _check_private(path)
+    if not path.is_file():
+        raise EventLogError(f"{path}: expected the log of events, found none; familiar run makes it")
+    connection = None
+    try:
+        connection = _read_only(path)
+        connection.row_factory = sqlite3.Row
+        kind, version = (connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("application_id", "user_version"))
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        raise EventLogError(
+            f"{path}: expected a log of events, SQLite says: {error}; check that it is yours to read; "
+            "a damaged one is set aside by the next familiar run"
+        ) from error
+    if (kind, version) != (_APPLICATION_ID, SCHEMA):
+        connection.close()
+        raise EventLogError(
+            f"{path}: expected a log of events of version {SCHEMA}, found something else; the next familiar run "
+            "brings it up to date or sets it aside"
+        )
+    return connection
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a log, every page of which is read; None: nothing.
+
+    Raises:
+        sqlite3.Error: it cannot be read at all.
+    """
+    connection = _read_only(path)  # one that is open already would look at what it remembers
+    try:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        found = str(error)
+    finally:
+        connection.close()
+    return None if found == "ok" else " ".join(found.split())
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether an error of SQLite's means that the file itself is not sound."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a log that cannot be used, with what belongs to it; returns its new name."""
+    number = 1
+    while any(path.with_name(f"{path.name}.aside-{number}{side}").exists() for side in _SIDES):
+        number += 1
+    target = path.with_name(f"{path.name}.aside-{number}")
+    for side in _SIDES:
+        source = path.with_name(path.name + side)
+        if source.exists():
+            source.replace(target.with_name(target.name + side))
+    sync_folder(path.parent)
+    return target
+
+
+def delete_aside(path: Path) -> None:
+    """Delete the logs that were set aside, for they may tell of a person forgotten; other files stay."""
+    for file in path.parent.glob(f"{path.name}.aside-*"):
+        if file.suffix.removeprefix(".aside-").isdigit() and _is_ours(file):
+            for side in _SIDES:
+                file.with_name(file.name + side).unlink(missing_ok=True)
+
+
+def newest_in(path: Path) -> int:
+    """The number of the newest event of a log that may be damaged, as far as it can be told; else 0."""
+    try:
+        connection = _read_only(path)
+        try:
+            row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
+        finally:
+            connection.close()
+        return int(row[0]) if _is_ours(path) and row else 0
+    except (sqlite3.Error, OSError, ValueError, TypeError):
+        return 0
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def _check_kind(connection: sqlite3.Connection) -> None:
+    if not _has_tables(connection):
+        return
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        raise BrokenLogError("another SQLite database")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA:
+        raise BrokenLogError(f"a log of version {version}, newer than {SCHEMA}")
+
+
+def _prepare(path: Path, connection: sqlite3.Connection, newest: int) -> None:
+    with transaction(connection, write=True):
+        if not _has_tables(connection):
+            for statement in _TABLES:
+                connection.execute(statement)
+            connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (newest,))
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            return
+    for older in range(connection.execute("PRAGMA user_version").fetchone()[0], SCHEMA):
+        with transaction(connection, write=True):
+            for statement in UPGRADES[older]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {older + 1}")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    pages, page_size = (connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "page_size"))
+    if path.stat().st_size < pages * page_size:
+        raise BrokenLogError(f"a file cut short ({path.stat().st_size} of {pages * page_size} bytes)")
+
+
+def _check_private(path: Path) -> None:
+    try:
+        for side in _SIDES:
+            name = path.with_name(path.name + side)
+            if name.exists():
+                check_private(name, "the log of events")
+    except GalleryError as error:
+        raise EventLogError(str(error)) from error
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as stream:
+        header = stream.read(72)
+    return header.startswith(_MAGIC) and header[68:72] == _APPLICATION_ID.to_bytes(4, "big")

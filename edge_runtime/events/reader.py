@@ -1,0 +1,103 @@
+"""Reading the log: for sinks that catch up, and for people."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from edge_runtime.closing import Closing
+from edge_runtime.directory import Directory
+from edge_runtime.errors import EventLogError
+from edge_runtime.events.database import connect_to_read
+from edge_runtime.events.record import COLUMNS, Record, open_crop
+
+_COLUMNS = ", ".join(name for name in COLUMNS if name != "crop")
+
+
+class EventReader(Closing):
+    """A log, open for reading while another process may write."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            EventLogError: see ``database.connect_to_read``.
+        """
+        self.path = path
+        self._connection = connect_to_read(path)
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest event ever stored."""
+        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
+        return int(rows[0][0]) if rows else 0
+
+    def after(
+        self,
+        event_id: int,
+        limit: int,
+        since_s: float | None = None,
+        camera: str | None = None,
+        kind: str | None = None,
+    ) -> list[Record]:
+        """The first events behind a number, in order.
+
+        Args:
+            event_id: none up to this one.
+            limit: so many at most.
+            since_s: only those whose wall time is at least this, seconds since the Unix epoch.
+            camera: only this one's.
+            kind: only of this kind.
+        """
+        wanted = {"at_s >= ?": since_s, "camera = ?": camera, "kind = ?": kind}
+        given = {clause: value for clause, value in wanted.items() if value is not None}
+        clauses = "".join(f" AND {clause}" for clause in given)
+        rows = self._rows(
+            f"SELECT {_COLUMNS} FROM event WHERE event_id > ?{clauses} ORDER BY event_id LIMIT ?",
+            (event_id, *given.values(), limit),
+        )
+        return [Record.of(row) for row in rows]
+
+    def find(self, event_id: int) -> Record:
+        """One event.
+
+        Raises:
+            EventLogError: there is none of this number.
+        """
+        rows = self._rows(f"SELECT {_COLUMNS} FROM event WHERE event_id = ?", (event_id,))
+        if not rows:
+            first = self._rows("SELECT min(event_id) FROM event")[0][0]
+            kept = "none is kept" if first is None else f"kept are {first} to {self.newest}"
+            raise EventLogError(
+                f"event {event_id}: expected one that is kept, found none ({kept}); familiar events lists them"
+            )
+        return Record.of(rows[0])
+
+    def crop(self, record: Record, directory: Directory) -> tuple[bool, bytes | None]:
+        """Whether a crop is kept beside an event, and its JPEG as long as the key is there."""
+        rows = self._rows("SELECT crop FROM event WHERE event_id = ?", (record.event_id,))
+        sealed = rows[0]["crop"] if rows else None
+        return sealed is not None, None if sealed is None else open_crop(sealed, record, directory)
+
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise EventLogError(
+                f"{self.path}: expected a sound log of events, SQLite says: {error}; the next familiar run sets a "
+                "damaged one aside"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the file; may be called again."""
+        self._connection.close()
+
+
+def read_after(path: Path, event_id: int, limit: int) -> list[Record]:
+    """The first events behind a number, read at once: nothing stays open.
+
+    Raises:
+        EventLogError: the log cannot be read.
+    """
+    with EventReader(path) as reader:
+        return reader.after(event_id, limit)

@@ -1,0 +1,108 @@
+"""An event as a row of the log: people by their opaque ids, the crop sealed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from edge_runtime.directory import STRANGER, Directory
+from edge_runtime.keys import seal, unseal
+from edge_runtime.types import Event
+
+FORGOTTEN = ""
+"""Stands for a person whom the gallery has forgotten; no person at all is None."""
+
+_PEOPLE = {"person": "person_id", "candidate": "candidate_id", "runner_up": "runner_up_id"}
+_PLAIN = {"wall_time": "at_s", "kind": "kind", "camera": "camera", "track_id": "track_id", "template_id": "template_id"}
+_FIELDS = frozenset(item.name for item in dataclasses.fields(Event))
+_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "event_id"}))
+COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop")
+
+
+def to_row(
+    event: Event, directory: Directory, forgotten: frozenset[str], event_id: int, clock_s: float
+) -> dict[str, Any] | None:
+    """The row that keeps an event; None if it is of a person forgotten by now.
+
+    Args:
+        event: with names.
+        directory: of the moment it was made.
+        forgotten: ids of everybody forgotten since, too.
+        event_id: its number.
+        clock_s: see ``LogClock``.
+
+    Raises:
+        TypeError, ValueError: it holds a value that cannot be kept.
+    """
+    people = {}
+    for name, column in _PEOPLE.items():
+        who = getattr(event, name)
+        person_id = None if who is None else directory.ids.get(who, FORGOTTEN)
+        people[column] = FORGOTTEN if person_id in forgotten else person_id
+    if people["person_id"] == FORGOTTEN:
+        return None
+    nearest_is_gone = people["candidate_id"] == FORGOTTEN
+    key = directory.crop_keys.get(people["person_id"] or STRANGER)
+    crop = None
+    if event.crop is not None and key is not None and not nearest_is_gone:
+        crop = seal(key, event.crop, _place(event_id))
+    row = {
+        "event_id": event_id,
+        "clock_s": clock_s,
+        **{column: getattr(event, name) for name, column in _PLAIN.items()},
+        "at_s": float(event.wall_time),
+        **people,
+        "body": json.dumps({name: getattr(event, name) for name in _BODY}, ensure_ascii=False, separators=(",", ":")),
+        "crop": crop,
+    }
+    return row | {"template_id": None} if nearest_is_gone else row
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of the log.
+
+    Attributes:
+        event_id: its number.
+        values: the other columns but the crop.
+    """
+
+    event_id: int
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> Record:
+        values = dict(row)
+        return cls(values.pop("event_id"), values)
+
+    def event(self, directory: Directory) -> Event | None:
+        """The event with the names that people have now; None if it is of a person forgotten by now."""
+        if self.values["person_id"] in directory.forgotten:
+            return None
+        body = {name: value for name, value in json.loads(self.values["body"]).items() if name in _FIELDS}
+        if body.get("xyxy") is not None:
+            body["xyxy"] = tuple(body["xyxy"])
+        names: dict[str, Any] = {name: directory.names.get(self.values[column]) for name, column in _PEOPLE.items()}
+        plain: dict[str, Any] = {name: self.values[column] for name, column in _PLAIN.items()}
+        return Event(**body, **plain, **names, event_id=self.event_id)
+
+    def whose(self, name: str) -> str | None:
+        """The id behind ``person``, ``candidate`` or ``runner_up``; None: nobody, ``FORGOTTEN``: somebody forgotten."""
+        person_id: str | None = self.values[_PEOPLE[name]]
+        return person_id
+
+
+def open_crop(sealed: bytes, record: Record, directory: Directory) -> bytes | None:
+    """The JPEG beside an event; None if the key it was sealed with is gone."""
+    key = directory.crop_keys.get(record.values["person_id"] or STRANGER)
+    try:
+        return None if key is None else unseal(key, sealed, _place(record.event_id))
+    except ValueError:
+        return None
+
+
+def _place(event_id: int) -> str:
+    return f"event/{event_id}"
