@@ -1,0 +1,187 @@
+"""What is known about the face behind one track."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from edge_runtime.encoder import normalise
+from edge_runtime.likeness import Likeness
+from edge_runtime.tracker import Track
+from edge_runtime.types import EventKind, Floats, Match
+from edge_runtime.views import ViewChoice
+
+_MEMORY = 0.9
+"""How much of a track's earlier views one more view leaves, so that a track that changed hands is noticed."""
+_AFTER_VIEWS = 2
+"""So many views after a contact before codes are compared, and ..."""
+_PATIENCE_VIEWS = 6
+"""... so many until what is still unclear stays so."""
+_PARTNER_S = 2.0
+"""How long to wait for the other one's views, which say as much."""
+
+
+class Average:
+    """Codes of one face averaged by quality, the latest most.
+
+    Attributes:
+        views: how many are in it.
+    """
+
+    def __init__(self) -> None:
+        self.views = 0
+        self._sum: Floats | None = None
+
+    def add(self, code: Floats, weight: float) -> None:
+        """Add a code float32 (D,) of unit length."""
+        share = code * np.float32(weight)
+        self._sum = share if self._sum is None else self._sum * np.float32(_MEMORY) + share
+        self.views += 1
+
+    def merge(self, later: Average) -> None:
+        """Add the views of another average, which are later ones."""
+        if later._sum is not None:
+            self._sum = later._sum if self._sum is None else self._sum * np.float32(_MEMORY**later.views) + later._sum
+            self.views += later.views
+
+    @property
+    def code(self) -> Floats:
+        """float32 (D,) of unit length; with no view in it there is none."""
+        assert self._sum is not None
+        code: Floats = normalise(self._sum[None])[0][0]
+        return code
+
+    def similarity(self, other: Average) -> float:
+        """Cosine of the two."""
+        return float(self.code @ other.code)
+
+
+@dataclass(slots=True)
+class Doubt:
+    """Whose face a track holds since it touched others.
+
+    Attributes:
+        rivals: who they were, by track id; they are compared with even after they left.
+        touched_s: captured seconds of the latest contact.
+        after: of the views since then.
+    """
+
+    touched_s: float
+    rivals: dict[str, Subject] = field(default_factory=dict)
+    after: Average = field(default_factory=Average)
+
+
+@dataclass(slots=True)
+class Subject:
+    """The face behind one track.
+
+    Attributes:
+        track: where it is.
+        first_wall: wall time at which it was first seen.
+        code: of its views before any doubt.
+        choice: of the views to encode.
+        refusals: views that were no good, by reason.
+        decided: whether ``match`` is what is said of it.
+        proposed: the name that the latest match before the decision gave.
+        said: the latest decision an event told of.
+        rival, rival_votes: a name that re-checks give instead, and how many in a row did.
+        appeared, rejected: whether that was told.
+        quality: of the latest view.
+        doubt: since a contact; None: none.
+    """
+
+    track: Track
+    first_wall: float
+    code: Average = field(default_factory=Average)
+    choice: ViewChoice = field(default_factory=ViewChoice)
+    refusals: Counter[str] = field(default_factory=Counter)
+    decided: bool = False
+    match: Match | None = None
+    proposed: str | None = None
+    said: tuple[EventKind, str | None] | None = None
+    rival: str | None = None
+    rival_votes: int = 0
+    quality: dict[str, float] = field(default_factory=dict)
+    appeared: bool = False
+    rejected: bool = False
+    doubt: Doubt | None = None
+
+    @property
+    def name(self) -> str | None:
+        """Who it is said to be; None for a stranger, and while nothing is decided."""
+        return self.match.person if self.decided and self.match else None
+
+    @property
+    def state(self) -> str:
+        """checking, rejected, unknown or identified."""
+        if self.decided and not self.doubt:
+            return "identified" if self.name else "unknown"
+        return "rejected" if self.rejected else "checking"
+
+    def lost(self, captured_s: float) -> bool:
+        """Whether it is not in the frame of ``captured_s``."""
+        return self.track.last_s < captured_s
+
+    def touch(self, other: Subject, captured_s: float) -> None:
+        """It may be mistaken for ``other`` from here on."""
+        if self.doubt is None:
+            self.doubt = Doubt(captured_s)
+        self.doubt.rivals[other.track.track_id] = other
+        self.doubt.touched_s, self.doubt.after = captured_s, Average()
+        self.choice.forget()
+
+    def believe(self) -> None:
+        """The doubt is over: the views since then are its own."""
+        if self.doubt is not None:
+            self.code.merge(self.doubt.after)
+            self.doubt = None
+            self.choice.hurry()
+
+    def start_over(self) -> None:
+        """Nothing from before the doubt can be relied on: decide anew from the views since then."""
+        if self.doubt is not None:
+            self.code, self.doubt = self.doubt.after, None
+        self.decided, self.proposed, self.rival, self.rival_votes = False, None, None, 0
+        self.choice.hurry()
+
+
+Verdict = tuple[Literal["wait", "keep", "exchange", "unclear"], Subject | None]
+
+
+def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: float) -> Verdict:
+    """Whose face a doubted track holds, by its codes before and since, and by its rivals'.
+
+    Returns:
+        ``keep``: its own; ``exchange`` with the rival named; ``unclear``: nobody can tell; ``wait``: not yet.
+    """
+    if doubt.after.views < _AFTER_VIEWS:
+        return "wait", None
+    own = doubt.after.similarity(subject.code) if subject.code.views else likeness.same
+    best: tuple[float, Subject | None] = (-float("inf"), None)
+    for rival in doubt.rivals.values():
+        if not rival.code.views:
+            continue
+        gain, clear = doubt.after.similarity(rival.code) - own, likeness.clear
+        if rival.doubt and not rival.lost(captured_s):
+            if rival.doubt.after.views < _AFTER_VIEWS and captured_s - doubt.touched_s < _PARTNER_S:
+                return "wait", None
+            if rival.doubt.after.views >= _AFTER_VIEWS:
+                after = rival.doubt.after
+                theirs = after.similarity(subject.code) if subject.code.views else likeness.same
+                # Two differences, each with the spread of one: their sum has that of the square root of two.
+                gain, clear = gain + theirs - after.similarity(rival.code), clear * 2**0.5
+        best = max(best, (gain / clear, rival), key=lambda pair: pair[0])
+    if best[1] is None:
+        # Nobody to mistake it for is known: then it must be like itself.
+        alike = not subject.code.views or own >= likeness.same
+        return ("keep", None) if alike else _undecided(doubt)
+    if best[0] > (1 if subject.code.views else 0):
+        return "exchange", best[1]
+    return ("keep", None) if best[0] < -1 or not subject.code.views else _undecided(doubt)
+
+
+def _undecided(doubt: Doubt) -> Verdict:
+    return ("unclear" if doubt.after.views >= _PATIENCE_VIEWS else "wait"), None
