@@ -272,7 +272,7 @@ class Pipeline:
         elif answer != "keep":
             subject.start_over()
             return
-        match = self._match(doubt.after)
+        match = self._match(doubt.after.code)
         if subject.decided and match.person not in (None, subject.name):
             subject.start_over()
         else:
@@ -327,12 +327,12 @@ class Pipeline:
         best.choice.hurry()
         return True
 
-    def _match(self, codes: Average) -> Match:
+    def _match(self, code: Floats) -> Match:
         with self._stage("match"):
-            return self._matcher.match(codes.code[None])[0]
+            return self._matcher.match(code[None])[0]
 
     def _check(self, frame: Frame, subject: Subject) -> Iterator[Event]:
-        match = self._match(subject.code)
+        match = self._match(subject.code.code)
         yield from self._judge(frame, subject, match)
         agreed = subject.decided and match.person == subject.name
         subject.choice.checked(frame.captured_s, self._decide.recheck_s if subject.decided else 0.0, agreed)
@@ -347,11 +347,10 @@ class Pipeline:
                     match = dataclasses.replace(match, person=None)
         before = subject.name
         if not subject.decided:
-            confirmed, subject.proposed = match.person == subject.proposed, match.person
             if match.person is None and subject.code.views < _UNKNOWN_AFTER * self._decide.views:
                 return
-            if match.person is not None and not confirmed:
-                return
+            if match.person is not None and self._match(subject.code.latest).candidate != match.person:
+                return  # the latest view alone must say the same
             subject.decided = True
         elif match.person == before or match.person is None:
             # A name once given stays through a weak view; only another name takes its place.

@@ -29,7 +29,10 @@ class Average:
 
     Attributes:
         views: how many are in it.
+        latest: float32 (D,), the code of the latest view.
     """
+
+    latest: Floats
 
     def __init__(self) -> None:
         self.views = 0
@@ -39,12 +42,14 @@ class Average:
         """Add a code float32 (D,) of unit length."""
         share = code * np.float32(weight)
         self._sum = share if self._sum is None else self._sum * np.float32(_MEMORY) + share
+        self.latest = code
         self.views += 1
 
     def merge(self, later: Average) -> None:
         """Add the views of another average, which are later ones."""
         if later._sum is not None:
             self._sum = later._sum if self._sum is None else self._sum * np.float32(_MEMORY**later.views) + later._sum
+            self.latest = later.latest
             self.views += later.views
 
     @property
@@ -85,7 +90,6 @@ class Subject:
         choice: of the views to encode.
         refusals: views that were no good, by reason.
         decided: whether ``match`` is what is said of it.
-        proposed: the name that the latest match before the decision gave.
         said: the latest decision an event told of.
         rival, rival_votes: a name that re-checks give instead, and how many in a row did.
         appeared, rejected: whether that was told.
@@ -100,7 +104,6 @@ class Subject:
     refusals: Counter[str] = field(default_factory=Counter)
     decided: bool = False
     match: Match | None = None
-    proposed: str | None = None
     said: tuple[EventKind, str | None] | None = None
     rival: str | None = None
     rival_votes: int = 0
@@ -144,7 +147,7 @@ class Subject:
         """Nothing from before the doubt can be relied on: decide anew from the views since then."""
         if self.doubt is not None:
             self.code, self.doubt = self.doubt.after, None
-        self.decided, self.proposed, self.rival, self.rival_votes = False, None, None, 0
+        self.decided, self.rival, self.rival_votes = False, None, 0
         self.choice.hurry()
 
 
@@ -159,29 +162,28 @@ def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: floa
     """
     if doubt.after.views < _AFTER_VIEWS:
         return "wait", None
+    known = [rival for rival in doubt.rivals.values() if rival.code.views]
     own = doubt.after.similarity(subject.code) if subject.code.views else likeness.same
-    best: tuple[float, Subject | None] = (-float("inf"), None)
-    for rival in doubt.rivals.values():
-        if not rival.code.views:
-            continue
-        gain, clear = doubt.after.similarity(rival.code) - own, likeness.clear
-        if rival.doubt and not rival.lost(captured_s):
-            if rival.doubt.after.views < _AFTER_VIEWS and captured_s - doubt.touched_s < _PARTNER_S:
-                return "wait", None
-            if rival.doubt.after.views >= _AFTER_VIEWS:
-                after = rival.doubt.after
-                theirs = after.similarity(subject.code) if subject.code.views else likeness.same
-                # Two differences, each with the spread of one: their sum has that of the square root of two.
-                gain, clear = gain + theirs - after.similarity(rival.code), clear * 2**0.5
-        best = max(best, (gain / clear, rival), key=lambda pair: pair[0])
-    if best[1] is None:
-        # Nobody to mistake it for is known: then it must be like itself.
-        alike = not subject.code.views or own >= likeness.same
-        return ("keep", None) if alike else _undecided(doubt)
-    if best[0] > (1 if subject.code.views else 0):
-        return "exchange", best[1]
-    return ("keep", None) if best[0] < -1 or not subject.code.views else _undecided(doubt)
+    if not known:
+        # With nobody to mistake it for, it must be like itself.
+        return ("keep", None) if not subject.code.views or own >= likeness.same else _unclear(doubt)
+    rival = max(known, key=lambda other: doubt.after.similarity(other.code))
+    lead = (doubt.after.similarity(rival.code) - own) / likeness.clear
+    if lead < -1 or (lead < 0 and not subject.code.views):
+        return "keep", None
+    partner = rival.doubt if rival.doubt and not rival.lost(captured_s) else None
+    if partner is not None:
+        # Where both are in sight, both must say so: the rival's face is then this one's.
+        if partner.after.views < _AFTER_VIEWS:
+            patient = captured_s - doubt.touched_s < _PARTNER_S
+            return ("wait", None) if patient else _unclear(doubt)
+        theirs = partner.after.similarity(subject.code) if subject.code.views else likeness.same
+        # The sum of two differences spreads by the square root of two more than one.
+        lead = (lead + (theirs - partner.after.similarity(rival.code)) / likeness.clear) / 2**0.5
+    if lead > 1 or (lead > 0 and not subject.code.views):
+        return "exchange", rival
+    return ("keep", None) if lead < -1 else _unclear(doubt)
 
 
-def _undecided(doubt: Doubt) -> Verdict:
+def _unclear(doubt: Doubt) -> Verdict:
     return ("unclear" if doubt.after.views >= _PATIENCE_VIEWS else "wait"), None

@@ -42,7 +42,7 @@ class ViewChoice:
     def __init__(self) -> None:
         self.offered = self.taken = 0
         self._waiting: View | None = None
-        self._since_s = 0.0
+        self._since_s: float | None = None
         self._offered_s: float | None = None
         self._due_s = 0.0
         self._patience_s = 0.0
@@ -69,7 +69,7 @@ class ViewChoice:
         self._offered_s = captured_s
         if decided and weight < _GOOD * self._usual:
             return None
-        if self._waiting is None:
+        if self._since_s is None:
             self._since_s = captured_s
         if self._waiting is None or weight > self._waiting.weight:
             self._waiting = cut()
@@ -77,7 +77,7 @@ class ViewChoice:
         # Where faces are looked for rarely, the next view would come too late to be waited for.
         if best.weight < _SATURATED and not rare and captured_s - self._since_s < WAIT_S:
             return None
-        self._waiting = None
+        self._waiting, self._since_s = None, captured_s
         self.taken += 1
         self._usual += (best.weight - self._usual) / self.taken
         return best
