@@ -28,6 +28,7 @@ from edge_runtime.enrolment import Enroller
 from edge_runtime.errors import BundleError, ConfigError, FamiliarError, UsageError
 from edge_runtime.matcher import Matcher, make_matcher
 from edge_runtime.notify import notify, watchdog_interval_s
+from edge_runtime.pace import throttled
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import QueuedSink, open_sink
 from edge_runtime.sole_use import sole_use
@@ -215,6 +216,9 @@ class Service(Closing):
                 notify("WATCHDOG=1", f"STATUS={self._status_line()}")
                 sign_of_life_s = now + min(watchdog_s, _IDLE_S)
                 self._guarded(self.refresh)
+                slowed = throttled()
+                for camera in self.cameras.values():
+                    camera.pipeline.pace.throttled = slowed
             self._wait(min(sign_of_life_s, *(camera.wake_s for camera in self.cameras.values())))
             if self._reload_wanted:
                 self._reload_wanted = False
