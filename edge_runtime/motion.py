@@ -42,7 +42,7 @@ class MotionGate:
         self._background: Floats | None = None
         self._latest: Floats | None = None
         self._habit = np.full(_CELLS_WH[::-1], _LEAST / _TIMES_HABIT, np.float32)
-        self._noise = 0.0
+        self._noise: float | None = None
         self._moved = False
         self._shape: tuple[int, ...] = ()
         self._last_s = 0.0
@@ -68,7 +68,8 @@ class MotionGate:
             return "cut"
         size = _change(small, self._background)
         quiet = float(np.partition(size.ravel(), size.size // 4)[size.size // 4])
-        self._noise += _share(elapsed_s, _NOISE_S) * (quiet - self._noise)
+        noise = quiet if self._noise is None else self._noise
+        self._noise = noise + _share(elapsed_s, _NOISE_S) * (quiet - noise)
         moved = size > np.maximum(_TIMES_HABIT * self._habit, max(_LEAST, _TIMES_QUIET * self._noise))
         self._background += np.float32(_share(elapsed_s, _BACKGROUND_S)) * (small - self._background)
         # A cell's habit grows by what it is used to, not by the one event in which somebody walks by.

@@ -93,6 +93,8 @@ class ViewChoice:
         else:
             self._patience_s = min(max(self._patience_s * _RARER, recheck_s), _RAREST * recheck_s)
         self._due_s = captured_s + self._patience_s
+        if self._patience_s:
+            self.forget()
 
     def hurry(self) -> None:
         """The next view is due at once."""
