@@ -197,7 +197,7 @@ def test_while_two_touch_nobody_is_named_and_no_view_counts(chain):
     pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0, "Ben": 4}), CONFIG, "front")
     play(pipeline, *paths([20] * 14, [460] * 14))
     encoded = pipeline.stages["encode"].count
-    play(pipeline, *paths([20 + 16 * i for i in range(12)], [460 - 16 * i for i in range(12)]), start=14)
+    play(pipeline, *paths([20 + 20 * i for i in range(12)], [460 - 18 * i for i in range(12)]), start=14)
     assert names_by_place(pipeline) == [None, None]
     assert pipeline.counts["held"] > 0
     assert pipeline.stages["encode"].count - encoded <= 2
