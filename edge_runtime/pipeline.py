@@ -24,7 +24,7 @@ from edge_runtime.matcher import Matcher
 from edge_runtime.motion import MotionGate
 from edge_runtime.pace import Pace
 from edge_runtime.quality import QualityLimits, measure, rejection, weight
-from edge_runtime.subject import Average, Subject, verdict
+from edge_runtime.subject import Average, Subject, exchange, lost_near, verdict
 from edge_runtime.tracker import Tracker
 from edge_runtime.types import Detections, Event, EventKind, Floats, Frame, Match, Pixels
 from edge_runtime.views import View
@@ -39,9 +39,6 @@ _LINGER_S = 0.6
 """After motion has ended, faces are looked for as if it went on for so long."""
 _SEATED_S = 0.5
 """Somebody in view who does not move is looked for so often."""
-_REJOIN_WIDTHS, _REJOIN_SPEED = 1.5, 4.0
-"""How far from where it was lost a face may come back, in its widths, and how much farther a second."""
-_REJOIN_SIZES = 2.0
 
 
 @dataclass(slots=True)
@@ -267,7 +264,8 @@ class Pipeline:
         if answer == "wait":
             return
         if answer == "exchange" and rival is not None and self._subjects.get(rival.track.track_id) is rival:
-            self._exchange(subject, rival, now_s)
+            self.counts["exchanged"] += 1
+            exchange(self._tracker, subject, rival, now_s)
             subject = rival
         elif answer != "keep":
             subject.start_over()
@@ -280,43 +278,17 @@ class Pipeline:
         if rival is subject:
             yield from self._announce(frame, subject)
 
-    def _exchange(self, subject: Subject, rival: Subject, now_s: float) -> None:
-        """Each gets the face that is its own; what was seen since they parted goes with the face."""
-        self.counts["exchanged"] += 1
-        was_lost = rival.lost(now_s)
-        self._tracker.exchange(subject.track, rival.track)
-        subject.doubt, rival.doubt = rival.doubt, subject.doubt
-        subject.choice, rival.choice = rival.choice, subject.choice
-        for one in (subject, rival):
-            one.doubt = one.doubt and dataclasses.replace(one.doubt, rivals={})
-        if was_lost:
-            subject.doubt = None
-        elif subject.doubt is not None and subject.doubt.after.views:
-            subject.believe()
-
     def _may_be_lost(self, subject: Subject) -> bool:
         """Whether a new track may yet turn out to be one that was lost: then it is not announced."""
         judged = subject.code.views >= self._decide.views or subject.refusals.total() >= self._decide.views
-        return not judged and any(True for _ in self._lost_near(subject))
-
-    def _lost_near(self, subject: Subject) -> Iterator[Subject]:
-        """Those who are not in this frame and may have come to where ``subject`` is."""
-        for other in self._subjects.values():
-            if other is subject or not other.appeared or not other.code.views or not other.lost(self._now_s):
-                continue
-            gap_s = self._now_s - other.track.last_s
-            centre = (subject.track.xyxy[:2] + subject.track.xyxy[2:]) / 2
-            away = np.linalg.norm(centre - (other.track.xyxy[:2] + other.track.xyxy[2:]) / 2)
-            sizes = subject.track.width / max(other.track.width, 1e-6)
-            near = away <= (_REJOIN_WIDTHS + _REJOIN_SPEED * gap_s) * other.track.width
-            if near and 1 / _REJOIN_SIZES < sizes < _REJOIN_SIZES:
-                yield other
+        return not judged and bool(lost_near(subject, self._subjects.values(), self._now_s))
 
     def _rejoined(self, subject: Subject) -> bool:
         """Whether a new track is a lost one that goes on, by its code; then it is none of its own any more."""
         if subject.doubt or not subject.code.views:
             return False
-        best = max(self._lost_near(subject), key=lambda other: other.code.similarity(subject.code), default=None)
+        lost = lost_near(subject, self._subjects.values(), self._now_s)
+        best = max(lost, key=lambda other: other.code.similarity(subject.code), default=None)
         if best is None or best.code.similarity(subject.code) < self._likeness.same:
             return False
         self.counts["joined"] += 1

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from edge_runtime.encoder import normalise
 from edge_runtime.likeness import Likeness
-from edge_runtime.tracker import Track
+from edge_runtime.tracker import Track, Tracker
 from edge_runtime.types import EventKind, Floats, Match
 from edge_runtime.views import ViewChoice
 
@@ -20,6 +21,10 @@ _AFTER_VIEWS = 2
 """So many views after a contact before codes are compared, and ..."""
 _PATIENCE_VIEWS = 6
 """... so many until what is still unclear stays so."""
+_REJOIN_WIDTHS, _REJOIN_SPEED = 1.5, 4.0
+"""How far from where it was lost a face may come back, in its widths, and how much farther a second."""
+_REJOIN_SIZES = 2.0
+"""How many times larger or smaller it may be."""
 _PARTNER_S = 2.0
 """How long to wait for the other one's views, which say as much."""
 
@@ -149,6 +154,36 @@ class Subject:
             self.code, self.doubt = self.doubt.after, None
         self.decided, self.rival, self.rival_votes = False, None, 0
         self.choice.hurry()
+
+
+def lost_near(subject: Subject, others: Iterable[Subject], captured_s: float) -> list[Subject]:
+    """Those announced who are not in the frame of ``captured_s`` and may have come to where ``subject`` is."""
+    found = []
+    for other in others:
+        if other is subject or not other.appeared or not other.code.views or not other.lost(captured_s):
+            continue
+        gap_s = captured_s - other.track.last_s
+        here, there = subject.track.xyxy, other.track.xyxy
+        away = float(np.linalg.norm(here[:2] + here[2:] - there[:2] - there[2:])) / 2
+        size = subject.track.width / max(other.track.width, 1e-6)
+        near = away <= (_REJOIN_WIDTHS + _REJOIN_SPEED * gap_s) * other.track.width
+        if near and 1 / _REJOIN_SIZES < size < _REJOIN_SIZES:
+            found.append(other)
+    return found
+
+
+def exchange(tracker: Tracker, subject: Subject, rival: Subject, captured_s: float) -> None:
+    """Each gets the face that is its own; what was seen since they parted goes with the face."""
+    was_lost = rival.lost(captured_s)
+    tracker.exchange(subject.track, rival.track)
+    subject.doubt, rival.doubt = rival.doubt, subject.doubt
+    subject.choice, rival.choice = rival.choice, subject.choice
+    for one in (subject, rival):
+        one.doubt = one.doubt and replace(one.doubt, rivals={})
+    if was_lost:
+        subject.doubt = None
+    elif subject.doubt is not None and subject.doubt.after.views:
+        subject.believe()
 
 
 Verdict = tuple[Literal["wait", "keep", "exchange", "unclear"], Subject | None]
