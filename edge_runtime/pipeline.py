@@ -37,6 +37,8 @@ _UNSURE = 0.5
 """Faces with this part of the detector's score are followed, but neither announced nor named."""
 _LINGER_S = 0.6
 """After motion has ended, faces are looked for as if it went on for so long."""
+_GONE_S = 0.3
+"""A name is free again when its bearer has not been seen for so long."""
 _SEATED_S = 0.5
 """Somebody in view who does not move is looked for so often."""
 
@@ -153,7 +155,7 @@ class Pipeline:
         cut, self._was_cut = motion == "cut" and not self._was_cut, motion == "cut"
         if cut or not due:
             return cut
-        known = [subject for subject in self._subjects.values() if subject.track.hits]
+        known = [subject for subject in self._subjects.values() if subject.track.confirmed]
         if now_s - self._moved_s <= _LINGER_S or any(subject.state == "checking" for subject in known):
             return True
         wait_s = min(_SEATED_S, self._decide.left_after_s / 2) if known else self._detect.refresh_s
@@ -312,7 +314,7 @@ class Pipeline:
     def _judge(self, frame: Frame, subject: Subject, match: Match) -> Iterator[Event]:
         if match.person is not None:
             holder = self._holder(match.person, subject)
-            if holder is not None and not holder.lost(self._searched_s):
+            if holder is not None and not self._gone(holder):
                 assert holder.match is not None
                 if holder.match.score + self._matcher.margin >= match.score:
                     # Nobody is in two places: the likelier one keeps the name.
@@ -345,12 +347,16 @@ class Pipeline:
         """Who else bears this name."""
         return next((other for other in self._subjects.values() if other is not but and other.name == name), None)
 
+    def _gone(self, subject: Subject) -> bool:
+        """Out of sight, and not just missed once."""
+        return subject.lost(self._searched_s - _GONE_S)
+
     def _dethrone(self, frame: Frame, name: str, subject: Subject) -> Iterator[Event]:
         """Whoever bore the name that ``subject`` has now: gone if out of sight, else a stranger."""
         holder = self._holder(name, subject)
         if holder is None:
             return
-        if holder.lost(self._searched_s):
+        if self._gone(holder):
             self._tracker.drop(holder.track)
             yield from self._leave(holder, frame.captured_s, frame.wall_time)
         elif holder.match is not None:
