@@ -269,11 +269,13 @@ class Pipeline:
             self.counts["exchanged"] += 1
             exchange(self._tracker, subject, rival, now_s)
             subject = rival
-        elif answer != "keep":
+        elif answer not in ("keep", "alike"):
             subject.start_over()
             return
         match = self._match(doubt.after.code)
-        if subject.decided and match.person not in (None, subject.name):
+        # Where codes have not told the two apart, a name must be earned again.
+        believed = (subject.name,) if answer == "alike" and subject.name else (subject.name, None)
+        if subject.decided and match.person not in believed:
             subject.start_over()
         else:
             subject.believe()

@@ -186,22 +186,23 @@ def exchange(tracker: Tracker, subject: Subject, rival: Subject, captured_s: flo
         subject.believe()
 
 
-Verdict = tuple[Literal["wait", "keep", "exchange", "unclear"], Subject | None]
+Verdict = tuple[Literal["wait", "keep", "alike", "exchange", "unclear"], Subject | None]
 
 
 def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: float) -> Verdict:
     """Whose face a doubted track holds, by its codes before and since, and by its rivals'.
 
     Returns:
-        ``keep``: its own; ``exchange`` with the rival named; ``unclear``: nobody can tell; ``wait``: not yet.
+        ``keep``: its own; ``alike``: its own as far as one can tell without knowing the rivals; ``exchange`` with the rival named; ``unclear``: nobody can tell; ``wait``: not yet.
     """
     if doubt.after.views < _AFTER_VIEWS:
         return "wait", None
-    known = [rival for rival in doubt.rivals.values() if rival.code.views]
+    # Who is in sight and in no doubt has a face of their own.
+    known = [other for other in doubt.rivals.values() if other.code.views and (other.doubt or other.lost(captured_s))]
     own = doubt.after.similarity(subject.code) if subject.code.views else likeness.same
     if not known:
         # With nobody to mistake it for, it must be like itself.
-        return ("keep", None) if not subject.code.views or own >= likeness.same else _unclear(doubt)
+        return ("alike", None) if not subject.code.views or own >= likeness.same else _unclear(doubt)
     rival = max(known, key=lambda other: doubt.after.similarity(other.code))
     lead = (doubt.after.similarity(rival.code) - own) / likeness.clear
     if lead < -1 or (lead < 0 and not subject.code.views):
