@@ -193,7 +193,8 @@ def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: floa
     """Whose face a doubted track holds, by its codes before and since, and by its rivals'.
 
     Returns:
-        ``keep``: its own; ``alike``: its own as far as one can tell without knowing the rivals; ``exchange`` with the rival named; ``unclear``: nobody can tell; ``wait``: not yet.
+        ``keep``: its own; ``alike``: its own, as far as one can tell without knowing the rivals; ``exchange`` with the
+        rival named; ``unclear``: nobody can tell; ``wait``: not yet.
     """
     if doubt.after.views < _AFTER_VIEWS:
         return "wait", None
