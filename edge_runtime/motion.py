@@ -36,14 +36,18 @@ a camera that pans 0.25."""
 
 
 class MotionGate:
-    """Compares each frame with those before; one a camera."""
+    """Compares each frame with those before; one a camera.
+
+    Attributes:
+        alert: something may have moved; the next frame will tell.
+    """
 
     def __init__(self) -> None:
         self._background: Floats | None = None
         self._latest: Floats | None = None
         self._habit = np.full(_CELLS_WH[::-1], _LEAST / _TIMES_HABIT, np.float32)
         self._noise: float | None = None
-        self._moved = False
+        self.alert = False
         self._shape: tuple[int, ...] = ()
         self._last_s = 0.0
 
@@ -76,8 +80,8 @@ class MotionGate:
         step = np.minimum(size, 2 * np.maximum(self._habit, _LEAST / _TIMES_HABIT))
         self._habit += np.float32(_share(elapsed_s, _HABIT_S)) * (step - self._habit)
         # Noise rarely stands out twice in a row, people do.
-        before, self._moved = self._moved, _neighbours(moved)
-        return "moved" if before and self._moved else "still"
+        before, self.alert = self.alert, _neighbours(moved)
+        return "moved" if before and self.alert else "still"
 
 
 def _cells(pixels: Pixels) -> Floats:

@@ -146,16 +146,21 @@ class Pipeline:
     def _due(self, frame: Frame) -> bool:
         """Whether to look for faces in this frame."""
         now_s = frame.captured_s
+        due = self.pace.due(frame.seq, now_s)
+        known = [subject for subject in self._subjects.values() if subject.track.confirmed]
+        # Of an empty room not even every frame is compared.
+        if not (due or known or self._gate.alert or now_s - self._moved_s <= _LINGER_S):
+            return False
         with self._stage("motion"):
             motion = self._gate.look(frame.pixels, now_s)
-        due = self.pace.due(frame.seq, now_s)
         if motion != "still":
             self._moved_s = now_s
         # Another scene is searched at once; one that changes with every frame, as often as any.
         cut, self._was_cut = motion == "cut" and not self._was_cut, motion == "cut"
+        if cut:
+            self._tracker.part()
         if cut or not due:
             return cut
-        known = [subject for subject in self._subjects.values() if subject.track.confirmed]
         if now_s - self._moved_s <= _LINGER_S or any(subject.state == "checking" for subject in known):
             return True
         wait_s = min(_SEATED_S, self._decide.left_after_s / 2) if known else self._detect.refresh_s
@@ -177,7 +182,8 @@ class Pipeline:
             for track in tracks:
                 if track.track_id not in self._subjects:
                     self._subjects[track.track_id] = Subject(track, frame.wall_time)
-            for one, other in self._contacts.update(self._tracker.tracks, frame.captured_s):
+            here = [track for track in self._tracker.tracks if not track.parted]
+            for one, other in self._contacts.update(here, frame.captured_s):
                 self._touch(self._subjects[one.track_id], self._subjects[other.track_id], frame.captured_s)
         for index, track in enumerate(tracks):
             subject = self._subjects.get(track.track_id)
@@ -295,6 +301,9 @@ class Pipeline:
         best = max(lost, key=lambda other: other.code.similarity(subject.code), default=None)
         if best is None or best.code.similarity(subject.code) < self._likeness.same:
             return False
+        match = self._match(subject.code.code)
+        if best.decided and best.name != (match.candidate if best.name else match.person):
+            return False  # the gallery knows better
         self.counts["joined"] += 1
         self._tracker.join(best.track, subject.track)
         del self._subjects[subject.track.track_id]

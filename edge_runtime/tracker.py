@@ -39,6 +39,7 @@ class Track:
         first_s, last_s: captured times of its first and latest sighting.
         hits: sightings so far by a sure face; a track is confirmed, and so announced, with its second one.
         speed: float32 (2,), px a second, smoothed.
+        parted: whether it was of a scene that is gone; it gets no more faces by where they are.
     """
 
     track_id: str
@@ -47,6 +48,7 @@ class Track:
     last_s: float
     hits: int = 1
     speed: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
+    parted: bool = False
 
     @property
     def confirmed(self) -> bool:
@@ -111,7 +113,7 @@ class Tracker:
         certain = detections.score >= sure
         owners: dict[int, Track] = {}
         for wanted in (certain, ~certain):
-            free = [track for track in self._tracks if track not in owners.values()]
+            free = [track for track in self._tracks if not track.parted and track not in owners.values()]
             for face, track in _pairs(detections.xyxy, np.flatnonzero(wanted), free, captured_s):
                 track.see(detections.xyxy[face], captured_s, bool(wanted is certain))
                 owners[face] = track
@@ -125,16 +127,21 @@ class Tracker:
 
     def exchange(self, one: Track, other: Track) -> None:
         """Two tracks took each other's face: each gets the other's place and motion back."""
-        for name in ("xyxy", "last_s", "speed"):
+        for name in ("xyxy", "last_s", "speed", "parted"):
             mine, theirs = getattr(one, name), getattr(other, name)
             setattr(one, name, theirs)
             setattr(other, name, mine)
 
     def join(self, old: Track, new: Track) -> None:
         """A track that was broken off goes on as another one, which ends without having left."""
-        old.xyxy, old.last_s, old.speed = new.xyxy, new.last_s, new.speed
+        old.xyxy, old.last_s, old.speed, old.parted = new.xyxy, new.last_s, new.speed, new.parted
         old.hits += new.hits
         self.drop(new)
+
+    def part(self) -> None:
+        """The scene has changed: no face is where it was."""
+        for track in self._tracks:
+            track.parted = True
 
     def drop(self, track: Track) -> None:
         """End a track now."""
