@@ -17,6 +17,8 @@ _APART = 1.3
 _BESIDE_S = 1.5
 """Two faces that are both seen, and do not overlap, are after so long people who stand together."""
 _OVERLAP = 0.1
+_HIDDEN_S = 0.4
+"""Who is out of sight for longer touches nobody any more: where they would be now is a guess."""
 
 
 class Contacts:
@@ -35,7 +37,8 @@ class Contacts:
         """
         centres = {track.track_id: _centre(track.predicted(captured_s)) for track in tracks}
         touching = []
-        for one, other in combinations([track for track in tracks if track.hits], 2):
+        near = [track for track in tracks if track.hits and captured_s - track.last_s <= _HIDDEN_S]
+        for one, other in combinations(near, 2):
             ids = one.track_id, other.track_id
             pair = frozenset(ids)
             reach = _WIDTHS * (one.width + other.width) / 2
