@@ -9,6 +9,8 @@ from edge_runtime.types import Pixels
 
 WAIT_S = 0.2
 """How long a better view is waited for."""
+_STEADY = 0.9
+"""A view this near to the best so far is not waited over: the face just stays as it is."""
 _SATURATED = 9.0
 """A view of this weight is as good as any can be; see ``quality.weight``."""
 _GOOD = 0.5
@@ -46,7 +48,7 @@ class ViewChoice:
         self._offered_s: float | None = None
         self._due_s = 0.0
         self._patience_s = 0.0
-        self._usual = 0.0
+        self._usual = self._best = 0.0
 
     def wants(self, captured_s: float) -> bool:
         """Whether a view is of any use now, or it is too soon for the next re-check."""
@@ -74,8 +76,10 @@ class ViewChoice:
         if self._waiting is None or weight > self._waiting.weight:
             self._waiting = cut()
         best = self._waiting
+        steady = weight >= _STEADY * self._best if self._best else weight >= _SATURATED
+        self._best = max(self._best, weight)
         # Where faces are looked for rarely, the next view would come too late to be waited for.
-        if best.weight < _SATURATED and not rare and captured_s - self._since_s < WAIT_S:
+        if not (steady or rare or captured_s - self._since_s >= WAIT_S):
             return None
         self._waiting, self._since_s = None, captured_s
         self.taken += 1

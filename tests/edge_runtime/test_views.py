@@ -13,7 +13,12 @@ def offer(choice, weight, at_s, decided=False):
 
 def test_the_best_view_of_a_moment_is_taken():
     choice = ViewChoice()
-    assert [offer(choice, weight, at / 10) for at, weight in enumerate([2.0, 5.0, 3.0])] == [None, None, 5.0]
+    assert [offer(choice, weight, at / 10) for at, weight in enumerate([5.0, 2.0, 3.0])] == [None, None, 5.0]
+
+
+def test_a_face_that_stays_as_it_is_is_not_waited_for():
+    choice = ViewChoice()
+    assert [offer(choice, weight, at / 20) for at, weight in enumerate([3.0, 3.1, 2.9, 3.2])] == [None, 3.1, 2.9, 3.2]
 
 
 def test_a_view_that_cannot_be_better_is_not_waited_over():
