@@ -15,7 +15,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench calibration poison power-loss soak fuzz clean
+.PHONY: demo test check format bench bench-daemon crossing calibration poison power-loss soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -42,6 +42,13 @@ bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
 	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
 	$(DESKTOP)/bin/python -m tests.benchmarks.events
+
+# What the daemon costs beside the plain chain: make bench-daemon BUNDLE=reference.bundle (see python -m convert wrap)
+bench-daemon: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.daemon --bundle $(BUNDLE) --out docs/daemon/clip
+
+crossing: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.crossings --scenes 200 --out docs/daemon/crossings.md
 
 # How honestly wishes come true: make calibration CODES=codes.npz SPLIT=lfw_split.csv NAME=new [PEOPLE=all ...]
 PEOPLE ?= final

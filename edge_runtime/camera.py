@@ -215,7 +215,11 @@ class Camera:
         # The next frame of a clip is fetched meanwhile; of a camera, the newest one is wanted afterwards.
         if not capture.live:
             capture.ask()
+        pace, searches = self.pipeline.pace, self.pipeline.counts["searched"]
+        pace.live = bool(capture.live)
+        started_s = time.perf_counter()
         events += self.pipeline.step(frame)
+        pace.measure(self.pipeline.counts["searched"] > searches, time.perf_counter() - started_s)
         capture.ask()
         self.latest_s = time.monotonic()
         return events

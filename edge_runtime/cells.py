@@ -50,7 +50,7 @@ class Grids:
         return np.asarray((np.stack([x.ravel(), y.ravel()], 1) + 0.5) * stride - 0.5, np.float32)
 
 
-def decode(centres: Floats, strides: Floats, logits: Floats, shapes: Floats) -> Detections:
+def decode(centres: Floats, strides: Floats, logits: Floats, shapes: Floats, sure: float = 0.0) -> Detections:
     """Faces from the cells that are sure enough, overlapping ones made one, best first.
 
     Args:
@@ -58,6 +58,7 @@ def decode(centres: Floats, strides: Floats, logits: Floats, shapes: Floats) -> 
         strides: float32 (N,), px.
         logits: float32 (N,).
         shapes: float32 (N, 14).
+        sure: as for :func:`voted`.
 
     Returns:
         One detection a face, px of the network's picture.
@@ -67,11 +68,14 @@ def decode(centres: Floats, strides: Floats, logits: Floats, shapes: Floats) -> 
     lengths = shapes * strides[:, None]
     xyxy = np.concatenate([centres - np.maximum(lengths[:, :2], 0), centres + np.maximum(lengths[:, 2:4], 0)], 1)
     landmarks = centres[:, None] + lengths[:, 4:].reshape(-1, 5, 2)
-    return voted(Detections(xyxy, (1 / (1 + np.exp(-logits))).astype(np.float32), landmarks))
+    return voted(Detections(xyxy, (1 / (1 + np.exp(-logits))).astype(np.float32), landmarks), sure)
 
 
-def voted(faces: Detections) -> Detections:
-    """Overlapping detections made one: the best score, box and landmarks averaged by score; best first."""
+def voted(faces: Detections, sure: float = 0.0) -> Detections:
+    """Overlapping detections made one: the best score, box and landmarks averaged by score; best first.
+
+    A face that reaches the score ``sure`` is averaged from those that do, whatever others were asked for.
+    """
     if not len(faces):
         return faces
     order = np.argsort(-faces.score, kind="stable")
@@ -81,7 +85,7 @@ def voted(faces: Detections) -> Detections:
     for best in order:
         if left[best]:
             kept.append(best)
-            groups.append(overlaps[best] >= _VOTE_IOU)
+            groups.append((overlaps[best] >= _VOTE_IOU) & (faces.score >= min(sure - 1e-6, faces.score[best])))
             left &= overlaps[best] < _SAME_FACE_IOU
             left[best] = False
     best = np.array(kept)
@@ -92,12 +96,13 @@ def voted(faces: Detections) -> Detections:
     return Detections((weights @ faces.xyxy).astype(np.float32), faces.score[best], points.astype(np.float32))
 
 
-def merged(parts: Sequence[Detections]) -> Detections:
-    """Several detections of one picture as one."""
+def merged(parts: Sequence[Detections], sure: float = 0.0) -> Detections:
+    """Several detections of one picture as one; ``sure`` as for :func:`voted`."""
     return voted(
         Detections(
             np.concatenate([part.xyxy for part in parts]),
             np.concatenate([part.score for part in parts]),
             np.concatenate([part.landmarks for part in parts]),
-        )
+        ),
+        sure,
     )

@@ -48,7 +48,10 @@ class CameraConfig:
 @dataclass(frozen=True)
 class DetectConfig:
     detector: str = key("bundle", "bundle (the one it was trained with) | bundle:FOLDER | yunet:FILE.onnx")
-    every: int = key(4, "look for faces in every n-th frame", 1, 1000)
+    every: int = key(
+        0, "look for faces in every n-th frame; 0: eight times a second, or what the machine can do", 0, 1000
+    )
+    refresh_s: float = key(3.0, "seconds between looks at a scene in which nothing moves", 0.1, 3600)
     min_face_px: int = key(20, "smallest face to look for, px", 8, 4096)
     tiles: bool = key(False, "search large pictures also piece by piece, for small faces; several times the work")
 

@@ -11,7 +11,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edge_runtime.errors import ImageError, InputError
 from edge_runtime.types import Pixels
@@ -77,6 +76,8 @@ def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_M
     """
     if not data:
         raise ImageError(f"{name}: expected a picture, found an empty file; replace or delete it")
+    from PIL import Image, ImageOps, UnidentifiedImageError  # a daemon that enrols nobody reads no file
+
     try:
         with warnings.catch_warnings():
             # Pillow's own limit on size is replaced by ``max_megapixels`` below.

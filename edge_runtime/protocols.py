@@ -48,7 +48,13 @@ class Detector(Protocol):
     name: str
     """Short name that enters the preprocessing hash: codes of two alignments do not compare."""
 
-    def detect(self, pixels: Pixels) -> Detections: ...
+    score: float
+    """What a face must reach to be one."""
+
+    def detect(self, pixels: Pixels, score: float | None = None) -> Detections:
+        """Faces of uint8 (H, W, 3) RGB, best first; with ``score`` all that reach that instead of the usual one."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -33,6 +33,7 @@ from edge_runtime.live import LiveView, Sightings, no_such_camera
 from edge_runtime.log import log
 from edge_runtime.matcher import Matcher
 from edge_runtime.notify import notify, watchdog_interval_s
+from edge_runtime.pace import throttled
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import open_sink
 from edge_runtime.sole_use import sole_use
@@ -280,6 +281,9 @@ class Service(Closing):
         """
         kept = all(now <= camera.wake_s + _LATE_S for camera in self.cameras.values())
         notify(f"STATUS={self._status_line()}", *(["WATCHDOG=1"] if kept else []))
+        slowed = throttled()
+        for camera in self.cameras.values():
+            camera.pipeline.pace.throttled = slowed
 
     def _look_around(self) -> None:
         """Let ``health`` know how cameras, accelerator and events do; then its events go the way of all others."""
@@ -290,6 +294,7 @@ class Service(Closing):
             reason = str(camera.error) if camera.error is not None else None
             lost += reason is not None
             self.health.told(f"camera {name}", reason and f"{camera.state}: {reason}")
+            self.health.told(f"pace {name}", camera.pipeline.pace.degraded)
         going_on = any(camera.keeps_running for camera in self.cameras.values())
         none = "no camera delivers" if lost == len(self.cameras) and going_on else None
         self.health.told("cameras", none, failing=True)

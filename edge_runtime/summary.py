@@ -37,6 +37,8 @@ def camera_status(camera: Camera) -> dict[str, Any]:
         "losses": camera.losses,
         "abandoned": camera.abandoned,
         **{key: counts[key] for key in ("faces", "tracks", "identified", "unknown", "rejected")},
+        "searched": counts["searched"],
+        "degraded": camera.pipeline.pace.degraded,
         "in_view": [name or state for _, name, state in camera.pipeline.sightings()],
         "stage_ms": {name: round(value, 3) for name, value in stage_ms(camera).items()},
     }

@@ -1,14 +1,11 @@
-"""Time each stage on this device, one thread: read, detect, align, encode, match."""
+"""Time the stages of the daemon on this device, one thread, and say what looking less often saves."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
-import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -17,22 +14,28 @@ from tqdm import tqdm
 
 from edge_runtime.access import open_chain
 from edge_runtime.chain import FaceChain
-from edge_runtime.config import DecideConfig, load_config
+from edge_runtime.config import Config, DecideConfig, load_config
 from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.matcher import Matcher, make_matcher
-from edge_runtime.quality import measure
+from edge_runtime.pipeline import Pipeline, StageTime
 from edge_runtime.sources import open_source
 from edge_runtime.templates import Templates
-from edge_runtime.types import Frame
 
-STAGES = ("read", "detect", "align", "encode", "match")
+STAGES = ("read", "motion", "detect", "follow", "align", "encode", "match")
+_SAVED = {
+    "not due": "searches left out between two that were due",
+    "still": "searches left out because nothing moved",
+    "spared": "views of faces already decided",
+    "waited": "views passed over for a better one",
+    "held": "views of faces that touched",
+}
 _TEMPLATES_EACH = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="synthetic:", metavar="SPEC", help="as for run --camera (synthetic:)")
-    parser.add_argument("--frames", type=int, default=60, metavar="N", help="frames to time (60)")
+    parser.add_argument("--frames", type=int, default=250, metavar="N", help="frames to time (250)")
     parser.add_argument("--people", type=int, default=20, metavar="N", help="size of the made-up gallery (20)")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
@@ -45,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     try:
         with open_chain(dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, threads=1))) as chain:
-            spent = _time_stages(chain, args.source, args.frames, _matcher(chain, args.people))
+            pipeline, read_s = _play(chain, config, args.source, args.frames, _matcher(chain, args.people))
             document = {
                 "bundle": chain.bundle.manifest.name,
                 "detector": chain.detector.name,
                 "source": args.source,
-                **_document(spent, config.detect.every),
+                **_document(pipeline, read_s),
             }
     finally:
         cv2.setNumThreads(threads)
@@ -68,93 +71,79 @@ def _matcher(chain: FaceChain, people: int) -> Matcher:
     return make_matcher(templates, chain.bundle, DecideConfig(margin=0.0))
 
 
-def _time_stages(chain: FaceChain, spec: str, frames: int, matcher: Matcher) -> dict[str, list[float]]:
-    """Seconds of every run of every stage; the first frame only warms up.
+def _play(chain: FaceChain, config: Config, spec: str, frames: int, matcher: Matcher) -> tuple[Pipeline, float]:
+    """The daemon's pipeline after so many frames, and the seconds that reading them took.
 
     Raises:
         InputError: the source has fewer than two frames.
     """
-    spent: dict[str, list[float]] = {stage: [] for stage in STAGES}
-
-    @contextmanager
-    def timed(stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        spent[stage].append(time.perf_counter() - started)
-
+    pipeline = Pipeline(chain, matcher, config, "bench")
+    read_s = 0.0
     with (
         open_source(spec, "bench") as source,
         tqdm(total=frames, unit="frame", delay=2, leave=False, disable=None) as bar,
     ):
         pictures = iter(source)
-        for number in range(frames + 1):
-            with timed("read"):
-                frame = next(pictures, None)
+        while pipeline.counts["frames"] < frames:
+            started = time.perf_counter()
+            frame = next(pictures, None)
             if frame is None:
-                spent["read"].pop()
                 break
-            _take(frame, chain, matcher, timed)
-            if number == 0:
-                spent.update({stage: [] for stage in STAGES})
-            else:
-                bar.update()
-    if not spent["detect"]:
+            read_s += time.perf_counter() - started
+            pipeline.step(frame)
+            bar.update()
+    if pipeline.counts["frames"] < 2:
         raise InputError(f"{spec}: expected at least two frames to time, found fewer; name another --source")
-    return spent
+    return pipeline, read_s
 
 
-def _take(frame: Frame, chain: FaceChain, matcher: Matcher, timed: Any) -> None:
-    with timed("detect"):
-        faces = chain.detector.detect(frame.pixels)
-    for face in range(len(faces)):
-        with timed("align"):
-            chips = chain.chips(frame.pixels, faces.landmarks[face : face + 1])
-            measure(frame.pixels, faces.landmarks[face], float(faces.width[face]))
-        with timed("encode"):
-            codes, _ = chain.encoder.encode(chips)
-        with timed("match"):
-            matcher.match(codes)
-
-
-def _document(spent: dict[str, list[float]], every: int) -> dict[str, Any]:
-    whole_s = sum(sum(times) for times in spent.values())
-    frames = len(spent["detect"])
-    stages = {
-        stage: {
-            "runs": len(times),
-            "mean_ms": 1000 * statistics.mean(times) if times else None,
-            "median_ms": 1000 * statistics.median(times) if times else None,
-            "share": sum(times) / whole_s,
-        }
-        for stage, times in spent.items()
+def _document(pipeline: Pipeline, read_s: float) -> dict[str, Any]:
+    counts, frames = pipeline.counts, pipeline.counts["frames"]
+    spent = {"read": StageTime(frames, read_s), **pipeline.stages}
+    whole_s = sum(stage.total_s for stage in spent.values())
+    stages = {}
+    for name in STAGES:
+        stage = spent.get(name, StageTime())
+        mean_ms = 1000 * stage.total_s / stage.count if stage.count else None
+        stages[name] = {"runs": stage.count, "mean_ms": mean_ms, "share": stage.total_s / whole_s}
+    search_ms = sum(stages[name]["mean_ms"] or 0.0 for name in ("detect", "follow"))
+    view_ms = sum(stages[name]["mean_ms"] or 0.0 for name in ("align", "encode"))
+    not_run = {
+        "not due": (frames - counts["searched"] - counts["still"], search_ms),
+        "still": (counts["still"], search_ms),
+        "spared": (counts["spared"], view_ms),
+        "waited": (counts["waited"], stages["encode"]["mean_ms"] or 0.0),
+        "held": (counts["held"], view_ms),
     }
-    read_s = sum(spent["read"]) / frames
-    frame_s = whole_s / frames
+    saved = {name: {"count": count, "saved_ms": count * each} for name, (count, each) in not_run.items()}
     return {
         "frames": frames,
-        "faces": len(spent["align"]),
+        "searched": counts["searched"],
+        "faces": counts["faces"],
+        "tracks": counts["tracks"],
         "stages": stages,
-        "frame_ms": 1000 * frame_s,
-        "every": every,
-        "frames_per_s": 1 / (read_s + (frame_s - read_s) / every),
+        "saved": saved,
+        "frame_ms": 1000 * whole_s / frames,
+        "without_savings_ms": 1000 * whole_s / frames + sum(row["saved_ms"] for row in saved.values()) / frames,
+        "every": pipeline.pace.every,
+        "frames_per_s": frames / whole_s,
     }
 
 
 def _table(document: dict[str, Any]) -> list[str]:
     lines = [
-        f"bundle {document['bundle']}, detector {document['detector']}, {document['source']}: "
-        f"{document['frames']} frames, {document['faces']} faces",
-        f"{'stage':<8}{'runs':>6}{'mean ms':>10}{'median ms':>11}{'share':>8}",
+        f"bundle {document['bundle']}, detector {document['detector']}, {document['source']}: {document['frames']} "
+        f"frames, {document['searched']} searched, {document['faces']} faces, {document['tracks']} tracks",
+        f"{'stage':<8}{'runs':>7}{'ms each':>10}{'share':>8}",
     ]
     for stage, row in document["stages"].items():
-        if row["runs"]:
-            lines.append(
-                f"{stage:<8}{row['runs']:>6}{row['mean_ms']:>10.2f}{row['median_ms']:>11.2f}{row['share']:>8.1%}"
-            )
-        else:
-            lines.append(f"{stage:<8}{0:>6}{'no face':>10}")
+        each = f"{row['mean_ms']:>10.2f}" if row["runs"] else f"{'no face':>10}"
+        lines.append(f"{stage:<8}{row['runs']:>7}{each}{row['share']:>8.1%}")
+    lines.append(f"{'saved':<8}{'count':>7}{'ms':>10}")
+    for name, row in document["saved"].items():
+        lines.append(f"{name:<8}{row['count']:>7}{row['saved_ms']:>10.1f}  {_SAVED[name]}")
     lines.append(
-        f"{document['frame_ms']:.1f} ms a frame; looking for faces in every {document['every']}. frame, "
-        f"{document['frames_per_s']:.1f} frames a second"
+        f"{document['frame_ms']:.1f} ms a frame instead of {document['without_savings_ms']:.1f}, "
+        f"{document['frames_per_s']:.1f} frames a second; faces were looked for in every {document['every']}. frame"
     )
     return lines

@@ -165,35 +165,38 @@ class GridDetector:
         self.interpreter = interpreter
         self._sheet = sheet
         self._options = options
-        floor = sheet.score if options.score_floor is None else min(max(options.score_floor, 1e-6), 1 - 1e-6)
-        self._grids = [
-            _Grid.match(interpreter, Grids(sheet.size_wh), stride, math.log(floor / (1 - floor))) for stride in STRIDES
-        ]
+        self.score = sheet.score if options.score_floor is None else min(max(options.score_floor, 1e-6), 1 - 1e-6)
+        self._grids = [_Grid.match(interpreter, Grids(sheet.size_wh), stride) for stride in STRIDES]
         table = input_table(sheet.mean, sheet.std, interpreter, "detector")
         self._table = None if table is None else table[None]
 
-    def detect(self, pixels: Pixels) -> Detections:
+    def detect(self, pixels: Pixels, score: float | None = None) -> Detections:
         """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide.
+
+        With ``score`` all that reach that instead of the detector's own, in 0..1.
 
         Raises:
             InputError: another dtype or shape.
         """
         check_pixels(pixels)
-        found = self._look(pixels)
+        least = self.score if score is None else min(max(score, 1e-6), 1 - 1e-6)
+        logit = math.log(least / (1 - least))
+        found = self._look(pixels, logit)
         if self._options.tiles and self._shrink(pixels.shape[:2]) > _TILES_ABOVE:
-            found = merged([found, *self._tiles(pixels)])
+            found = merged([found, *self._tiles(pixels, logit)], self.score)
         return found[found.width >= self._options.min_face_px]
 
     def _shrink(self, shape_hw: tuple[int, ...]) -> float:
         """How many times smaller a picture becomes to fit in."""
         return max(shape_hw[1] / self._sheet.size_wh[0], shape_hw[0] / self._sheet.size_wh[1])
 
-    def _look(self, pixels: Pixels) -> Detections:
+    def _look(self, pixels: Pixels, logit: float) -> Detections:
         tensor, scale, left, top = self._fitted(pixels)
-        parts = [grid.sure(output) for grid, output in self._outputs(tensor)]
+        parts = [grid.sure(output, logit) for grid, output in self._outputs(tensor)]
         if not sum(len(part[1]) for part in parts):
             return Detections.empty()
-        faces = decode(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
+        centres, strides, logits, shapes = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+        faces = decode(centres, strides, logits, shapes, self.score)
         shift = np.array([left - 0.5, top - 0.5], np.float32)
         xyxy = (faces.xyxy - np.tile(shift, 2)) / scale - np.float32(0.5)
         landmarks = (faces.landmarks - shift) / scale - np.float32(0.5)
@@ -224,7 +227,7 @@ class GridDetector:
         outputs = self.interpreter.run(tensor)
         return [(grid, [outputs[grid.score], outputs[grid.shape]]) for grid in self._grids]
 
-    def _tiles(self, pixels: Pixels) -> list[Detections]:
+    def _tiles(self, pixels: Pixels, logit: float) -> list[Detections]:
         """Faces of overlapping pieces of the network's size; those cut by an inner edge are left to the neighbour."""
         found = []
         height, width = pixels.shape[:2]
@@ -232,7 +235,7 @@ class GridDetector:
         for top in _starts(height, size_h):
             for left in _starts(width, size_w):
                 tile = np.ascontiguousarray(pixels[top : top + size_h, left : left + size_w])
-                faces = self._look(tile)
+                faces = self._look(tile, logit)
                 h, w = tile.shape[:2]
                 edges = np.array([left > 0, top > 0, left + w < width, top + h < height])
                 cut = np.stack(
@@ -255,7 +258,6 @@ class _Grid:
     Attributes:
         score, shape: which outputs they are.
         ports: (scale, zero point) of both; (0.0, 0) where not quantised.
-        floor: the least score, as the output gives it.
         centres: float32 (cells, 2), px.
         stride: px.
     """
@@ -263,12 +265,11 @@ class _Grid:
     score: int
     shape: int
     ports: tuple[tuple[float, int], tuple[float, int]]
-    floor: float
     centres: Floats
     stride: int
 
     @classmethod
-    def match(cls, interpreter: Interpreter, grids: Grids, stride: int, floor_logit: float) -> _Grid:
+    def match(cls, interpreter: Interpreter, grids: Grids, stride: int) -> _Grid:
         """Find the outputs of one grid by their shapes, which no two outputs share."""
         rows, columns = grids.shape_hw(stride)
         shapes = [port.shape for port in interpreter.outputs]
@@ -279,13 +280,13 @@ class _Grid:
                 raise BundleError(f"detector: expected one output {expected}, found {shapes}; convert it again")
             places.append(shapes.index(expected))
         score, shape = (interpreter.outputs[place].quantization for place in places)
-        floor = floor_logit / score[0] + score[1] if score[0] else floor_logit
-        return cls(places[0], places[1], (score, shape), floor, grids.centres(stride), stride)
+        return cls(places[0], places[1], (score, shape), grids.centres(stride), stride)
 
-    def sure(self, outputs: list[NDArray[Any]]) -> tuple[Floats, Floats, Floats, Floats]:
-        """Centres, strides, logits and shapes of the cells that are sure enough."""
+    def sure(self, outputs: list[NDArray[Any]], logit: float) -> tuple[Floats, Floats, Floats, Floats]:
+        """Centres, strides, logits and shapes of the cells that reach ``logit``."""
         scores = outputs[0].reshape(-1)
-        cells = np.flatnonzero(scores >= self.floor)
+        scale, zero_point = self.ports[0]
+        cells = np.flatnonzero(scores >= (logit / scale + zero_point if scale else logit))
         logits = _real(scores[cells], self.ports[0])
         shapes = _real(outputs[1].reshape(-1, SHAPE)[cells], self.ports[1])
         return self.centres[cells], np.full(len(cells), self.stride, np.float32), logits, shapes

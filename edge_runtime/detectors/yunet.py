@@ -41,12 +41,14 @@ class YunetDetector:
             self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), score_floor, _NMS_IOU, 500)
         except cv2.error as error:
             raise InputError(f"{model}: expected a YuNet .onnx file, OpenCV does not take it ({error.err})") from error
+        self.score = score_floor
         self._min_face_px = min_face_px
         self._size_wh = (320, 320)
 
-    def detect(self, pixels: Pixels) -> Detections:
+    def detect(self, pixels: Pixels, score: float | None = None) -> Detections:
         """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide."""
         check_pixels(pixels)
+        self._net.setScoreThreshold(self.score if score is None else score)
         size_wh = (pixels.shape[1], pixels.shape[0])
         if min(size_wh) < _LEAST_SIDE_PX:
             return Detections.empty()

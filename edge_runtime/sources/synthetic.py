@@ -40,6 +40,7 @@ class SceneOptions:
         size: WIDTHxHEIGHT of a frame, px.
         people: how many of the portraits take part; 0: all.
         visits: how often each comes into view in one pass.
+        crossing: two or three of them walk past, behind and away from each other instead, the seed says how.
         loop: start over for ever.
         realtime: frames come at the pace of a camera, and are lost if nobody reads them.
     """
@@ -49,6 +50,7 @@ class SceneOptions:
     size: str = "640x360"
     people: int = 0
     visits: int = 1
+    crossing: bool = False
     loop: bool = False
     realtime: bool = False
 
@@ -95,6 +97,9 @@ class Visit:
         face_px: width of the face when they stand, px.
         turn_rad: how far the head turns to either side.
         light: brightness factor when they stand; it drifts around it.
+        path: (seconds since ``start_s``, centre of the face in shares of the width) on the way, if they do not just
+            come, stand and go.
+        level: height of the face, share of the frame's from the top.
     """
 
     person: str
@@ -105,14 +110,17 @@ class Visit:
     face_px: float
     turn_rad: float
     light: float
+    path: tuple[tuple[float, float], ...] = ()
+    level: float = 0.47
 
 
 @dataclass(frozen=True)
 class Showing:
-    """A face in a frame: whose, and its box xyxy in px."""
+    """A face in a frame: whose, its box xyxy in px, and which share of it somebody nearer hides."""
 
     person: str
     xyxy: tuple[float, float, float, float]
+    hidden: float = 0.0
 
 
 class Scene:
@@ -134,7 +142,7 @@ class Scene:
         self.people = tuple(path.stem for path in paths)[: options.people or None]
         self._busts = {path.stem: _bust(read_image(path)) for path in paths[: len(self.people)]}
         rng = np.random.default_rng(options.seed)
-        self.visits = self._timetable(rng)
+        self.visits = self._crossings(rng) if options.crossing else self._timetable(rng)
         self.length_s = max(visit.end_s for visit in self.visits) + 2.0
         self._room = _room(options.size_wh, rng)
         self._noise = rng.normal(0, 2.5, (*self._room.shape[:2], 1)).astype(np.float32)
@@ -152,6 +160,22 @@ class Scene:
             visits.append(Visit(str(person), start, start + self.VISIT_S, lane, side, face_px, turn_rad, light))
         return visits
 
+    def _crossings(self, rng: np.random.Generator) -> list[Visit]:
+        """Two or three people whose ways cross about the middle of the frame, at different distances."""
+        count = min(int(rng.integers(2, 4)), len(self.people))
+        sizes = rng.permutation([0.2, 0.26, 0.33])[:count] * rng.uniform(0.95, 1.05, count)
+        meet_s = float(rng.uniform(2.6, 3.2))
+        first = int(rng.choice([-1, 1]))
+        visits = []
+        for turn, person in enumerate(rng.choice(self.people, count, replace=False)):
+            side = first if turn % 2 == 0 else -first
+            path = _way(str(rng.choice(["pass", "stand", "turn", "return"])), side, meet_s + 0.5 * turn, rng)
+            turn_rad, light = float(rng.uniform(0.1, 0.25)), float(rng.uniform(0.8, 1.1))
+            face_px = self.options.size_wh[1] * float(sizes[turn])
+            level = float(rng.uniform(0.42, 0.5))
+            visits.append(Visit(str(person), 0.5, 0.5 + path[-1][0], 0.5, side, face_px, turn_rad, light, path, level))
+        return visits
+
     def photo(self, person: str, variant: int = 0) -> Pixels:
         """A still of one person for enrolment, uint8 (H, W, 3) RGB; each variant is another pose and light.
 
@@ -163,13 +187,17 @@ class Scene:
     def showing(self, at_s: float) -> list[Showing]:
         """The faces that are wholly in the frame at ``at_s`` seconds of a pass."""
         width, height = self.options.size_wh
-        faces = []
-        for visit in self.visits:
+        faces: list[Showing] = []
+        nearer: list[Floats] = []
+        for visit in sorted(self.visits, key=lambda visit: -visit.face_px):
             if visit.start_s <= at_s < visit.end_s:
                 corners = _project(_FACE_CORNERS, self._matrix(visit, at_s))
-                (left, top), (right, bottom) = corners.min(0), corners.max(0)
+                box = np.concatenate([corners.min(0), corners.max(0)])
+                left, top, right, bottom = (float(side) for side in box)
                 if left >= 0 and top >= 0 and right < width and bottom < height:
-                    faces.append(Showing(visit.person, (float(left), float(top), float(right), float(bottom))))
+                    hidden = max((_covered(box, head) for head in nearer), default=0.0)
+                    faces.append(Showing(visit.person, (left, top, right, bottom), hidden))
+                nearer.append(box)
         return faces
 
     def render(self, at_s: float) -> Pixels:
@@ -188,6 +216,8 @@ class Scene:
         """Bust px to frame px: slide in, stand and look about, slide out."""
         width, height = self.options.size_wh
         share = (at_s - visit.start_s) / (visit.end_s - visit.start_s)
+        if visit.path:
+            return self._on_the_way(visit, at_s)
         away = 1 - min(share / 0.2, (1 - share) / 0.2, 1.0)
         away = away * away
         outside = visit.lane + visit.side * 0.75
@@ -196,6 +226,17 @@ class Scene:
         yaw = visit.turn_rad * math.sin(2.6 * (at_s - visit.start_s)) - visit.side * 0.25 * away
         roll = 0.06 * math.sin(1.7 * at_s + visit.start_s)
         return _placement((x, y), visit.face_px * (1 - 0.1 * away), yaw, roll)
+
+    def _on_the_way(self, visit: Visit, at_s: float) -> Floats:
+        """Bust px to frame px of somebody who walks: turned a little to where they go, bobbing."""
+        width, height = self.options.size_wh
+        since_s = at_s - visit.start_s
+        times, places = zip(*visit.path, strict=True)
+        x = float(np.interp(since_s, times, places))
+        speed = (float(np.interp(since_s + 0.1, times, places)) - x) / 0.1
+        y = visit.level + 0.008 * math.sin(9.0 * at_s + visit.start_s)
+        yaw = visit.turn_rad * math.sin(2.6 * since_s) + 0.5 * max(min(speed, 0.5), -0.5)
+        return _placement((width * x, height * y), visit.face_px, yaw, 0.04 * math.sin(1.7 * since_s))
 
 
 class SyntheticSource(Source):
@@ -282,6 +323,34 @@ def _bust(portrait: Pixels) -> Floats:
     colour = crown * np.clip(hair + 90 * strands, 0, 255) + (1 - crown) * colour
     opacity = cv2.GaussianBlur(np.maximum(head, body), (0, 0), 1.5)[..., None]
     return np.asarray(np.concatenate([colour, opacity], 2), np.float32)
+
+
+def _way(kind: str, side: int, meet_s: float, rng: np.random.Generator) -> tuple[tuple[float, float], ...]:
+    """Seconds and places of somebody who comes from ``side`` and is about the middle at ``meet_s``.
+
+    Args:
+        kind: ``pass`` through, ``stand`` there a while, ``turn`` back, or go out and ``return``.
+    """
+    near, far = 0.5 + 0.8 * side, 0.5 - 0.8 * side
+    middle = 0.5 + float(rng.uniform(-0.08, 0.08))
+    walk_s = float(rng.uniform(1.8, 2.6))
+    stay_s = float(rng.uniform(0.0, 0.4)) if kind != "stand" else float(rng.uniform(1.5, 2.5))
+    arrive_s, go_s = max(meet_s - walk_s, 0.0) + walk_s, meet_s + stay_s
+    go_s = max(go_s, arrive_s + 0.05)
+    end = near if kind == "turn" else far
+    path = [(arrive_s - walk_s, near), (arrive_s, middle), (go_s, middle), (go_s + walk_s, end)]
+    if kind == "return":
+        away_s = float(rng.uniform(0.3, 2.5))
+        back_s = go_s + walk_s + away_s
+        path += [(back_s, end), (back_s + walk_s, middle), (back_s + walk_s + 1.5, middle), (back_s + 3 * walk_s, near)]
+    return tuple(path)
+
+
+def _covered(box: Floats, nearer: Floats) -> float:
+    """The share of a face's box that lies behind a nearer head, whose box is its face's."""
+    hair = 0.15 * (nearer[2:] - nearer[:2])
+    common = np.minimum(box[2:], nearer[2:] + hair) - np.maximum(box[:2], nearer[:2] - hair)
+    return float(np.prod(np.maximum(common, 0)) / max(np.prod(box[2:] - box[:2]), 1e-6))
 
 
 def _room(size_wh: tuple[int, int], rng: np.random.Generator) -> Floats:

@@ -297,13 +297,16 @@ def test_the_self_test_passes(folder: Path) -> None:
 
 def test_bench_times_every_stage(folder: Path) -> None:
     clip = folder / "visit.avi"
-    done = familiar(folder, "bench", "--source", f"file:{clip}", "--frames", "12", "--json")
+    done = familiar(folder, "bench", "--source", f"file:{clip}", "--frames", "60", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document["frames"] == 12
-    assert set(document["stages"]) == {"read", "detect", "align", "encode", "match"}
+    assert document["frames"] == 60
+    assert set(document["stages"]) == {"read", "motion", "detect", "follow", "align", "encode", "match"}
     assert all(row["runs"] and row["mean_ms"] > 0 for row in document["stages"].values())
     assert sum(row["share"] for row in document["stages"].values()) == pytest.approx(1)
+    searches = document["searched"] + sum(document["saved"][why]["count"] for why in ("not due", "still"))
+    assert searches == 60
+    assert document["frame_ms"] < document["without_savings_ms"]
     table = familiar(folder, "bench", "--source", f"file:{clip}", "--frames", "2").stdout
     assert "no face" in table
 

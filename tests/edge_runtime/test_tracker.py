@@ -1,3 +1,7 @@
+from dataclasses import astuple
+
+import numpy as np
+
 from edge_runtime.tracker import Tracker
 from edge_runtime.types import Detections
 from tests.builders import make_detections
@@ -62,3 +66,51 @@ def test_a_single_sighting_is_not_confirmed():
 def test_a_much_larger_face_nearby_is_somebody_else():
     ids = follow(Tracker("front", 1.0), [(10, 10, 30, 30)], [(0, 0, 200, 200)])
     assert ids[0] != ids[1]
+
+
+def test_an_unsure_face_keeps_a_track_but_confirms_none():
+    tracker = Tracker("front", 1.5)
+    for at in range(4):
+        (track,) = tracker.update(make_detections((10, 10, 40, 40), score=0.4), at / 10, 0.0, sure=0.6)
+    assert not track.confirmed
+    for at in (4, 5):
+        assert tracker.update(make_detections((10, 10, 40, 40)), at / 10, 0.0, sure=0.6) == [track]
+    assert track.confirmed
+    assert tracker.update(make_detections((12, 10, 40, 40), score=0.4), 0.6, 0.0, sure=0.6) == [track]
+    assert tracker.expire(2.0) == []
+
+
+def test_a_track_that_never_was_a_sure_face_ends_soon():
+    tracker = Tracker("front", 1.5)
+    (track,) = tracker.update(make_detections((10, 10, 40, 40), score=0.4), 0.0, 0.0, sure=0.6)
+    assert tracker.expire(0.4) == []
+    assert tracker.expire(0.7) == [track]
+
+
+def test_a_sure_face_goes_before_an_unsure_one():
+    tracker = Tracker("front", 1.5)
+    (track,) = tracker.update(make_detections((10, 10, 40, 40)), 0.0, 0.0, sure=0.6)
+    unsure, sure = make_detections((10, 10, 40, 40), score=0.4), make_detections((16, 10, 40, 40))
+    both = type(sure)(*(np.concatenate(pair) for pair in zip(astuple(sure), astuple(unsure), strict=True)))
+    owners = tracker.update(both, 0.1, 0.0, sure=0.6)
+    assert owners[0] is track
+    assert owners[1] is not track
+
+
+def test_tracks_that_took_each_others_face_get_it_back():
+    tracker = Tracker("front", 1.5)
+    left, right = tracker.update(make_detections((10, 10, 40, 40), (200, 10, 40, 40)), 0.0, 0.0)
+    ids = left.track_id, right.track_id
+    tracker.exchange(left, right)
+    assert (left.track_id, right.track_id) == ids
+    assert left.xyxy[0] == 200 and right.xyxy[0] == 10
+
+
+def test_a_broken_track_goes_on_as_the_old_one():
+    tracker = Tracker("front", 1.5)
+    (old,) = tracker.update(make_detections((10, 10, 40, 40)), 0.0, 0.0)
+    (new,) = tracker.update(make_detections((300, 10, 40, 40)), 1.0, 0.0)
+    tracker.join(old, new)
+    assert tracker.tracks == [old]
+    assert old.xyxy[0] == 300
+    assert tracker.expire(2.0) == []
