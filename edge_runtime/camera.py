@@ -67,9 +67,7 @@ class Camera:
         self._attempt = 0
         self._retry_at_s = self._give_up_s = 0.0
         self._next_seq = 0
-        self._latest: tuple[float, float] | None = None
-        self._frame: Frame | None = None
-        """Captured and wall time of the latest frame."""
+        self._latest: Frame | None = None
         self._capture: CaptureProcess | None = None
         self._dying: tuple[CaptureProcess, CameraError] | None = None
         """A capture told to die, and what of."""
@@ -113,14 +111,14 @@ class Camera:
         return self._retry_at_s if self.state == "lost" else float("inf")
 
     @property
-    def clip_s(self) -> float:
-        """Captured seconds of the latest frame."""
-        return self._latest[0] if self._latest else 0.0
+    def latest(self) -> Frame | None:
+        """The frame taken last, or None before the first."""
+        return self._latest
 
     @property
-    def latest(self) -> Frame | None:
-        """The frame taken last, or None before the first and while the camera is lost."""
-        return self._frame
+    def clip_s(self) -> float:
+        """Captured seconds of the latest frame."""
+        return self._latest.captured_s if self._latest else 0.0
 
     def turn(self) -> list[Event]:
         """Take a frame if there is one, or note a loss, or open again when it is time; never waits.
@@ -148,7 +146,9 @@ class Camera:
 
     def finish(self) -> list[Event]:
         """Let the open tracks leave."""
-        return self.pipeline.finish(*self._latest) if self._latest else []
+        if self._latest is None:
+            return []
+        return self.pipeline.finish(self._latest.captured_s, self._latest.wall_time)
 
     def hang_up(self) -> None:
         """Tell the capture to end, without waiting for it."""
@@ -157,7 +157,6 @@ class Camera:
 
     def close(self) -> None:
         """End the capture; may be called again."""
-        self._frame = None
         if self._dying is not None:
             self._dying[0].close()
             self._dying = None
@@ -210,16 +209,11 @@ class Camera:
             self._attempt = 0
         self.state, self.error = "running", None
         self.frames += 1
-        self._latest, self._next_seq = (frame.captured_s, frame.wall_time), frame.seq + 1
-        self._frame = frame
+        self._latest, self._next_seq = frame, frame.seq + 1
         # The next frame of a clip is fetched meanwhile; of a camera, the newest one is wanted afterwards.
         if not capture.live:
             capture.ask()
-        pace, searches = self.pipeline.pace, self.pipeline.counts["searched"]
-        pace.live = bool(capture.live)
-        started_s = time.perf_counter()
         events += self.pipeline.step(frame)
-        pace.measure(self.pipeline.counts["searched"] > searches, time.perf_counter() - started_s)
         capture.ask()
         self.latest_s = time.monotonic()
         return events
@@ -241,7 +235,7 @@ class Camera:
         )
 
     def _lose(self, error: CameraError) -> list[Event]:
-        capture, self._capture, self._frame = self._capture, None, None
+        capture, self._capture = self._capture, None
         assert capture is not None
         self._dropped += capture.dropped
         capture.kill()
@@ -267,7 +261,7 @@ class Camera:
         if was != "lost" or hopeless:
             self.losses += 1
             events = self.finish() if self.live or hopeless else []
-            wall_time = self._latest[1] if self._latest and not self.live else time.time()
+            wall_time = self._latest.wall_time if self._latest and not self.live else time.time()
             events.append(self._event("camera_lost", self.clip_s, wall_time, str(error)))
         return events
 

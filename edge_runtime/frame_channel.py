@@ -21,9 +21,9 @@ import numpy as np
 
 from edge_runtime.types import Pixels
 
-SLOTS = 4
-"""Two the daemon holds, one that waits for it, one to draw in; what is never drawn in takes no memory."""
-HELD = 2
+SLOTS = 5
+"""Three the daemon holds, one that waits for it, one to draw in; what is never drawn in takes no memory."""
+HELD = 3
 """Slots the daemon holds at a time; whoever keeps more pictures than these gets copies."""
 OPENED, MEMORY, FRAME, END, ERROR = b"O", b"M", b"F", b"Z", b"E"
 TEXT_BYTES = 8192
@@ -121,7 +121,7 @@ class DrawnSlots:
     """
 
     def __init__(self, picture_bytes: int, first_slot: int) -> None:
-        """Map memory for pictures of one length; its slots are ``first_slot`` and the next ones."""
+        """Map memory for pictures of one length; its slots are ``first_slot``, a multiple of SLOTS, and the next."""
         self.picture_bytes = picture_bytes
         self.first_slot = first_slot
         self.free = list(range(first_slot, first_slot + SLOTS))

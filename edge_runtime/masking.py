@@ -6,7 +6,7 @@ import re
 
 _ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<rest>[^\s'\"<>]+)")
 _SECRET = re.compile(
-    r"(?i)([?&](?:user|usr|username|login|password|passwd|pass|pwd|pw|token|key|auth|secret)=)[^&#\s]*"
+    r"(?i)([?&;](?:user|usr|username|login|password|passwd|pass|pwd|pw|token|key|auth|secret)=)[^&#\s]*"
 )
 
 

@@ -112,7 +112,9 @@ def opened() -> Iterator[Callable[..., Camera]]:
     yield make
     for camera in cameras:
         camera.close()
-        cast(Watcher, camera.pipeline).pixels = None
+        # It keeps the latest frame, and with it the memory.
+        del camera
+    cameras.clear()
     assert descriptors() == before
     assert not list(Path("/dev/shm").glob("*familiar*"))
 

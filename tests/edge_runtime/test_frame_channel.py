@@ -16,11 +16,12 @@ from tests.builders import make_pixels
 
 SHAPE = (48, 64, 3)
 BYTES = 48 * 64 * 3
+FIRST = 2 * SLOTS
 
 
 @pytest.fixture
 def drawn() -> DrawnSlots:
-    return DrawnSlots(BYTES, first_slot=8)
+    return DrawnSlots(BYTES, FIRST)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_slot_comes_back_with_the_last_array_over_it(drawn: DrawnSlots, shown:
     assert shown.released() == [slot]
     assert shown.released() == []
     drawn.release([slot])
-    assert sorted(drawn.free) == [8, 9, 10, 11]
+    assert sorted(drawn.free) == list(range(FIRST, FIRST + SLOTS))
 
 
 def test_whoever_keeps_pictures_gets_copies_and_never_starves_the_camera(drawn: DrawnSlots, shown: ShownSlots) -> None:
@@ -68,8 +69,8 @@ def test_whoever_keeps_pictures_gets_copies_and_never_starves_the_camera(drawn: 
 
 def test_slots_of_an_earlier_memory_free_none_of_a_later_one(drawn: DrawnSlots) -> None:
     drawn.free.clear()
-    drawn.release([0, 7, 12, 9, 9])
-    assert drawn.free == [9]
+    drawn.release([0, FIRST - 1, FIRST + SLOTS, FIRST + 1, FIRST + 1])
+    assert drawn.free == [FIRST + 1]
 
 
 def test_pictures_outlive_both_ends(drawn: DrawnSlots) -> None:
