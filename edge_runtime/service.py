@@ -109,7 +109,7 @@ class Service(Closing):
                 self.gallery.directory(),
                 config.events.keep_days,
                 config.events.keep_mb,
-                self._events_trouble,
+                self.events_trouble,
                 lambda line: print(f"familiar: warning: {line}", file=sys.stderr),
             )
             stack.callback(self.events.close)
@@ -293,7 +293,8 @@ class Service(Closing):
             return False
         return True
 
-    def _events_trouble(self, reason: str | None) -> None:
+    def events_trouble(self, reason: str | None) -> None:
+        """Called from the log's writer: why no event can be stored, or None once they are again."""
         told = f"no event can be stored ({reason}); they wait in memory" if reason else "events are stored again"
         print(f"familiar: warning: {told}", file=sys.stderr)
 
