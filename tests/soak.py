@@ -96,7 +96,7 @@ class Patient:
             f'[control]\nsocket = "{folder}/control.sock"\n'
             f'[events]\npath = "{folder}/events.jsonl"\n'
             "[detect]\nevery = 2\n"
-            + "".join(f'[camera.{name}]\nsource = "{SOURCE}{n}"\ndeadline_s = 2.0\n' for n, name in enumerate("ab"))
+            + "".join(f'[camera.{name}]\nsource = "{SOURCE}{n}"\ndeadline_s = 8.0\n' for n, name in enumerate("ab"))
         )
         self._command = [sys.executable, "-m", "edge_runtime"]
         self._options = ["--config", str(config)]
