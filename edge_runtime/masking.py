@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
-_ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<rest>[^\s'\"<>]+)")
+_ADDRESS = re.compile(r"(?P<start>(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//)(?P<rest>[^\s'\"<>]+)")
 _SECRET = re.compile(
-    r"(?i)([?&;](?:user|usr|username|login|password|passwd|pass|pwd|pw|token|key|auth|secret)=)[^&#\s]*"
+    r"(?i)([?&;](?:user|usr|username|login|password|passwd|pass|pwd|pw|token|key|auth|secret)=)[^&#\s'\"]*"
 )
 
 
 def masked(text: str) -> str:
-    """``text`` with ``***`` for the user information of every URL in it, and for secrets in a URL's query."""
+    """``text`` with ``***`` for the user information of every address in it, and for secrets in an address's query.
+
+    Everything up to an address's last ``@`` goes, since passwords that hold one, or a slash, are rarely escaped.
+    """
     return _ADDRESS.sub(_mask, text)
 
 
@@ -19,9 +22,8 @@ def _mask(found: re.Match[str]) -> str:
     rest = found["rest"]
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     _, colon, port = authority.rpartition(":")
-    if "@" in authority:
-        rest = f"***@{authority.rpartition('@')[2]}{rest[len(authority) :]}"
-    elif "@" in rest and colon and not port.isdecimal() and not port.endswith("]"):
-        # A password with an unescaped slash: no URL any more, but still a password.
+    # What follows the colon of a host is its port; anything else is a password with a slash in it.
+    password = bool(colon) and not port.isdecimal() and not port.endswith("]")
+    if "@" in authority or ("@" in rest and password):
         rest = f"***@{rest.rpartition('@')[2]}"
-    return found["scheme"] + _SECRET.sub(r"\1***", rest)
+    return found["start"] + _SECRET.sub(r"\1***", rest)

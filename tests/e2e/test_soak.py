@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.soak import FAULTS, soak
+from tests.soak import FAULTS, slope, soak
 
 
 def test_every_fault_once_leaves_the_daemon_as_it_was(tmp_path: Path) -> None:
@@ -18,3 +18,9 @@ def test_every_fault_once_leaves_the_daemon_as_it_was(tmp_path: Path) -> None:
     # A camera killed or frozen is lost and comes back, a gallery open to all degrades and recovers.
     assert report.events["camera_lost"] >= 4 and report.events["camera_back"] >= 4
     assert report.events["degraded"] >= 1 and report.events["recovered"] >= 1
+
+
+def test_growth_is_the_slope_that_outliers_do_not_move() -> None:
+    assert slope([(0.0, 5.0)]) == 0.0
+    assert slope([(float(n), 5.0 + 2.0 * n) for n in range(20)]) == 2.0
+    assert slope([(float(n), 900.0 if n == 7 else 5.0) for n in range(20)]) == 0.0
