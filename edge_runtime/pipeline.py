@@ -122,7 +122,7 @@ class Pipeline:
         return [
             (subject.track.predicted(self._now_s), None if subject.doubt else subject.name, subject.state)
             for subject in self._subjects.values()
-            if subject.appeared
+            if subject.appeared and not self._gone(subject)
         ]
 
     def step(self, frame: Frame) -> list[Event]:
