@@ -18,7 +18,7 @@ _BESIDE_S = 1.5
 """Two faces that are both seen, and do not overlap, are after so long people who stand together."""
 _OVERLAP = 0.1
 _HIDDEN_S = 0.4
-"""Who is out of sight for longer touches nobody any more: where they would be now is a guess."""
+"""Who is out of sight for longer touches nobody who is in sight: where they would be now is a guess."""
 
 
 class Contacts:
@@ -37,8 +37,9 @@ class Contacts:
         """
         centres = {track.track_id: _centre(track.predicted(captured_s)) for track in tracks}
         touching = []
-        near = [track for track in tracks if track.hits and captured_s - track.last_s <= _HIDDEN_S]
-        for one, other in combinations(near, 2):
+        for one, other in combinations([track for track in tracks if track.hits], 2):
+            if _hidden(one, captured_s) != _hidden(other, captured_s):
+                continue
             ids = one.track_id, other.track_id
             pair = frozenset(ids)
             reach = _WIDTHS * (one.width + other.width) / 2
@@ -53,6 +54,10 @@ class Contacts:
         self._centres = centres
         self._since_s = {pair: at_s for pair, at_s in self._since_s.items() if pair <= centres.keys()}
         return touching
+
+
+def _hidden(track: Track, captured_s: float) -> bool:
+    return captured_s - track.last_s > _HIDDEN_S
 
 
 def _seen_apart(one: Track, other: Track, captured_s: float) -> bool:

@@ -17,7 +17,7 @@ from edge_runtime.types import Floats, Pixels
 
 Motion = Literal["still", "moved", "cut"]
 
-_ROWS = 2
+_ROWS = 8
 """Only every so many rows of pixels are read."""
 _CELLS_WH = (40, 24)
 _BLACK = 8.0

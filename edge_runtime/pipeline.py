@@ -124,7 +124,7 @@ class Pipeline:
         return [
             (subject.track.predicted(self._now_s), None if subject.doubt else subject.name, subject.state)
             for subject in self._subjects.values()
-            if subject.appeared
+            if subject.appeared and not self._gone(subject)
         ]
 
     def step(self, frame: Frame) -> list[Event]:
@@ -187,11 +187,20 @@ class Pipeline:
             here = [track for track in self._tracker.tracks if not track.parted]
             for one, other in self._contacts.update(here, frame.captured_s):
                 self._touch(self._subjects[one.track_id], self._subjects[other.track_id], frame.captured_s)
+            for track in tracks:
+                if track.jumped:
+                    self._suspect(self._subjects[track.track_id], frame.captured_s)
         for index, track in enumerate(tracks):
             subject = self._subjects.get(track.track_id)
             if faces.score[index] < sure or subject is None or not np.array_equal(track.xyxy, faces.xyxy[index]):
                 continue  # unsure, or given to another track meanwhile
             yield from self._face(frame, faces[[index]], subject)
+
+    def _suspect(self, subject: Subject, captured_s: float) -> None:
+        """Its box was where nobody expected it: it may be the face of somebody who was hidden."""
+        for other in self._subjects.values():
+            if other is not subject and other.appeared and other.lost(captured_s):
+                self._touch(subject, other, captured_s)
 
     def _touch(self, one: Subject, other: Subject, captured_s: float) -> None:
         # Two of whom nothing is known yet have nothing to be mistaken.

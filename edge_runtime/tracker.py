@@ -19,6 +19,7 @@ from edge_runtime.types import Detections, Floats
 MIN_IOU = 0.2
 _NEAR_WIDTHS = 0.8
 _SIZE_RATIO = 2.0
+_JUMP_IOU = 0.4
 _SPEED_MEMORY = 0.5
 _CONFIRM_HITS = 2
 _GLIDE_S = 1.0
@@ -39,6 +40,7 @@ class Track:
         first_s, last_s: captured times of its first and latest sighting.
         hits: sightings so far by a sure face; a track is confirmed, and so announced, with its second one.
         speed: float32 (2,), px a second, smoothed.
+        jumped: whether the latest sighting was far from where it should have been, or of another size.
         parted: whether it was of a scene that is gone; it gets no more faces by where they are.
     """
 
@@ -48,6 +50,7 @@ class Track:
     last_s: float
     hits: int = 1
     speed: Floats = field(default_factory=lambda: np.zeros(2, np.float32))
+    jumped: bool = False
     parted: bool = False
 
     @property
@@ -66,6 +69,7 @@ class Track:
 
     def see(self, xyxy: Floats, captured_s: float, sure: bool = True) -> None:
         """Move to a new sighting."""
+        self.jumped = float(iou(self.predicted(captured_s)[None], xyxy[None])[0, 0]) < _JUMP_IOU
         elapsed = captured_s - self.last_s
         if elapsed > 0:
             moved = (xyxy[:2] + xyxy[2:] - self.xyxy[:2] - self.xyxy[2:]) / (2 * elapsed)
