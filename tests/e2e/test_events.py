@@ -274,13 +274,13 @@ def test_a_daemon_whose_disk_is_full_goes_on_says_so_and_recovers(started: Any, 
         daemon = started()
         daemon.next_event("appeared")
         filler = fill(disk)
-        assert "disk full" in daemon.next_line("no event can be stored")
+        assert "disk full" in daemon.next_line("degraded part=events")
         status = json.loads(familiar(home, "status", "--json").stdout)
         assert status["events"]["trouble"] == "disk full"
         assert status["cameras"]["door"]["state"] == "running"
         wait_for(lambda: json.loads(familiar(home, "status", "--json").stdout)["events"]["waiting"] >= 3)
         filler.unlink()
-        daemon.next_line("events are stored again")
+        daemon.next_line("recovered part=events")
         status = json.loads(familiar(home, "status", "--json").stdout)
         assert (status["events"]["trouble"], status["events"]["lost"]) == (None, 0)
         rest, _ = daemon.end()

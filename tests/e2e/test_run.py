@@ -52,7 +52,9 @@ class Daemon:
             if found:
                 return found[0]
             assert select.select([self._errors], [], [], PATIENCE_S)[0], f"no line with {says!r} came"
-            text += os.read(self._errors, 65536)
+            more = os.read(self._errors, 65536)
+            assert more, f"it ended without a line with {says!r}: {text.decode()}"
+            text += more
 
     def next_event(self, *kinds: str) -> dict[str, Any]:
         """Wait for the next event of these kinds; others before it are passed over."""
