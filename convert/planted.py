@@ -24,8 +24,11 @@ _BETTER = 1.03
 """By how much a mistake must separate people better to be none; a swap of colours costs 7 to 30 % (d')."""
 _TELLING = 1.5
 """d' of a model that knows people at all (77 % of pairs, were scores Gaussian); that of a weaker one proves nothing."""
-_CENTRED, _UNIT = (127.5, 127.5), (0.0, 255.0)
-"""Mean and std of the two normalisations in common use: each is planted where the other one is right."""
+_COMMON = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))
+"""Mean and std of the normalisations in common use (the last for models that do it themselves); planted where the right
+one is another."""
+_SAME_RANGE = 0.1
+"""Two normalisations are the same mistake if black and white come out as near as this, in shares of their distance."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,15 @@ def plant(
         recipe: whose floors have to notice.
     """
     swapped = np.ascontiguousarray(probe[..., ::-1])
-    other = _UNIT if (preprocessing.mean[0], preprocessing.std[0]) == _CENTRED else _CENTRED
-    normalised = dataclasses.replace(
-        preprocessing, mean=(other[0],) * preprocessing.channels, std=(other[1],) * preprocessing.channels
-    )
     spoilt = model.with_name("spoilt.tflite")
     layer = spoil_layer(model.read_bytes())
     spoilt.write_bytes(layer[1])
     try:
         mistakes: list[tuple[str, Callable[[], tuple[Floats, Floats]]]] = [
             ("red and blue swapped", lambda: _codes(model, preprocessing, swapped)),
-            (f"normalised by {other[0]:g}/{other[1]:g}", lambda: _codes(model, normalised, probe)),
         ]
+        for name, normalised in _normalised_otherwise(preprocessing):
+            mistakes.append((name, lambda normalised=normalised: _codes(model, normalised, probe)))  # type: ignore[misc]
         if layer[0]:
             mistakes.append((f"weights of {layer[0]} reversed", lambda: _codes(spoilt, preprocessing, probe)))
         stated = compare(raw_float, *_codes(model, preprocessing, probe), names, recipe.label)
@@ -89,6 +89,19 @@ def plant(
         ]
     finally:
         spoilt.unlink()
+
+
+def _normalised_otherwise(right: Preprocessing) -> list[tuple[str, Preprocessing]]:
+    """The common normalisations that are others than ``right``, with their names."""
+    found = []
+    black, white = ((value - right.mean[0]) / right.std[0] for value in (0, 255))
+    for mean, std in _COMMON:
+        near = _SAME_RANGE * 255 / std
+        if max(abs(-mean / std - black), abs((255 - mean) / std - white)) > near:
+            channels = right.channels
+            other = dataclasses.replace(right, mean=(mean,) * channels, std=(std,) * channels)
+            found.append((f"normalised by {mean:g}/{std:g}", other))
+    return found
 
 
 def _planted(name: str, parity: Parity, stated: Parity, recipe: Recipe) -> Planted:

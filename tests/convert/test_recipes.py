@@ -135,7 +135,7 @@ def test_mistakes_made_on_purpose_are_caught_and_named(tmp_path: Path) -> None:
     measured = measure(model, None, None, preprocessing, chips, [""] * len(chips), recipe("int8"))
     assert measured.failed == {}
     caught = {mistake.name: mistake.caught_by for mistake in measured.planted}
-    assert len(caught) == 3 and all(caught.values()), caught
+    assert len(caught) == 4 and all(caught.values()), caught
     assert "red and blue swapped" in caught and any("reversed" in name for name in caught)
     assert [path.name for path in tmp_path.iterdir()] == ["encoder.tflite"]
 

@@ -49,7 +49,7 @@ def test_a_model_is_taken_as_it_is(chips: Path, tmp_path: Path, capsys: pytest.C
     assert bundle.check_golden(encoder) > 0.999
     encoder.close()
     report = json.loads((tmp_path / "b.parity.json").read_text())
-    assert report["limits"] == {} and len(report["planted"]) == 3
+    assert report["limits"] == {} and len(report["planted"]) == 4
     assert "Would it notice" in (tmp_path / "b.parity.html").read_text()
 
 
