@@ -248,7 +248,7 @@ def test_models_share_the_memory() -> None:
     encoder = gate(ENCODER.read_bytes())
     assert encoder.maps_wholly and len(encoder.operators) > 9 and encoder.operators[-1].name == "FULLY_CONNECTED"
     assert 2.2e6 < encoder.parameter_bytes < ENCODER.stat().st_size
-    assert fits(encoder, encoder, encoder) and not fits(*[encoder] * 4)
+    assert fits(encoder, encoder) and not fits(*[encoder] * 4)
 
 
 def test_what_is_no_model_is_one_line() -> None:
