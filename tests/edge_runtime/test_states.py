@@ -328,7 +328,7 @@ def test_somebody_before_the_camera_is_enrolled_while_it_runs(config: Config, mo
 def test_live_enrolment_says_what_is_missing(bundle: Path, tmp_path: Path) -> None:
     crowd = np.concatenate([draw_face(0, 110), draw_face(1, 110)], 1)
     small = np.full((480, 640, 3), 120, np.uint8)
-    small[200:245, 300:345] = draw_face(0, 30)
+    small[200:257, 300:357] = draw_face(0, 38)
     dark = draw_face(2, 110) // 6
     for name, picture, says in (
         ("empty", np.full((240, 320, 3), 120, np.uint8), "step in front of the camera"),
