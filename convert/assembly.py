@@ -188,8 +188,9 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
             interpreter = open_interpreter("auto", folder / ENCODER_FILE)
             (output,) = interpreter.outputs
             with contextlib.closing(TfliteEncoder(interpreter, source.preprocessing)) as encoder:
-                mirroring = try_mirroring(encoder, probe, names, measured.units) if recipe.mirror else None
-                units, norms = encoder.encode(probe)
+                mirroring, (units, norms) = None, (measured.units, measured.norms)
+                if recipe.mirror:
+                    mirroring, (units, norms) = try_mirroring(encoder, probe, names, (units, norms))
                 speed = _speed(encoder, probe, interpreter.package)
                 held = None if picked.split == "train" else person_means(units * norms[:, None], names)
                 tracks = person_tracks(units, names) if held is not None else []

@@ -10,27 +10,30 @@ from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.types import Floats, Pixels
 
 
-def try_mirroring(encoder: TfliteEncoder, probe: Pixels, names: Sequence[str], plain: Floats) -> dict[str, Any]:
+def try_mirroring(
+    encoder: TfliteEncoder, probe: Pixels, names: Sequence[str], plain: tuple[Floats, Floats]
+) -> tuple[dict[str, Any], tuple[Floats, Floats]]:
     """Let ``encoder`` mirror if that finds more enrolled people (DIR) at the same share of strangers named (FPIR).
 
     Args:
         encoder: of the candidate; its ``mirrored`` is set.
         probe: uint8 (N, h, w, 3) RGB, faces it was not fitted on.
         names: the person of each; empty where nobody knows.
-        plain: float32 (N, D) of unit length, its codes without mirroring.
+        plain: its codes float32 (N, D) of unit length, and their lengths (N,), without mirroring.
 
     Returns:
-        ``chosen``, and ``rates`` as the parity report has them, of ``plain`` and ``mirrored``; None where there are
-        too few people to tell.
+        What was found: ``chosen``, and ``rates`` of ``plain`` and ``mirrored`` as the parity report has them, None
+        where there are too few people to tell; then codes and lengths as ``encoder`` gives them from now on.
     """
+    if not all(names):
+        return {"chosen": False, "rates": None}, plain
     encoder.mirrored = True
-    found = identification({"plain": plain, "mirrored": encoder.encode(probe)[0]}, names) if all(names) else None
-    if found:
-        gains = [rates["mirrored"]["mean"] - rates["plain"]["mean"] for rates in found["rates"].values()]
-        encoder.mirrored = sum(gains) > 0
-    else:
-        encoder.mirrored = False
-    return {"chosen": encoder.mirrored, "rates": found and found["rates"]}
+    mirrored = encoder.encode(probe)
+    found = identification({"plain": plain[0], "mirrored": mirrored[0]}, names)
+    gains = [rates["mirrored"]["mean"] - rates["plain"]["mean"] for rates in found["rates"].values()] if found else []
+    encoder.mirrored = sum(gains) > 0
+    tried = {"chosen": encoder.mirrored, "rates": found and found["rates"]}
+    return tried, mirrored if encoder.mirrored else plain
 
 
 def in_words(tried: dict[str, Any]) -> str:
