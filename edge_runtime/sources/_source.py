@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 
 from edge_runtime.closing import Closing
+from edge_runtime.errors import CameraError
 from edge_runtime.protocols import Room
-from edge_runtime.types import Pixels
+from edge_runtime.types import Frame, Pixels
 
 _END_OF_IMAGE = b"\xff\xd9"
 
@@ -35,6 +38,40 @@ class Source(Closing):
 
     def _from_bgr(self, bgr: Pixels) -> Pixels:
         return self._converted(bgr, cv2.COLOR_BGR2RGB, *bgr.shape[:2])
+
+
+class VideoSource(Source):
+    """A camera behind OpenCV's ``VideoCapture``; frames have the time of their arrival."""
+
+    live = True
+    sensor = True
+    _capture: Any = None
+    _camera: str
+
+    def _lost(self, seq: int) -> str:
+        """What to say where it gives nothing any more after ``seq`` frames."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames for ever; pictures cut short on the way are passed over.
+
+        Raises:
+            CameraError: the camera stopped giving pictures.
+        """
+        seq = 0
+        while self._capture is not None:
+            found, picture = self._capture.read()
+            if not found:
+                raise CameraError(self._lost(seq))
+            if (pixels := self._from_camera(picture)) is not None:
+                yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
+                seq += 1
+
+    def close(self) -> None:
+        """Let go of the camera; may be called again."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
 
     def _from_camera(self, picture: Pixels) -> Pixels | None:
         """What a camera's ``read`` gave, BGR uint8 (H, W, 3) or a JPEG file's bytes (1, N); None if that is broken.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.masking import masked
-from edge_runtime.sources._source import Source, is_motion_jpeg
-from edge_runtime.types import Frame
+from edge_runtime.sources._source import VideoSource, is_motion_jpeg
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _OPEN_TIMEOUT_S = 15
@@ -42,11 +39,8 @@ def open(argument: str, camera: str) -> StreamSource:
     return StreamSource(argument, camera)
 
 
-class StreamSource(Source):
+class StreamSource(VideoSource):
     """See ``protocols.FrameSource``; frames have the time of their arrival."""
-
-    live = True
-    sensor = True
 
     def __init__(self, url: str, camera: str) -> None:
         """Connect.
@@ -63,36 +57,17 @@ class StreamSource(Source):
             *(cv2.CAP_PROP_N_THREADS, 1),
         ]
         with _options():
-            self._capture: Any = cv2.VideoCapture(url, cv2.CAP_FFMPEG, wanted)
+            self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, wanted)
         if not self._capture.isOpened():
             raise CameraError(f"camera {camera}: expected a stream at {url}, {_why_not(url)}")
         if is_motion_jpeg(self._capture):
             # The files themselves: whether they are whole shows only there.
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames for ever; pictures cut short on the way are passed over.
-
-        Raises:
-            CameraError: the stream ended or stopped.
-        """
-        seq = 0
-        while self._capture is not None:
-            found, picture = self._capture.read()
-            if not found:
-                raise CameraError(
-                    f"camera {self._camera}: {self._url} gave {seq} frames and then none; "
-                    "check the camera's power and network"
-                )
-            if (pixels := self._from_camera(picture)) is not None:
-                yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
-                seq += 1
-
-    def close(self) -> None:
-        """Disconnect; may be called again."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+    def _lost(self, seq: int) -> str:
+        return (
+            f"camera {self._camera}: {self._url} gave {seq} frames and then none; check the camera's power and network"
+        )
 
 
 @contextmanager

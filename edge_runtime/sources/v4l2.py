@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.sources._options import Wishes, split_wishes
-from edge_runtime.sources._source import Source, is_motion_jpeg
-from edge_runtime.types import Frame
+from edge_runtime.sources._source import VideoSource, is_motion_jpeg
 
 _ENOUGH_FPS = 15.0
 """The rate a camera should reach where only a size is wished for."""
@@ -32,11 +29,8 @@ def open(argument: str, camera: str) -> V4l2Source:
 _NONE = Wishes()
 
 
-class V4l2Source(Source):
+class V4l2Source(VideoSource):
     """See ``protocols.FrameSource``; without wishes it gives whatever size and rate the camera is set to."""
-
-    live = True
-    sensor = True
 
     def __init__(self, device: Path, camera: str, wishes: Wishes = _NONE) -> None:
         """Open the camera; where it cannot give what is wished for, a line on standard error says what it gives.
@@ -56,7 +50,7 @@ class V4l2Source(Source):
                 "sudo usermod -aG video $USER, then log in again"
             )
         # By path: that also takes the stable names in /dev/v4l/by-id.
-        self._capture: Any = cv2.VideoCapture(str(device), cv2.CAP_V4L2)
+        self._capture = cv2.VideoCapture(str(device), cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise CameraError(
                 f"camera {camera}: {device} does not open as a camera; another program may hold it "
@@ -69,28 +63,8 @@ class V4l2Source(Source):
             # The files themselves: whether they are whole shows only there.
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames for ever; pictures cut short on the cable are passed over.
-
-        Raises:
-            CameraError: the camera stopped giving pictures.
-        """
-        seq = 0
-        while self._capture is not None:
-            found, picture = self._capture.read()
-            if not found:
-                raise CameraError(
-                    f"camera {self._camera}: {self._device} gave {seq} frames and then none; check cable and power"
-                )
-            if (pixels := self._from_camera(picture)) is not None:
-                yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
-                seq += 1
-
-    def close(self) -> None:
-        """Let go of the camera; may be called again."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+    def _lost(self, seq: int) -> str:
+        return f"camera {self._camera}: {self._device} gave {seq} frames and then none; check cable and power"
 
 
 def negotiate(capture: Any, wishes: Wishes) -> str:
