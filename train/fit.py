@@ -132,8 +132,8 @@ def fit(
     """
     path = Path(folder)
     described = [describe_chips(c) for c in (chips, *also)]
-    if start and start.preprocessing != recipe.preprocessing():
-        raise ConfigError(f"[input]: expected it as {start.path} has it, to start from there, found another")
+    if start and not start.fits(recipe.preprocessing()):
+        raise ConfigError(f"[input]: expected it as {start.path} has it but for size, to start there, found another")
     document = {"recipe": recipe.values(), "seed": seed, "chips": [one["sha256"] for one in described]}
     mark = fingerprint(document | ({"start": start.sha256} if start else {}))
     state = begun(path, mark, (_BEST, _TEACHER))

@@ -1,4 +1,9 @@
-"""Where a run may start from: the models of another run, or a float encoder that was released with a bundle."""
+"""Where a run may start from: the models of another run, or a float encoder that was released with a bundle.
+
+The start may have had pictures of another size: convolutions do not mind, and the one layer that does, the depthwise
+kernel over what is left of the picture, is stretched. So a run may begin on small pictures, where a step is cheap,
+and end on larger ones (progressive resizing; Touvron et al., "Fixing the train-test resolution discrepancy", 2019).
+"""
 
 from __future__ import annotations
 
@@ -38,18 +43,28 @@ class Start:
     preprocessing: Preprocessing
     lineage: list[str]
 
+    def fits(self, preprocessing: Preprocessing) -> bool:
+        """Whether a run of ``preprocessing`` may start here: the same colours, numbers and part of the face."""
+        mine, theirs = self.preprocessing, preprocessing
+        same = (mine.colour, mine.mean, mine.std) == (theirs.colour, theirs.mean, theirs.std)
+        points = [np.divide(one.template.points, one.template.size_wh) for one in (mine, theirs)]
+        return same and np.allclose(*points, rtol=0, atol=1e-4)
+
     def into(self, encoder: keras.Model, decoder: keras.Model) -> None:
         """Give new models the weights; a decoder of another shape starts from nothing.
 
         Raises:
-            InputError: an encoder of another shape.
+            InputError: an encoder of another shape, but for the size of its pictures.
         """
-        if [w.shape for w in self.encoder] != [tuple(w.shape) for w in encoder.weights]:
+        wanted = [tuple(w.shape) for w in encoder.weights]
+        fitting = len(wanted) == len(self.encoder)
+        weights = [_stretched(*pair) for pair in zip(self.encoder, wanted, strict=True)] if fitting else []
+        if not fitting or [w.shape for w in weights] != wanted:
             raise InputError(
                 f"{self.encoder_path}: expected the encoder of this recipe, found one of another shape; "
-                "start from a run of the same [input] and [encoder]"
+                "start from a run of the same [encoder]"
             )
-        encoder.set_weights(self.encoder)
+        encoder.set_weights(weights)
         if self.decoder and [w.shape for w in self.decoder] == [tuple(w.shape) for w in decoder.weights]:
             decoder.set_weights(self.decoder)
 
@@ -65,6 +80,16 @@ def load_start(folder: str | Path) -> Start:
     digest = file_digest(run.encoder_path)[0] if run.encoder_path.is_file() else ""
     lineage = [f"started from the encoder of a run of {run.recipe_name}, sha256 {digest}", *run.lineage]
     return Start(run.path, run.encoder_path, digest, _weights(run.encoder_path), decoder, run.preprocessing, lineage)
+
+
+def _stretched(weight: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A depthwise kernel (h, w, C, 1) brought to another height and width, its sum kept; all else as it is."""
+    of_pool = weight.ndim == 4 and weight.shape[3] == 1 and weight.shape[2:] == shape[2:] and weight.shape != shape
+    if not of_pool:
+        return weight
+    stretched = np.asarray(keras.ops.image.resize(weight[..., 0], shape[:2], data_format="channels_last"))
+    share = weight.shape[0] * weight.shape[1] / (shape[0] * shape[1])
+    return (stretched * share).astype(np.float32)[..., None]
 
 
 def _weights(path: Path) -> list[NDArray[np.float32]]:

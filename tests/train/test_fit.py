@@ -8,17 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
 
-from edge_runtime.errors import InputError
+from edge_runtime.errors import ConfigError, InputError
 from tests.builders import ROOT
 from tests.train.drawn_chips import make_chips
 from train.__main__ import main
 from train.chips import Chips
 from train.fit import fit, held_figures, precision
+from train.models import open_model
 from train.recipe import load_recipe
 from train.runs import load_run
 from train.start import load_start
@@ -212,6 +214,23 @@ def test_a_run_starts_where_another_ended(whole, chips_path, tmp_path):
     with pytest.raises(InputError, match="of another shape"):
         wider = small("encoder.code_size=16")
         fit(wider, Chips.load(chips_path), tmp_path / "wider", start=load_start(whole))
+
+
+def test_a_run_goes_on_with_larger_pictures(whole, chips_path, tmp_path):
+    size = 2 * load_run(whole).preprocessing.template.size_wh[0]
+    larger = small("fit.epochs=1", "optimiser.learning_rate=1e-7", f"input.size={size}")
+    run = fit(larger, Chips.load(chips_path), tmp_path / "run", seed=5, start=load_start(whole))
+    assert run.preprocessing.template.size_wh == (size, size)
+    before, after = (open_model(load_run(folder).encoder_path) for folder in (whole, tmp_path / "run"))
+    kernels = [np.asarray(model.get_layer("pool").kernel) for model in (before, after)]
+    assert [kernel.shape[0] for kernel in kernels] == [4, 8]
+    # What the layer says of a map that is the same everywhere stays what it was.
+    np.testing.assert_allclose(kernels[0].sum((0, 1)), kernels[1].sum((0, 1)), rtol=0, atol=0.05)
+    for name in ("stage0_conv", "stage1_block0a_conv", "code"):
+        np.testing.assert_allclose(before.get_layer(name).kernel, after.get_layer(name).kernel, rtol=0, atol=1e-4)
+    other_part = small("fit.epochs=1", f"input.size={size}", "input.margin_px=0")
+    with pytest.raises(ConfigError, match="but for size"):
+        fit(other_part, Chips.load(chips_path), tmp_path / "part", seed=5, start=load_start(whole))
 
 
 def test_by_the_clock_the_mean_of_the_weights_is_kept(chips_path, tmp_path):
