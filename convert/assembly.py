@@ -30,12 +30,12 @@ from convert.realism import Track
 from convert.recipe import Recipe
 from convert.report import figures, write_report
 from convert.source import Source
-from edge_runtime.align import Template
 from edge_runtime.bundle import MANIFEST, SCHEMA, Bundle
-from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.errors import BundleError, InputError
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.faces.occlusion import reliance
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.occlusion import reliance
 from edge_runtime.types import Floats, Pixels
 
 ENCODER_FILE = "encoder.tflite"

@@ -7,7 +7,7 @@ from typing import Any
 
 from convert.mirroring import in_words
 from convert.report import figures
-from edge_runtime.realism import Realism
+from edge_runtime.decision.realism import Realism
 
 _KINDS = {
     "int8": "full int8",

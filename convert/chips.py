@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.align import Template, align
 from edge_runtime.errors import InputError
+from edge_runtime.faces.align import Template, align
 from edge_runtime.types import Floats, Pixels
 
 SCHEMA = 1

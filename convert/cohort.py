@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.realism import Track, measure_realism
-from edge_runtime.encoder import normalise
+from edge_runtime.decision.realism import Realism
 from edge_runtime.errors import InputError
-from edge_runtime.realism import Realism
+from edge_runtime.faces.encoder import normalise
 from edge_runtime.types import Floats
 
 FEWEST_PEOPLE = 10

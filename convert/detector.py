@@ -21,12 +21,12 @@ from convert.golden import detector_pictures
 from convert.graph import int8_faults, read_graph
 from convert.quantize import quantise_detector
 from convert.recipe import load_recipe
-from edge_runtime.align import Template
 from edge_runtime.bundle import DETECTOR_GOLDEN, file_digest
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.detectors.bundle import SHEET, DetectorSheet, GridDetector, read_document
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import BundleError, InputError, UsageError
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import Preprocessing
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Pixels
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from edge_runtime.bundle import GOLDEN_COSINE
-from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.errors import BundleError
+from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.sources.synthetic import Scene, SceneOptions
 from edge_runtime.types import Floats, Pixels
 

@@ -12,7 +12,7 @@ from convert.layers import LayerError, layer_errors, layer_fault
 from convert.parity import Parity, compare
 from convert.planted import Planted, plant
 from convert.recipe import Recipe
-from edge_runtime.encoder import Preprocessing, TfliteEncoder
+from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Floats, Pixels
 

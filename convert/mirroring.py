@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from convert.parity import identification
-from edge_runtime.encoder import TfliteEncoder
+from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.types import Floats, Pixels
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.recipe import Recipe
-from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError
-from edge_runtime.metrics import cosine_summary, dir_at_fpir, pair_accuracy, pair_similarity, tmr_at_fmr
-from edge_runtime.pairs import make_pairs
+from edge_runtime.faces.encoder import normalise
+from edge_runtime.measures.metrics import cosine_summary, dir_at_fpir, pair_accuracy, pair_similarity, tmr_at_fmr
+from edge_runtime.measures.pairs import make_pairs
 from edge_runtime.types import Floats
 
 FLOAT = "float"

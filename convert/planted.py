@@ -14,7 +14,7 @@ import numpy as np
 from convert.graph import Tensor, read_graph
 from convert.parity import Parity, compare
 from convert.recipe import Recipe
-from edge_runtime.encoder import Preprocessing, TfliteEncoder
+from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Floats, Pixels
 

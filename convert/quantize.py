@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from convert.equalise import equalised
 from convert.recipe import Recipe
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
+from edge_runtime.faces.encoder import Preprocessing
 from edge_runtime.types import Floats, Pixels
 
 _BATCH = 256

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_runtime.encoder import normalise
-from edge_runtime.realism import Realism
-from edge_runtime.tail import Tail
+from edge_runtime.decision.realism import Realism
+from edge_runtime.decision.tail import Tail
+from edge_runtime.faces.encoder import normalise
 from edge_runtime.types import Floats
 
 _SIZES = (3, 10, 30, 100, 300)

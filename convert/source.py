@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from convert.chips import Chips
-from edge_runtime.align import Template
 from edge_runtime.bundle import file_digest
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError, UsageError
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import Preprocessing
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = 1

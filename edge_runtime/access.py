@@ -36,7 +36,6 @@ from typing import Any, Protocol, Self, TypeVar
 from PIL import Image
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.chain import FaceChain
 from edge_runtime.closing import Closing
 from edge_runtime.config import (
     Config,
@@ -48,16 +47,17 @@ from edge_runtime.config import (
     state_dir,
     trusted_keys,
 )
+from edge_runtime.daemon.live import OwnCameras
 from edge_runtime.detectors import DetectorOptions
-from edge_runtime.directory import Directory
-from edge_runtime.enrolment import Enroller, EnrolmentResult
+from edge_runtime.enrolment.photo import Enroller, EnrolmentResult
+from edge_runtime.enrolment.posing import ANY, POSES
 from edge_runtime.errors import GalleryError, ImageError, InputError, UsageError
 from edge_runtime.events.store import forget_without_daemon
-from edge_runtime.gallery import Gallery, Person
+from edge_runtime.faces.chain import FaceChain
+from edge_runtime.gallery.directory import Directory
+from edge_runtime.gallery.store import Gallery, Person
 from edge_runtime.images import MAX_MEGAPIXELS, decode_image
-from edge_runtime.keys import KeySource
-from edge_runtime.live import OwnCameras
-from edge_runtime.posing import ANY, POSES
+from edge_runtime.storage.keys import KeySource
 from edge_runtime.types import Frame, Pixels
 
 T = TypeVar("T", int, float)
@@ -273,7 +273,7 @@ def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:
     Raises:
         FamiliarError: daemon, bundle, detector, interpreter or gallery cannot be used.
     """
-    from edge_runtime.control import ControlClient
+    from edge_runtime.daemon.control import ControlClient
 
     client = ControlClient.connect(socket_path(config))
     if client is not None:

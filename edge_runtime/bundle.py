@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.decision.realism import Realism
 from edge_runtime.detectors.bundle import DetectorSheet
-from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import BundleError, SelfTestError
+from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder, normalise
+from edge_runtime.faces.occlusion import parse_reliance
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.occlusion import parse_reliance
 from edge_runtime.protocols import Detector
-from edge_runtime.realism import Realism
 from edge_runtime.signature import SIGNATURE, check_signature
 from edge_runtime.types import Floats, Pixels
 

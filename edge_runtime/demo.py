@@ -18,10 +18,10 @@ from PIL import Image
 from edge_runtime.access import open_people
 from edge_runtime.config import CameraConfig, Config
 from edge_runtime.contact_sheet import GREEN, GREY, RED, Tile, draw_sheet, save_sheet
+from edge_runtime.daemon.service import Service
+from edge_runtime.daemon.summary import frames_per_s, stage_ms
 from edge_runtime.errors import EnrolmentError
-from edge_runtime.service import Service
 from edge_runtime.sources.synthetic import Scene, SceneOptions, Visit
-from edge_runtime.summary import frames_per_s, stage_ms
 
 ENROLLED = 2
 PHOTOS = 4

@@ -3,7 +3,7 @@
 Only operations that the Edge TPU has are used: 3x3, 1x1 and depthwise convolutions, plain ReLU, additions and one
 nearest-neighbour enlargement by two. The shape follows FCOS (Tian et al., 2019) and YuNet (Wu et al., 2023): every
 cell of a grid says how sure it is that a face's middle is near, and where from itself the box's edges and the
-landmarks are. What the numbers mean is in ``edge_runtime.cells``, which decodes them on the device.
+landmarks are. What the numbers mean is in ``edge_runtime.detectors._cells``, which decodes them on the device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from edge_runtime.cells import STRIDES
+from edge_runtime.detectors._cells import STRIDES
 from edge_runtime.errors import InputError
 
 _RARE = -4.0

@@ -11,9 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.align import Template
 from edge_runtime.bundle import DETECTOR_GOLDEN, SCHEMA, Bundle, file_digest
-from edge_runtime.encoder import Preprocessing, TfliteEncoder
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Detections, Event, Frame, Pixels
 

@@ -14,13 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.chain import FaceChain, central_face
 from edge_runtime.config import parse_config
+from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.detectors import DetectorOptions
-from edge_runtime.matcher import Matcher, make_matcher
+from edge_runtime.faces.chain import FaceChain, central_face
+from edge_runtime.gallery.templates import Templates
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sources.synthetic import Scene, SceneOptions, Showing
-from edge_runtime.templates import Templates
 from edge_runtime.types import Event, Floats, Frame
 from tests.builders import RELEASED
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.directory import Directory
 from edge_runtime.events.log import EventLog
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.store import EventStore
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.sinks import open_sink
 from tests.builders import make_event
 

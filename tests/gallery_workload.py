@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.gallery import Gallery
+from edge_runtime.gallery.store import Gallery
 
 SIZE = 16
 Operation = tuple[str, str, str]

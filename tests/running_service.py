@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.config import Config, parse_config
-from edge_runtime.service import Service
+from edge_runtime.daemon.service import Service
 from tests.event_lines import EventLines
 
 LIVE = "synthetic:fps=10,size=320x240,realtime,loop"

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.align import Template, align, similarity, warp
 from edge_runtime.bundle import preprocessing_hash
-from edge_runtime.encoder import Preprocessing
+from edge_runtime.faces.align import Template, align, similarity, warp
+from edge_runtime.faces.encoder import Preprocessing
 from edge_runtime.types import Floats, Pixels
 from train.archive import Kind, PictureArchive, encoded, write_archive
 

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.align import Template
-from edge_runtime.encoder import GREY_WEIGHTS, normalise
 from edge_runtime.errors import InputError
-from edge_runtime.metrics import tmr_at_fmr
-from edge_runtime.quality import measure
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import GREY_WEIGHTS, normalise
+from edge_runtime.faces.quality import measure
+from edge_runtime.measures.metrics import tmr_at_fmr
 from edge_runtime.types import Floats, Pixels
 from train.chips import Chips
 

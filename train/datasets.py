@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge_runtime.align import Template, align
-from edge_runtime.encoder import Preprocessing
+from edge_runtime.faces.align import Template, align
+from edge_runtime.faces.encoder import Preprocessing
 from edge_runtime.types import Floats, Pixels
 from train.augment import Geometry, Morphs, blend, moved
 from train.chips import Chips

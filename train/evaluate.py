@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.pairs import Pairs, parse_pairs
+from edge_runtime.faces.encoder import normalise
+from edge_runtime.measures.pairs import Pairs, parse_pairs
 from edge_runtime.types import Floats
 from train.archive import SPLITS
 from train.chips import Chips

@@ -21,13 +21,13 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from edge_runtime.align import Template, align
 from edge_runtime.bundle import Bundle
-from edge_runtime.chain import FaceChain
 from edge_runtime.config import Config, bundle_path
 from edge_runtime.detectors import open_detector
-from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError, UsageError
+from edge_runtime.faces.align import Template, align
+from edge_runtime.faces.chain import FaceChain
+from edge_runtime.faces.encoder import normalise
 from edge_runtime.protocols import Detector
 from edge_runtime.sources.synthetic import still
 from edge_runtime.types import Floats, Pixels

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.errors import FamiliarError, InputError
 from edge_runtime.images import read_image
-from edge_runtime.overlap import iou
 from edge_runtime.pool import spread
 from edge_runtime.protocols import Detector
+from edge_runtime.tracking.overlap import iou
 from edge_runtime.types import Detections, Pixels
 from train.archive import SPLITS, encoded
 from train.labelled import LabelledPhoto, mirrored, scaled, write_labelled

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from edge_runtime.chain import central_face
 from edge_runtime.config import Config, bundle_path
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import FamiliarError, ImageError, InputError
+from edge_runtime.faces.chain import central_face
 from edge_runtime.images import read_image
 from edge_runtime.pool import spread
 from edge_runtime.protocols import Detector

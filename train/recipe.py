@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from edge_runtime.align import Template
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import ConfigError
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import Preprocessing
 from edge_runtime.settings import check_known, key, read_toml, section
 
 RECIPES = Path(__file__).parent / "recipes"

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError
-from edge_runtime.metrics import (
+from edge_runtime.faces.encoder import normalise
+from edge_runtime.measures.metrics import (
     OpenSet,
     Roc,
     dir_at_fpir,
@@ -25,7 +25,7 @@ from edge_runtime.metrics import (
     tmr_at_fmr,
     wilson_interval,
 )
-from edge_runtime.pairs import Pairs, make_pairs
+from edge_runtime.measures.pairs import Pairs, make_pairs
 from edge_runtime.types import Floats
 from train.archive import SPLITS
 

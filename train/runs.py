@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
+from edge_runtime.faces.encoder import Preprocessing
 from train.chips import Chips
 from train.files import replacing, write_json, write_text
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle import file_digest
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
+from edge_runtime.faces.encoder import Preprocessing
 from train.models import open_model
 from train.runs import load_run
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.align import Template
-from edge_runtime.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.errors import InputError
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Floats, Pixels
 from train.recipe import TeacherPart

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
+from edge_runtime.faces.encoder import Preprocessing
 from edge_runtime.types import Floats, Pixels
 from train.augment import Geometry, Morphs, draw_geometry, draw_morphs
 from train.camera import photometric

@@ -13,14 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.access import open_chain
-from edge_runtime.chain import FaceChain
 from edge_runtime.config import Config, DecideConfig, load_config
-from edge_runtime.encoder import normalise
+from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.matcher import Matcher, make_matcher
+from edge_runtime.faces.chain import FaceChain
+from edge_runtime.faces.encoder import normalise
+from edge_runtime.gallery.templates import Templates
 from edge_runtime.pipeline import Pipeline, StageTime
 from edge_runtime.sources import open_source
-from edge_runtime.templates import Templates
 
 STAGES = ("read", "motion", "detect", "follow", "align", "encode", "match")
 _SAVED = {

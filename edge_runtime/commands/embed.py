@@ -22,9 +22,9 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.access import open_chain
-from edge_runtime.chain import FaceChain, central_face
 from edge_runtime.config import Config, load_config
 from edge_runtime.errors import ImageError, InputError, UsageError
+from edge_runtime.faces.chain import FaceChain, central_face
 from edge_runtime.images import list_images, read_image
 from edge_runtime.pool import spread
 from edge_runtime.types import Floats

@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from edge_runtime.access import MAX_PHOTO_BYTES, PeopleAccess, open_people
 from edge_runtime.config import load_config
-from edge_runtime.enrolment import EnrolmentResult
+from edge_runtime.enrolment.photo import EnrolmentResult
+from edge_runtime.enrolment.refused_sheet import draw_refused
 from edge_runtime.errors import EnrolmentError, InputError, UsageError
+from edge_runtime.gallery.names import clean_name
 from edge_runtime.images import list_images
-from edge_runtime.names import clean_name
-from edge_runtime.refused_sheet import draw_refused
 
 _GOOD_NUMBER = 3
 
@@ -115,7 +115,7 @@ def _from_photos(
 
 
 def _from_camera(people: PeopleAccess, name: str, args: argparse.Namespace) -> list[EnrolmentResult]:
-    from edge_runtime.live_enrolment import enroll_views, gather_views
+    from edge_runtime.enrolment.live import enroll_views, gather_views
 
     told = ""
     with tqdm(

@@ -9,11 +9,11 @@ from typing import Any
 
 from edge_runtime.access import key_source, open_directory
 from edge_runtime.config import Config, events_path, gallery_path, load_config
+from edge_runtime.decision.explanation import Standards, explain, top_two, when
 from edge_runtime.errors import EventLogError, InputError
 from edge_runtime.events.reader import EventReader
-from edge_runtime.explanation import Standards, explain, top_two, when
-from edge_runtime.gallery import Gallery
-from edge_runtime.quality import QualityLimits
+from edge_runtime.faces.quality import QualityLimits
+from edge_runtime.gallery.store import Gallery
 from edge_runtime.types import Event
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from edge_runtime.access import key_source
 from edge_runtime.config import Config, gallery_path, load_config
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.exchange import fingerprint, pack, unpack
-from edge_runtime.gallery import Gallery
-from edge_runtime.sole_use import sole_use
+from edge_runtime.gallery.exchange import fingerprint, pack, unpack
+from edge_runtime.gallery.sole_use import sole_use
+from edge_runtime.gallery.store import Gallery
 
 _ACTIONS = {
     "show": "where it lies, whose codes it holds, and what was done to it",

@@ -21,8 +21,8 @@ from edge_runtime.access import PeopleAccess, open_people
 from edge_runtime.commands.enroll import day_end
 from edge_runtime.config import gallery_path, load_config
 from edge_runtime.errors import UsageError
+from edge_runtime.gallery.reembedding import reembed
 from edge_runtime.images import list_images
-from edge_runtime.reembedding import reembed
 
 _ACTIONS = {
     "list": ("everybody, in the order they were added", ()),

@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.self_test:
-        from edge_runtime.selftest import self_test
+        from edge_runtime.daemon.selftest import self_test
 
         print(self_test(_config(args)))
         return 0
+    from edge_runtime.daemon.service import Service
     from edge_runtime.log import log
-    from edge_runtime.service import Service
 
     def tell(lines: list[str]) -> None:
         for line in lines:

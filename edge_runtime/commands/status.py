@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.config import load_config, socket_path
-from edge_runtime.control import ControlClient
+from edge_runtime.daemon.control import ControlClient
+from edge_runtime.daemon.health import EXIT_CODES
+from edge_runtime.daemon.summary import gallery_line
 from edge_runtime.errors import ControlError, UsageError
-from edge_runtime.health import EXIT_CODES
-from edge_runtime.summary import gallery_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ if path.exists():
 '
 MAKE_KEY='
 from edge_runtime.config import gallery_path, key_path, load_config
-from edge_runtime.keys import load_key
+from edge_runtime.storage.keys import load_key
 
 config = load_config()
 if not gallery_path(config).exists() and not key_path(config).exists():

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells import SHAPE, STRIDES, Grids, decode, merged
 from edge_runtime.detectors import DetectorOptions
+from edge_runtime.detectors._cells import SHAPE, STRIDES, Grids, decode, merged
 from edge_runtime.errors import BundleError, ConfigError
+from edge_runtime.faces.lookup import input_table
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.lookup import input_table
 from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.types import Detections, Floats, Pixels, check_pixels
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.capture import CaptureProcess
+from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.config import CameraConfig
 from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError

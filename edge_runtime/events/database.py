@@ -6,9 +6,9 @@ import os
 import sqlite3
 from pathlib import Path
 
-from edge_runtime.database import transaction
 from edge_runtime.errors import EventLogError, GalleryError
-from edge_runtime.keys import check_private, sync_folder
+from edge_runtime.storage.database import transaction
+from edge_runtime.storage.keys import check_private, sync_folder
 
 SCHEMA = 1
 UPGRADES: dict[int, tuple[str, ...]] = {}

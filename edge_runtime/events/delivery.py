@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from edge_runtime.backoff import delay_s
-from edge_runtime.directory import Directory
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.record import Record
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import Sink
 
 FIRST_RETRY_S = 0.5

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.closing import Closing
-from edge_runtime.directory import Directory
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.delivery import FIRST_RETRY_S, LAST_RETRY_S, Delivery
 from edge_runtime.events.keeper import Keeper, LogTroubleError
@@ -21,6 +20,7 @@ from edge_runtime.events.queue import EventQueue
 from edge_runtime.events.reader import read_after
 from edge_runtime.events.record import Record
 from edge_runtime.events.store import Position
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import Sink
 from edge_runtime.types import Event
 

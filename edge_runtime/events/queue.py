@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 
-from edge_runtime.directory import Directory
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.types import Event
 
 _CROP_BYTES = 16 << 20

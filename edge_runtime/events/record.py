@@ -8,8 +8,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from edge_runtime.directory import STRANGER, Directory
-from edge_runtime.keys import seal, unseal
+from edge_runtime.gallery.directory import STRANGER, Directory
+from edge_runtime.storage.keys import seal, unseal
 from edge_runtime.types import Event
 
 FORGOTTEN = ""

@@ -19,16 +19,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.align import align, similarity
 from edge_runtime.bundle import Bundle
-from edge_runtime.calibrate import calibrate
-from edge_runtime.capture import CaptureProcess
+from edge_runtime.capture.process import CaptureProcess
+from edge_runtime.decision.calibrate import calibrate
+from edge_runtime.decision.matcher import Matcher
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.encoder import Preprocessing, Template, TfliteEncoder
+from edge_runtime.faces.align import align, similarity
+from edge_runtime.faces.encoder import Preprocessing, Template, TfliteEncoder
+from edge_runtime.gallery.templates import Templates
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.matcher import Matcher
 from edge_runtime.sources import open_source
-from edge_runtime.templates import Templates
 from edge_runtime.types import Frame
 from tests.builders import RELEASED, SHARED, draw_face, make_bundle, make_pixels
 from tests.clips import write_clip
@@ -177,7 +177,7 @@ def memory(bundle: Bundle) -> Iterator[Row]:
     report = "; print([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1])"
     floor = "import numpy, cv2"
     whole = (
-        "from edge_runtime.bundle import Bundle; from edge_runtime.chain import FaceChain; "
+        "from edge_runtime.bundle import Bundle; from edge_runtime.faces.chain import FaceChain; "
         f"c = FaceChain.open(Bundle({str(bundle.path)!r})); c.bundle.check_golden(c.encoder)"
     )
     sizes = []

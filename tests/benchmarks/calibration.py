@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from convert.cohort import Cohort, Gaussian, make_cohort, person_means, person_tracks
 from convert.realism import TRACK_VIEWS, running
-from edge_runtime.calibrate import calibrate
-from edge_runtime.encoder import normalise
-from edge_runtime.left_out import leave_one_out
-from edge_runtime.metrics import wilson_interval
-from edge_runtime.realism import Realism
-from edge_runtime.templates import Templates
+from edge_runtime.decision.calibrate import calibrate
+from edge_runtime.decision.left_out import leave_one_out
+from edge_runtime.decision.realism import Realism
+from edge_runtime.faces.encoder import normalise
+from edge_runtime.gallery.templates import Templates
+from edge_runtime.measures.metrics import wilson_interval
 from edge_runtime.types import Floats
 
 WISHES = (10.0, 1.0)

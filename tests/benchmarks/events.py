@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.directory import Directory
 from edge_runtime.events.log import EventLog
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.types import Event
 from tests.builders import make_event
 

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from edge_runtime.bundle import Bundle
-from edge_runtime.calibrate import Calibration
-from edge_runtime.int8_rows import Int8Rows
-from edge_runtime.matcher import Matcher
-from edge_runtime.templates import Templates
+from edge_runtime.decision.calibrate import Calibration
+from edge_runtime.decision.int8_rows import Int8Rows
+from edge_runtime.decision.matcher import Matcher
+from edge_runtime.gallery.templates import Templates
 from tests.benchmarks.__main__ import some_bundle
 from tests.builders import make_pixels
 

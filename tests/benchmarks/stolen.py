@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.encoder import normalise
-from edge_runtime.gallery import Gallery
-from edge_runtime.keys import KeySource
-from edge_runtime.vault import Vault
+from edge_runtime.faces.encoder import normalise
+from edge_runtime.gallery.store import Gallery
+from edge_runtime.gallery.vault import Vault
+from edge_runtime.storage.keys import KeySource
 from tests.benchmarks.calibration import load
 
 

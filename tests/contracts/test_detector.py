@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from edge_runtime.chain import central_face
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.errors import BundleError, ConfigError, InputError
+from edge_runtime.faces.chain import central_face
 from tests.builders import RELEASED, SHARED, draw_face, make_pixels
 
 YUNET = SHARED / "reference" / "yunet_n_320.onnx"

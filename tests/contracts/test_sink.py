@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from edge_runtime.backends import backend_names
-from edge_runtime.directory import Directory
 from edge_runtime.errors import ConfigError
 from edge_runtime.events.log import EventLog
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.sinks import open_sink
 from tests.builders import make_event
 from tests.waiting import wait_for

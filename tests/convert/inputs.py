@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from convert.golden import draw_chips
-from edge_runtime.align import Template
 from edge_runtime.bundle import file_digest
-from edge_runtime.encoder import Preprocessing
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import Preprocessing
 from train.chips import CROP_TEMPLATE, Crop, write_chips
 
 PREPROCESSING = Preprocessing("grey", (127.5,), (127.5,), Template.arcface(28, 6))

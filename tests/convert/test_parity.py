@@ -9,8 +9,8 @@ import pytest
 
 from convert.parity import compare
 from convert.recipe import load_recipe
-from edge_runtime.encoder import normalise
 from edge_runtime.errors import ConfigError
+from edge_runtime.faces.encoder import normalise
 
 pytestmark = pytest.mark.desktop
 

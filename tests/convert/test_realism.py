@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convert.realism import Track, measure_realism, running
-from edge_runtime.encoder import normalise
+from edge_runtime.faces.encoder import normalise
 from edge_runtime.types import Floats
 
 pytestmark = pytest.mark.desktop

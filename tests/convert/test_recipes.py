@@ -21,8 +21,8 @@ from convert.planted import spoil_layer
 from convert.quantize import Quantised, RefusalError, converted, load_model, trained
 from convert.recipe import Recipe, load_recipe
 from edge_runtime.bundle import Bundle
-from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.errors import ConfigError
+from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from tests.builders import ROOT
 from tests.convert.inputs import PREPROCESSING, save_encoder

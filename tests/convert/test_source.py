@@ -12,9 +12,9 @@ import pytest
 
 from convert.chips import Chips
 from convert.source import Stated, open_source
-from edge_runtime.align import Template
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError, UsageError
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import Preprocessing
 from tests.convert.inputs import PREPROCESSING, write_people, write_run
 from train.chips import Chips as TrainedChips
 

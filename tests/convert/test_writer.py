@@ -12,8 +12,8 @@ import pytest
 from convert.bundle import drafted, write_manifest
 from convert.golden import draw_chips, golden_floor, make_golden
 from edge_runtime.bundle import MANIFEST, Bundle
-from edge_runtime.encoder import TfliteEncoder
 from edge_runtime.errors import BundleError, UsageError
+from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from tests.builders import TINY_MODEL, TINY_PREPROCESSING, make_bundle
 

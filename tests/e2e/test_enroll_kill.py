@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edge_runtime.gallery import Gallery
+from edge_runtime.gallery.store import Gallery
 from tests.builders import ROOT, draw_face, make_bundle
 
 PHOTOS = 60

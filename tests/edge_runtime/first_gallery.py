@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.keys import load_key, seal
+from edge_runtime.storage.keys import load_key, seal
 from edge_runtime.types import Floats
 
 _TABLES = """

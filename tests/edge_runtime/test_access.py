@@ -16,7 +16,7 @@ from PIL import Image
 from edge_runtime.access import COMMANDS, LocalPeople, PeopleAccess, open_people
 from edge_runtime.bundle import Bundle
 from edge_runtime.config import BundleConfig, Config, parse_config
-from edge_runtime.control import ControlClient, ControlServer
+from edge_runtime.daemon.control import ControlClient, ControlServer
 from edge_runtime.errors import GalleryError, InputError, UsageError
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_bundle, make_pixels

@@ -19,7 +19,7 @@ from edge_runtime.config import Config
 from edge_runtime.doctor import CHECKS, Examination, Row, examine
 from edge_runtime.doctor import device as device_checks
 from edge_runtime.doctor import software as software_checks
-from edge_runtime.keys import load_key
+from edge_runtime.storage.keys import load_key
 from tests.builders import make_bundle, write_manifest
 from tests.running_service import LIVE, RunningService, make_config, until
 from tests.standin_tpu import StandinTpu, compile_for_tpu

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from edge_runtime.bundle import MANIFEST, Bundle
-from edge_runtime.chain import FaceChain
 from edge_runtime.cli import main
+from edge_runtime.faces.chain import FaceChain
 from edge_runtime.images import read_image
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_bundle, make_pixels

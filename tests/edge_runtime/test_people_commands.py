@@ -17,7 +17,7 @@ from PIL import Image
 from edge_runtime.access import open_people
 from edge_runtime.cli import main
 from edge_runtime.config import load_config
-from edge_runtime.control import ControlServer
+from edge_runtime.daemon.control import ControlServer
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_bundle, make_pixels
 

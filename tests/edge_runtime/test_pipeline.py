@@ -3,13 +3,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge_runtime.calibrate import calibrate
-from edge_runtime.chain import FaceChain
 from edge_runtime.config import parse_config
+from edge_runtime.decision.calibrate import calibrate
+from edge_runtime.decision.matcher import Matcher
 from edge_runtime.detectors import DetectorOptions
-from edge_runtime.matcher import Matcher
+from edge_runtime.faces.chain import FaceChain
+from edge_runtime.gallery.templates import Templates
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.templates import Templates
 from tests.builders import draw_face, make_bundle, make_frame, make_pixels
 
 CONFIG = parse_config({"detect": {"every": 2, "min_face_px": 30}, "decide": {"views": 3, "recheck_s": 0.5}})

@@ -20,12 +20,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime import service as service_module
 from edge_runtime.config import Config
-from edge_runtime.control import ControlClient
+from edge_runtime.daemon import service as service_module
+from edge_runtime.daemon.control import ControlClient
+from edge_runtime.daemon.service import Service
+from edge_runtime.enrolment.live import enroll_views, gather_views
 from edge_runtime.errors import CameraError, EnrolmentError, FamiliarError, GalleryError, InputError, UsageError
-from edge_runtime.live_enrolment import enroll_views, gather_views
-from edge_runtime.service import Service
 from tests.builders import draw_face, make_bundle
 from tests.clips import visit, write_clip
 from tests.running_service import LIVE, RunningService, make_config, until
@@ -136,7 +136,7 @@ def test_a_gallery_that_is_broken_at_the_start_is_one_line(config: Config, damag
 
 
 def test_a_gallery_that_another_program_holds_costs_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.database._BUSY_S", 0.1)
+    monkeypatch.setattr("edge_runtime.storage.database._BUSY_S", 0.1)
     with Service(config) as setting_up:
         enrol(setting_up)
     with RunningService(config) as running:
@@ -310,7 +310,7 @@ def look_from(client: Any, count: int = 3, give_up_s: float = 60.0) -> tuple[lis
 
 
 def test_somebody_before_the_camera_is_enrolled_while_it_runs(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.live_enrolment.PATIENCE_S", 1.0)
+    monkeypatch.setattr("edge_runtime.enrolment.live.PATIENCE_S", 1.0)
     with RunningService(config) as running:
         running.next_event("unknown")
         client = ControlClient.connect(Path(config.control.socket))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.align import ARCFACE_112
+from edge_runtime.faces.align import ARCFACE_112
 from tests.builders import draw_face, make_pixels
 from train.chips import CONTEXT_PX, Chips, Crop, make_crop, write_chips
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.align import Template
-from edge_runtime.encoder import Preprocessing
+from edge_runtime.faces.align import Template
+from edge_runtime.faces.encoder import Preprocessing
 from tests.builders import BOX_POINTS, draw_face
 from train.chips import Chips, make_crop, write_chips
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_runtime.align import ARCFACE_112, Template, align, similarity
+from edge_runtime.faces.align import ARCFACE_112, Template, align, similarity
 from train.augment import blend, draw_geometry, draw_morphs, moved
 from train.recipe import AugmentPart
 

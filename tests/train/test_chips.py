@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.align import Template, align
 from edge_runtime.errors import InputError
+from edge_runtime.faces.align import Template, align
 from tests.builders import BOX_POINTS, draw_face
 from tests.train.drawn_chips import make_chips
 from train.chips import CROP_TEMPLATE, Chips, crop_hash, make_crop, write_chips

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_runtime.align import Template
 from edge_runtime.errors import InputError
+from edge_runtime.faces.align import Template
 from tests.builders import make_pixels
 from tests.train.drawn_chips import make_chips
 from train.conditions import Probes, changes, condition_lines, conditions, people_groups, photo_groups

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge_runtime.align import Template
 from edge_runtime.errors import InputError
+from edge_runtime.faces.align import Template
 from tests.train.drawn_chips import make_chips
 from train.augment import draw_geometry, draw_morphs
 from train.datasets import Faces, Held, in_chunks, prefetched

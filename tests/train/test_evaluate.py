@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.desktop
 
-from edge_runtime.encoder import normalise  # noqa: E402
-from edge_runtime.metrics import tmr_at_fmr  # noqa: E402
+from edge_runtime.faces.encoder import normalise  # noqa: E402
+from edge_runtime.measures.metrics import tmr_at_fmr  # noqa: E402
 from tests.train.made_run import BGR, GREY, PHOTOS, SELECT, make_run  # noqa: E402
 from train.__main__ import main  # noqa: E402
 from train.chips import Chips  # noqa: E402

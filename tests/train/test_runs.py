@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from edge_runtime.encoder import Preprocessing
 from edge_runtime.errors import InputError
+from edge_runtime.faces.encoder import Preprocessing
 from tests.builders import TINY_PREPROCESSING
 from train.runs import load_run
 

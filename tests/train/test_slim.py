@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("tensorflow")
 import keras
 
-from edge_runtime.encoder import normalise
+from edge_runtime.faces.encoder import normalise
 from tests.train.drawn_chips import make_chips
 from tests.train.test_fit import SMALL
 from train.__main__ import main

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edge_runtime.encoder import normalise
 from edge_runtime.errors import InputError
+from edge_runtime.faces.encoder import normalise
 from tests.train.drawn_chips import make_chips
 from train.datasets import Faces
 from train.recipe import load_recipe

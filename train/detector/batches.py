@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_runtime.cells import Grids
+from edge_runtime.detectors._cells import Grids
 from edge_runtime.pool import process_pool
 from edge_runtime.types import Floats, Pixels
 from train.detector.scenes import PhotoPool, compose, mirrored_scene, spoil

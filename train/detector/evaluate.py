@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from edge_runtime.chain import central_face
 from edge_runtime.contact_sheet import GREEN, RED, Tile, draw_sheet
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.errors import InputError
-from edge_runtime.overlap import iou
+from edge_runtime.faces.chain import central_face
 from edge_runtime.protocols import Detector
+from edge_runtime.tracking.overlap import iou
 from edge_runtime.types import Detections, Floats, Pixels
 from train.detector.backgrounds import UNSEEN, drawing
 from train.detector.scenes import PhotoPool, make_scene

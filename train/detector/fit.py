@@ -16,7 +16,7 @@ from keras import ops
 from tqdm import tqdm
 
 from edge_runtime.bundle import file_digest
-from edge_runtime.cells import STRIDES, Grids
+from edge_runtime.detectors._cells import STRIDES, Grids
 from edge_runtime.errors import InputError
 from edge_runtime.types import Pixels
 from models.detector import multiply_adds

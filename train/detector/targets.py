@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.cells import SHAPE, STRIDES, Grids
+from edge_runtime.detectors._cells import SHAPE, STRIDES, Grids
 from edge_runtime.types import Detections, Floats
 
 SIZES_PX = {8: (0.0, 36.0), 16: (28.0, 130.0), 32: (100.0, np.inf)}

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.align import Template, align
-from edge_runtime.chain import central_face
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.encoder import Preprocessing, TfliteEncoder
+from edge_runtime.faces.align import Template, align
+from edge_runtime.faces.chain import central_face
+from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder
 from edge_runtime.images import list_images, read_image
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.overlap import iou
 from edge_runtime.sources.synthetic import PORTRAITS, Scene, SceneOptions, still
+from edge_runtime.tracking.overlap import iou
 from tests.builders import RELEASED, SHARED
 from train.detector.backgrounds import UNSEEN, drawing
 from train.label import look

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edge_runtime.cells import STRIDES, Grids, decode
+from edge_runtime.detectors._cells import STRIDES, Grids, decode
 from edge_runtime.types import Detections
 from train.detector.targets import COLUMNS, SceneFaces, make_targets
 

@@ -1,0 +1,1 @@
+"""Frames from a process of their own, over memory both have mapped."""

@@ -1,0 +1,1 @@
+"""What runs for months: cameras, control, health, and the gallery behind them."""

@@ -1,0 +1,445 @@
+"""The daemon: cameras through their pipelines to the sinks, on one thread that never waits for any of them.
+
+Frames are captured by processes, events written by threads, people enrolled on the control socket's threads with
+a detector and encoder of their own, the gallery looked after on one more; so a camera that hangs, a full disk, a locked
+gallery or a large photo costs no frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from edge_runtime.access import COMMANDS, open_chain
+from edge_runtime.closing import Closing
+from edge_runtime.config import LIVE_SECTIONS, Config, changed_keys, events_path, gallery_path, socket_path
+from edge_runtime.daemon.camera import Camera
+from edge_runtime.daemon.control import Answer, ControlServer
+from edge_runtime.daemon.gallery_keeper import GalleryKeeper
+from edge_runtime.daemon.health import Health
+from edge_runtime.daemon.live import LiveView, Sightings, no_such_camera
+from edge_runtime.daemon.notify import notify, watchdog_interval_s
+from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
+from edge_runtime.decision.matcher import Matcher
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, UsageError
+from edge_runtime.events.delivery import Delivery
+from edge_runtime.events.log import EventLog
+from edge_runtime.gallery.sole_use import sole_use
+from edge_runtime.gallery.store import Gallery
+from edge_runtime.log import log
+from edge_runtime.pipeline import Pipeline
+from edge_runtime.sinks import open_sink
+from edge_runtime.tracking.pace import throttled
+from edge_runtime.types import Event, Frame
+
+_IDLE_S = 5.0
+"""Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
+
+_LATE_S = 5.0
+"""A camera whose turn is later than this by more than that is not looked after: no sign of life for systemd."""
+
+_DRAIN_S = 0.6
+"""How long the last events may take: a stop has two seconds in all."""
+
+_FORGET_S = 10.0
+"""How long the events of somebody forgotten may take to go before the answer; they go later then."""
+
+
+class Service(Closing):
+    """A daemon that is open: everything is checked, and ``run`` starts the cameras.
+
+    Attributes:
+        config: in force now.
+        chain: of the frame loop alone.
+        events: the log of events, open until :meth:`close`.
+        cameras: by name; empty until :meth:`run`.
+        health: what is wrong, part by part.
+    """
+
+    def __init__(self, config: Config, reload_config: Callable[[], Config] | None = None) -> None:
+        """Open bundle, models, gallery, sink and control socket, and compare the golden outputs.
+
+        Args:
+            config: with at least one camera.
+            reload_config: reads the configuration again, on SIGHUP or ``reload``; None: it stays as it is.
+
+        Raises:
+            ConfigError: no camera is configured.
+            SelfTestError: this device computes other codes than the bundle's maker did.
+            FamiliarError: bundle, interpreter, gallery, sink or control socket cannot be used, or another
+                daemon uses the gallery.
+        """
+        check_cameras(config)
+        self.config = config
+        self.cameras: dict[str, Camera] = {}
+        self.started_s = time.monotonic()
+        self._reload_config = reload_config
+        self._stopping = False
+        self._reload_wanted = False
+        self._ready = False
+        self._on_ready: Callable[[], None] | None = None
+        self._held: list[Event] = []
+        self._lock = threading.Lock()
+        """Held during a step of a pipeline and while its matcher is exchanged."""
+        self._chores = threading.Event()
+        with ExitStack() as stack:
+            self._waker, self._woken = socket.socketpair()
+            stack.callback(self._waker.close)
+            stack.callback(self._woken.close)
+            self._waker.setblocking(False)
+            self._woken.setblocking(False)
+            self.health = Health(self._wake)
+            stack.enter_context(sole_use(gallery_path(config), "daemon"))
+            self.chain = stack.enter_context(open_chain(config))
+            self.chain.bundle.check_golden(self.chain.encoder)
+            self.chain.bundle.check_golden_faces(self.chain.detector)
+            self._keeper = stack.enter_context(GalleryKeeper(config, self.chain, self.health, self._latest))
+            log.hide(self.matcher.templates.names)
+            stack.enter_context(sole_use(events_path(config), "daemon", "log of events", "[events] db"))
+            sink = open_sink(spec := f"jsonlines:{config.events.path}")
+            stack.callback(sink.close)
+            self.events = EventLog(
+                events_path(config),
+                self.gallery.directory(),
+                config.events.keep_days,
+                config.events.keep_mb,
+                self._events_trouble,
+                log.warning,
+            )
+            stack.callback(self.events.close)
+            self.events.attach(spec, sink, self._sink_trouble)
+            self._live = LiveView(self._sightings)
+            control = ControlServer(socket_path(config), self.answer)
+            stack.callback(control.close)
+            self._stack = stack.pop_all()
+
+    @property
+    def matcher(self) -> Matcher:
+        """For the gallery as it is now."""
+        return self._keeper.matcher
+
+    @property
+    def gallery(self) -> Gallery:
+        """The open gallery.
+
+        Raises:
+            GalleryError: it cannot be read at the moment.
+        """
+        return self._keeper.gallery
+
+    def run(self, ready: Callable[[], None] | None = None) -> None:
+        """Run until a signal, :meth:`stop`, or the end of every clip; then let open tracks leave and write all events.
+
+        Args:
+            ready: called once, when the first camera has opened.
+
+        Raises:
+            FamiliarError: no camera could be opened, or a clip ended before its time and nothing else goes on.
+        """
+        self._on_ready = ready
+        with self._signals(), self._housekeeping():
+            try:
+                for name, camera in self.config.camera.items():
+                    with self._lock:
+                        pipeline = Pipeline(self.chain, self.matcher, self.config, name)
+                        self.cameras[name] = Camera(name, camera, pipeline)
+                self._loop()
+            finally:
+                self._drain()
+        broken = [camera.error for camera in self.cameras.values() if camera.error is not None]
+        if broken and not self._stopping:
+            raise broken[0]
+
+    def opening(self) -> list[str]:
+        """What it is about to do, in lines for people."""
+        return opening_lines(self.config, self.matcher, self.chain.bundle.manifest.name)
+
+    def summary(self) -> list[str]:
+        """What was seen, in lines for people; none if no camera ever opened."""
+        return summary_lines(self.cameras, self.events) if self._ready else []
+
+    def status(self) -> Answer:
+        """What is going on, JSON-ready."""
+        with self._lock:
+            return {
+                **self.health.as_json(),
+                "pid": os.getpid(),
+                "uptime_s": round(time.monotonic() - self.started_s, 1),
+                "bundle": {"name": self.chain.bundle.manifest.name, "hash": self.chain.bundle.hash},
+                "accelerators": self.chain.accelerators,
+                "gallery": gallery_status(self.matcher),
+                "events": self.events.status(),
+                "cameras": {name: camera_status(camera) for name, camera in self.cameras.items()},
+            }
+
+    def stop(self) -> None:
+        """End :meth:`run` soon; may be called from any thread or signal handler."""
+        self._stopping = True
+        self._wake()
+
+    def answer(self, command: str, arguments: dict[str, Any], payload: bytes) -> Answer:
+        """One request of the control socket: ``status``, ``reload``, ``live`` or one of ``access.COMMANDS``.
+
+        Raises:
+            FamiliarError: what the command raises.
+        """
+        if command == "status":
+            return self.status()
+        if command == "reload":
+            return {"reloaded": True, "needs_restart": self.reload()}
+        if command == "live":
+            return self._live.answer(str(arguments.get("camera", "")))
+        if command not in COMMANDS:
+            known = ", ".join(("status", "reload", "live", *COMMANDS))
+            raise UsageError(f"{command!r}: expected one of {known}; client and daemon differ in version")
+        try:
+            return self._keeper.call(command, arguments, payload)
+        finally:
+            if command != "enroll.pose":
+                self.refresh()
+            if command == "people.forget" and not self.events.flush(_FORGET_S):
+                log.warning("the events of who was forgotten go later")
+
+    def reload(self) -> list[str]:
+        """Take over what may change while it runs (``LIVE_SECTIONS``), and read the gallery again.
+
+        Open tracks keep what is known about them.
+
+        Returns:
+            The keys that have changed too and wait for the next start.
+
+        Raises:
+            ConfigError: the file is not sound; what was in force stays so.
+        """
+        waiting: list[str] = []
+        if self._reload_config is not None:
+            wanted = self._reload_config()
+            with self._lock:
+                self.config = dataclasses.replace(
+                    self.config, **{name: getattr(wanted, name) for name in LIVE_SECTIONS}
+                )
+                for camera in self.cameras.values():
+                    camera.pipeline.decide = wanted.decide
+            self._keeper.config = self.config
+            log.configure(wanted.log)
+            waiting = changed_keys(self.config, wanted)
+        self.refresh(always=True)
+        log.info("[decide], [log] and the gallery are read again")
+        if waiting:
+            log.warning(
+                "these keys have changed and need a restart: systemctl restart familiar", keys=", ".join(waiting)
+            )
+        return waiting
+
+    def refresh(self, always: bool = False) -> None:
+        """Match against the gallery as it is now, if it has changed since the last time."""
+        matcher = self._keeper.refresh(always)
+        if matcher is not None:
+            log.hide(matcher.templates.names)
+            with suppress(GalleryError):  # out of use: whoever is named in events stays so
+                self.events.know(self.gallery.directory())
+            with self._lock:
+                for camera in self.cameras.values():
+                    # The keeper's own, which may be newer by now than what this call made.
+                    camera.pipeline.matcher = self.matcher
+
+    def close(self) -> None:
+        """Let go of everything; may be called again."""
+        self._stack.close()
+
+    def _loop(self) -> None:
+        watchdog_s = watchdog_interval_s() or _IDLE_S
+        sign_of_life_s = 0.0
+        while not self._stopping and any(camera.keeps_running for camera in self.cameras.values()):
+            now = time.monotonic()
+            if now >= sign_of_life_s:
+                self._sign_of_life(now)
+                sign_of_life_s = now + min(watchdog_s, _IDLE_S)
+            self._wait(min(sign_of_life_s, *(camera.wake_s for camera in self.cameras.values())))
+            for camera in self.cameras.values():
+                if self._stopping:
+                    break
+                with self._lock:
+                    events = camera.turn()
+                self._emit(events)
+            self._look_around()
+            self._check_ready()
+
+    def _sign_of_life(self, now: float) -> None:
+        """Tell systemd, from here alone: a step that hangs, or a loop that no longer turns, tells nothing.
+
+        Neither does a loop that turns without its cameras being looked after: each is known to be lost, or its next
+        frame is not overdue.
+        """
+        kept = all(now <= camera.wake_s + _LATE_S for camera in self.cameras.values())
+        notify(f"STATUS={self._status_line()}", *(["WATCHDOG=1"] if kept else []))
+        slowed = throttled()
+        for camera in self.cameras.values():
+            camera.pipeline.pace.throttled = slowed
+
+    def _look_around(self) -> None:
+        """Let ``health`` know how cameras, accelerator and events do; then its events go the way of all others."""
+        if not self._ready:
+            return  # where no camera opens at all, the error line says so
+        lost = 0
+        for name, camera in self.cameras.items():
+            reason = str(camera.error) if camera.error is not None else None
+            lost += reason is not None
+            self.health.told(f"camera {name}", reason and f"{camera.state}: {reason}")
+            self.health.told(f"pace {name}", camera.pipeline.pace.degraded)
+        going_on = any(camera.keeps_running for camera in self.cameras.values())
+        none = "no camera delivers" if lost == len(self.cameras) and going_on else None
+        self.health.told("cameras", none, failing=True)
+        self.health.told("tpu", self.chain.degraded)
+        events = self.health.take_events()
+        if events:
+            self._emit(events)
+            notify(f"STATUS={self._status_line()}")
+
+    @contextmanager
+    def _housekeeping(self) -> Iterator[None]:
+        """Meanwhile, on a thread of its own: what may have to wait for a disk or for another program."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._keep_house, args=(over,), name="housekeeping", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            self._chores.set()
+            thread.join(_DRAIN_S)
+
+    def _keep_house(self, over: threading.Event) -> None:
+        while not over.is_set():
+            self._chores.wait(_IDLE_S)
+            self._chores.clear()
+            if over.is_set():
+                return
+            try:
+                if self._reload_wanted:
+                    self._reload_wanted = False
+                    self.reload()
+                else:
+                    self.refresh()
+            except FamiliarError as error:
+                log.warning("what was in force stays so", reason=str(error))
+            except Exception as error:  # a chore that fails must not be the last one
+                log.error("housekeeping failed", reason=f"{type(error).__name__}: {error}")
+
+    def _latest(self, name: str) -> Frame:
+        """A camera's latest frame."""
+        camera = self.cameras.get(name)
+        if camera is None:
+            raise no_such_camera(name, self.config.camera)
+        if camera.latest is None or camera.state != "running":
+            raise CameraError(f"camera {name}: expected a picture, it is {camera.state} ({camera.error or 'wait'})")
+        return camera.latest
+
+    def _sightings(self, name: str) -> tuple[Frame, Sightings]:
+        with self._lock:
+            return self._latest(name), self.cameras[name].pipeline.sightings()
+
+    def _wait(self, until_s: float) -> None:
+        captures = [camera.capture.fileno() for camera in self.cameras.values() if camera.capture is not None]
+        readable, _, _ = select.select([self._woken.fileno(), *captures], [], [], max(until_s - time.monotonic(), 0.0))
+        if self._woken.fileno() in readable:
+            self._woken.recv(4096)
+
+    def _check_ready(self) -> None:
+        if self._ready or not any(camera.live is not None for camera in self.cameras.values()):
+            return
+        self._ready = True
+        notify("READY=1")
+        if self._on_ready is not None:
+            self._on_ready()
+        held, self._held = self._held, []
+        self._emit(held)
+
+    def _emit(self, events: list[Event]) -> None:
+        if not self._ready:
+            # Where no camera opens at all, the error line says so, and events would say it twice.
+            self._held += events
+            self._check_ready()
+            return
+        for event in events:
+            self.events.append(event)
+
+    def _drain(self) -> None:
+        notify("STOPPING=1")
+        for camera in self.cameras.values():
+            camera.hang_up()
+        for camera in self.cameras.values():
+            self._emit(camera.finish())
+        for camera in self.cameras.values():
+            camera.close()
+        if not self.events.drain(_DRAIN_S):
+            log.warning("the last events could not be written in time")
+        log.flush()
+
+    def _events_trouble(self, reason: str | None) -> None:
+        self.health.told("events", reason and f"cannot be stored ({reason}); they wait in memory")
+
+    def _sink_trouble(self, delivery: Delivery, error: Exception | None) -> None:
+        if isinstance(error, BrokenPipeError) and not delivery.sink.lasting:
+            self.stop()
+            return
+        reason = error and f"takes no events ({error}); they wait in the log of events"
+        self.health.told(f"sink {delivery.name}", reason or None)
+
+    def _status_line(self) -> str:
+        states = ", ".join(f"{name} {camera.state}" for name, camera in self.cameras.items())
+        return f"{self.health.line()}; {states}; {len(self.matcher.templates.names)} people"
+
+    def _wake(self) -> None:
+        # Full: it will wake anyway. Closed: nobody is left to wake.
+        with suppress(OSError):
+            self._waker.send(b".")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT stop, SIGHUP reloads; outside the main thread signals are somebody else's."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def hang_up(number: int, frame: object) -> None:
+            self._reload_wanted = True
+            self._chores.set()
+
+        actions = {
+            signal.SIGTERM: lambda number, frame: self.stop(),
+            signal.SIGINT: lambda number, frame: self.stop(),
+            signal.SIGHUP: hang_up,
+        }
+        before = {number: signal.signal(number, action) for number, action in actions.items()}
+        wakeup = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, action in before.items():
+                signal.signal(number, action)
+
+
+def check_cameras(config: Config) -> None:
+    """See that there is something to look at.
+
+    Raises:
+        ConfigError: no camera, or one without a source.
+    """
+    if not config.camera:
+        raise ConfigError(
+            "expected at least one camera, found none; add to the configuration file a section [camera.front] with "
+            'the line source = "v4l2:0", or try familiar run --camera front=v4l2:0'
+        )
+    for name, camera in config.camera.items():
+        if not camera.source:
+            raise ConfigError(f'[camera.{name}]: expected a source, found none; add the line source = "v4l2:0"')

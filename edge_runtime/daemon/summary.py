@@ -1,0 +1,96 @@
+"""What a daemon has seen, for people at its end and for programs while it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from edge_runtime.config import Config
+from edge_runtime.daemon.camera import Camera
+from edge_runtime.decision.matcher import Matcher
+from edge_runtime.events.log import EventLog
+from edge_runtime.masking import masked
+
+
+def frames_per_s(camera: Camera) -> float:
+    """Frames taken a second, from the first to the latest; 0 with fewer than two."""
+    span_s = camera.latest_s - camera.started_s
+    return camera.frames / span_s if camera.frames > 1 and span_s > 0 else 0.0
+
+
+def stage_ms(camera: Camera) -> dict[str, float]:
+    """Mean milliseconds of one run of each stage."""
+    return {name: 1000 * stage.total_s / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
+
+
+def camera_status(camera: Camera) -> dict[str, Any]:
+    """One camera, JSON-ready."""
+    counts = camera.pipeline.counts
+    return {
+        "source": masked(camera.source),
+        "state": camera.state,
+        "error": str(camera.error) if camera.error else None,
+        "frames": camera.frames,
+        "frames_per_s": round(frames_per_s(camera), 2),
+        "dropped": camera.dropped,
+        "losses": camera.losses,
+        "abandoned": camera.abandoned,
+        **{key: counts[key] for key in ("faces", "tracks", "identified", "unknown", "rejected")},
+        "searched": counts["searched"],
+        "degraded": camera.pipeline.pace.degraded,
+        "in_view": [name or state for _, name, state in camera.pipeline.sightings()],
+        "stage_ms": {name: round(value, 3) for name, value in stage_ms(camera).items()},
+    }
+
+
+def gallery_status(matcher: Matcher) -> dict[str, Any]:
+    """What is matched against, JSON-ready; the threshold is None while nobody is enrolled."""
+    calibration = matcher.calibration
+    return {
+        "people": len(matcher.templates.names),
+        "templates": len(matcher.templates.codes),
+        "threshold": round(calibration.threshold, 4) if math.isfinite(calibration.threshold) else None,
+        "margin": matcher.margin,
+        "wish_per_1000": calibration.wish_per_1000,
+        "expected_per_1000": round(calibration.expected_per_1000, 3),
+        "note": calibration.note,
+    }
+
+
+def gallery_line(status: Mapping[str, Any]) -> str:
+    """What :func:`gallery_status` says, for people."""
+    if status["threshold"] is None:
+        return "nobody is enrolled, so everybody is a stranger: familiar enroll NAME PHOTO"
+    return (
+        f"{status['people']} people, {status['templates']} templates; a name needs a score of "
+        f"{status['threshold']:.2f}, which about {status['expected_per_1000']:.2g} of 1,000 strangers reach "
+        f"(wished: {status['wish_per_1000']:g})"
+    )
+
+
+def opening_lines(config: Config, matcher: Matcher, bundle: str) -> list[str]:
+    """What a daemon is about to do."""
+    status = gallery_status(matcher)
+    watched = ", ".join(f"{name} ({masked(camera.source)})" for name, camera in config.camera.items())
+    lines = [f"watching {watched} with {bundle}", gallery_line(status)]
+    return [*lines, status["note"]] if status["note"] and status["people"] else lines
+
+
+def summary_lines(cameras: Mapping[str, Camera], events: EventLog) -> list[str]:
+    """A few lines a camera, and one for the events."""
+    lines = []
+    for name, camera in cameras.items():
+        counts = camera.pipeline.counts
+        span_s = camera.latest_s - camera.started_s
+        stages_s = sum(stage.total_s for stage in camera.pipeline.stages.values())
+        runs = ", ".join(f"{stage} {value:.1f}" for stage, value in stage_ms(camera).items())
+        lines += [
+            f"{name}: {camera.frames} frames in {span_s:.1f} s ({frames_per_s(camera):.1f} a second), "
+            f"{camera.dropped} dropped, lost {camera.losses} times",
+            f"{name}: {counts['faces']} faces, {counts['tracks']} tracks: {counts['identified']} identified, "
+            f"{counts['unknown']} unknown, {counts['rejected']} rejected",
+            f"{name}: {1000 * stages_s / max(camera.frames, 1):.1f} ms a frame; ms a run: {runs or 'none ran'}",
+        ]
+    lines.append(f"events: {events.stored} stored, {events.lost} lost")
+    return lines

@@ -1,0 +1,1 @@
+"""Whose face it is, and how often that is wrong: scores, thresholds, calibration."""

@@ -1,0 +1,124 @@
+"""Whose face is this code, if anybody's: exact search over everybody enrolled, by one matrix product.
+
+A person is compared by one averaged template, which tells people apart better than the best of several does.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.config import DecideConfig
+from edge_runtime.decision.calibrate import Calibration, calibrate
+from edge_runtime.decision.int8_rows import Int8Rows
+from edge_runtime.decision.lookalikes import Lookalikes, find_lookalikes
+from edge_runtime.errors import InputError
+from edge_runtime.gallery.templates import Templates
+from edge_runtime.types import Floats, Match
+
+_MANY_PEOPLE = 50_000
+"""From here on int8 rows are faster than float32 ones as well as smaller; see docs/gallery.md."""
+
+
+class Matcher:
+    """Decides for one state of a gallery; immutable, so it may be shared between threads.
+
+    A name needs a score of at least the calibration's threshold **and** the wanted lead over the second best, which is
+    larger over people who look alike.
+    """
+
+    def __init__(
+        self,
+        templates: Templates,
+        calibration: Calibration,
+        margin: float,
+        lookalikes: Lookalikes | None = None,
+    ) -> None:
+        """Prepare for one state of a gallery.
+
+        Args:
+            templates: the gallery's.
+            calibration: the threshold derived from them.
+            margin: the wanted lead, a score, >= 0.
+            lookalikes: who needs a larger lead over whom; None: nobody.
+        """
+        self.lookalikes = lookalikes or Lookalikes()
+        self.templates = templates
+        self.calibration = calibration
+        self.margin = margin
+        self._people = len(templates.names)
+        averages = templates.person_codes()
+        self._averages: Floats | Int8Rows = averages if self._people < _MANY_PEOPLE else Int8Rows(averages)
+        order = np.argsort(templates.person_index, kind="stable")
+        self._own = np.split(order, np.searchsorted(templates.person_index[order], np.arange(1, self._people)))
+
+    def match(self, codes: Floats) -> list[Match]:
+        """One answer a code.
+
+        Args:
+            codes: float32 (N, D) of unit length; a zero code is nobody's.
+
+        Raises:
+            InputError: codes of another shape.
+        """
+        codes = np.asarray(codes, np.float32)
+        size = self.templates.codes.shape[1]
+        if codes.ndim != 2 or codes.shape[1] != size:
+            raise InputError(f"codes: expected (N, {size}), received {codes.shape}")
+        if not self._people:
+            return [self._nobody() for _ in codes]
+        averages = self._averages
+        scores = codes @ averages.T if isinstance(averages, np.ndarray) else [averages.scores(code) for code in codes]
+        return [
+            self._decide(code, row) if code.any() else self._nobody() for code, row in zip(codes, scores, strict=True)
+        ]
+
+    def _decide(self, code: Floats, scores: Floats) -> Match:
+        best = int(np.argmax(scores))
+        score = float(scores[best])
+        second = int(np.argmax(np.where(np.arange(self._people) == best, -np.inf, scores)))
+        margin = score - float(scores[second]) if self._people > 1 else math.inf
+        own = self._own[best]
+        similarities = self.templates.codes[own] @ code
+        nearest = int(np.argmax(similarities)) if len(own) else None
+        name = self.templates.names[best]
+        leads = margin >= self.margin and self.lookalikes.leads(best, scores)
+        return Match(
+            person=name if score >= self.calibration.threshold and leads else None,
+            similarity=0.0 if nearest is None else float(similarities[nearest]),
+            score=score,
+            confidence=float(self.calibration.confidence(np.asarray(score))),
+            margin=margin,
+            runner_up=self.templates.names[second] if self._people > 1 else None,
+            threshold=self.calibration.threshold,
+            candidate=name,
+            template_id=None if nearest is None else int(self.templates.ids[own[nearest]]),
+        )
+
+    def _nobody(self) -> Match:
+        return Match(None, 0.0, 0.0, 0.0, 0.0, None, self.calibration.threshold)
+
+
+def make_matcher(
+    templates: Templates, bundle: Bundle, decide: DecideConfig, strangers: Floats | None = None
+) -> Matcher:
+    """A matcher with the threshold that the owner's wish asks for.
+
+    Args:
+        templates: of the bundle's codes.
+        bundle: whose strangers set the threshold.
+        decide: the wish and the margin.
+        strangers: float32 (S, D), the bundle's, where they have been read already.
+    """
+    codes = bundle.strangers() if strangers is None else strangers
+    calibration = calibrate(
+        templates,
+        codes,
+        bundle.manifest.strangers,
+        decide.false_accepts_per_1000_strangers,
+        decide.margin,
+        bundle.manifest.realism,
+    )
+    return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, codes, decide.margin))

@@ -1,0 +1,155 @@
+"""What keeps a photo out of a gallery although its face is good: it is somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_runtime.decision.calibrate import calibrate
+from edge_runtime.decision.lookalikes import find_lookalikes
+from edge_runtime.decision.realism import Realism
+from edge_runtime.enrolment.outliers import consistency
+from edge_runtime.gallery.names import same_name
+from edge_runtime.gallery.templates import Templates
+from edge_runtime.types import Floats
+
+SAME_PHOTO = 0.9999
+"""Two codes this alike (cosine) are of one photo."""
+_COLLISION_PER_1000 = 10.0
+"""A photo collides with a person whom so few strangers come near."""
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """A bundle's cohort, for what is said of a gallery with it.
+
+    Attributes:
+        codes: float32 (S, D) of unit length.
+        people: how many real people stand behind them.
+        realism: how real strangers differ from them.
+    """
+
+    codes: Floats
+    people: int
+    realism: Realism
+
+
+def collision(templates: Templates, name: str, code: Floats, strangers: Strangers) -> str | None:
+    """Whom else a photo looks like, in a line for people; None: nobody.
+
+    Args:
+        templates: of the gallery.
+        name: whose photo it is said to be.
+        code: float32 (D,) of unit length.
+        strangers: tell how alike is too alike.
+    """
+    mine = np.array([same_name(other, name) for other in templates.names], np.bool_)
+    if mine.all():
+        return None
+    foreign = ~mine[templates.person_index]
+    same = np.flatnonzero(foreign & (templates.codes @ code > SAME_PHOTO))
+    if len(same):
+        other = templates.names[templates.person_index[same[0]]]
+        return f"the same photo is enrolled as {other}; one face has one name, forget one of the two"
+    scores = templates.person_codes() @ code
+    best = int(np.argmax(np.where(mine, -np.inf, scores)))
+    own = float(scores[mine].max()) if mine.any() else -1.0
+    threshold = _too_alike(templates, strangers)
+    if scores[best] < threshold or own >= scores[best]:
+        return None
+    return (
+        f"looks like {templates.names[best]} (score {scores[best]:.2f}, expected below {threshold:.2f}); "
+        "if they are two people who look alike, add --force"
+    )
+
+
+def _too_alike(templates: Templates, strangers: Strangers) -> float:
+    """The score to somebody enrolled that hardly any stranger reaches."""
+    picture = strangers.realism.picture()
+    return calibrate(templates, strangers.codes, strangers.people, _COLLISION_PER_1000, realism=picture).threshold
+
+
+def inconsistency(codes: Floats, weights: Floats, strangers: Strangers) -> str | None:
+    """Why the last of a person's photos does not fit the others, in a line for people; None: it fits.
+
+    Args:
+        codes: float32 (T, D) of unit length, the person's, with the one in question last.
+        weights: float32 (T,), > 0.
+        strangers: tell how alike is alike enough.
+    """
+    found = consistency(codes, weights, strangers.codes)
+    if not found.outlier[-1]:
+        return None
+    count = int(np.count_nonzero(~found.outlier))
+    return (
+        f"does not look like the other {count if count > 1 else 'photo'}{' photos' if count > 1 else ''} of this name "
+        f"(score {found.score[-1]:.2f}, expected at least {found.needed[-1]:.2f}); take another, or add --force"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something an owner should look at.
+
+    Attributes:
+        kind: ``outlier`` | ``collision`` | ``lookalike`` | ``single`` | ``forced``.
+        name: of the person.
+        template_id: of the photo, or None.
+        text: a line for people.
+        other: the other person, or None.
+    """
+
+    kind: str
+    name: str
+    template_id: int | None
+    text: str
+    other: str | None = None
+
+
+def check(templates: Templates, strangers: Strangers, margin: float, forced: Sequence[int] = ()) -> list[Finding]:
+    """Look over a whole gallery.
+
+    Args:
+        templates: everybody's.
+        strangers: the bundle's.
+        margin: the usual lead.
+        forced: ids of templates that somebody insisted on.
+    """
+    findings = []
+    for number, name in enumerate(templates.names):
+        rows = np.flatnonzero(templates.person_index == number)
+        findings += _of_person(templates, rows, name, strangers, forced)
+    alike_from = _too_alike(templates, strangers)
+    for pair in find_lookalikes(templates, strangers.codes, margin, alike_from).pairs:
+        first, second = templates.names[pair.first], templates.names[pair.second]
+        text = f"{first} and {second} look alike ({pair.similarity:.2f}): a name needs a lead of {pair.margin:.2f}"
+        findings.append(Finding("lookalike", first, None, text, second))
+    return findings
+
+
+def _of_person(
+    templates: Templates, rows: np.ndarray, name: str, strangers: Strangers, forced: Sequence[int]
+) -> list[Finding]:
+    findings = []
+    found = consistency(templates.codes[rows], templates.weights[rows], strangers.codes)
+    averages = templates.person_codes()
+    for place, row in enumerate(rows):
+        number = int(templates.ids[row])
+        if found.outlier[place]:
+            text = (
+                f"photo {number} of {name} does not look like the others (score {found.score[place]:.2f}, "
+                f"expected at least {found.needed[place]:.2f}); familiar people drop {name!r} {number}"
+            )
+            findings.append(Finding("outlier", name, number, text))
+        scores = averages @ templates.codes[row]
+        nearest = int(np.argmax(scores))
+        if templates.names[nearest] != name:
+            text = f"photo {number} of {name} looks more like {templates.names[nearest]} ({scores[nearest]:.2f})"
+            findings.append(Finding("collision", name, number, text, templates.names[nearest]))
+        if number in forced:
+            findings.append(Finding("forced", name, number, f"photo {number} of {name} was enrolled with --force"))
+    if len(rows) == 1:
+        findings.append(Finding("single", name, None, f"{name} has one photo; 3 to 5 in different light serve better"))
+    return findings

@@ -1,0 +1,87 @@
+"""Which photos of a person look like somebody else's: the majority of them decides, whatever their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.faces.encoder import normalise
+from edge_runtime.types import Floats
+
+_STRANGERS_BELOW = 0.90, 0.98
+"""A photo fits if it is nearer to the person's others than the second share of strangers is; it may still fit where
+it is nearer than the first one, ..."""
+_OF_USUAL = 0.5
+"""... if it is this part as near as the person's photos usually are to each other: an encoder that tells people apart
+poorly would else refuse many good photos, and one that does it well take a tenth of the wrong ones."""
+_STRANGERS = 1000
+"""As many say where that is."""
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """How a person's photos fit each other.
+
+    Attributes:
+        outlier: bool (T,).
+        score: float32 (T,), the cosine to the average of the others that fit; 1 for a photo alone.
+        needed: float32 (T,), what it had to reach.
+    """
+
+    outlier: NDArray[np.bool_]
+    score: Floats
+    needed: Floats
+
+
+def consistency(codes: Floats, weights: Floats, strangers: Floats) -> Consistency:
+    """Set aside, one by one, the photo that fits the others least, until all that are left fit.
+
+    Two photos that do not fit each other are no majority: the later one is set aside.
+
+    Args:
+        codes: float32 (T, D) of unit length, the oldest first.
+        weights: float32 (T,), > 0.
+        strangers: float32 (S, D) of unit length.
+    """
+    count = len(codes)
+    outlier, needed = np.zeros(count, np.bool_), np.full(count, -1.0, np.float32)
+    score = np.ones(count, np.float32)
+    if count < 2 or not len(strangers):
+        return Consistency(outlier, score, needed)
+    others = strangers[:: max(len(strangers) // _STRANGERS, 1)]
+    weighted = codes * weights[:, None]
+    while (left := np.flatnonzero(~outlier)).size > 1:
+        _judge(left, weighted, codes, others, score, needed)
+        lack = score[left] - needed[left]
+        # Of equally bad ones the latest goes, as with two that are each other's only measure.
+        worst = left[len(left) - 1 - int(np.argmin(lack[::-1]))]
+        if len(left) == 2:
+            worst = left[1]
+        if score[worst] >= needed[worst]:
+            break
+        outlier[worst] = True
+    if len(left := np.flatnonzero(~outlier)) == 1:
+        score[left], needed[left] = 1.0, -1.0
+    for row in np.flatnonzero(outlier):
+        rest = normalise(weighted[left].sum(0, keepdims=True))[0]
+        score[row] = float(rest[0] @ codes[row])
+        needed[row] = float(_needed(others @ rest.T, float(np.median(score[left])))[0])
+    return Consistency(outlier, score, needed)
+
+
+def _judge(
+    left: NDArray[np.int64], weighted: Floats, codes: Floats, strangers: Floats, score: Floats, needed: Floats
+) -> None:
+    """Each photo against the average of the others that are left."""
+    total = weighted[left].sum(0)
+    rest = normalise(total[None] - weighted[left])[0]
+    score[left] = (rest * codes[left]).sum(1)
+    needed[left] = _needed(strangers @ rest.T, float(np.median(score[left])))
+
+
+def _needed(scores: Floats, usual: float) -> Floats:
+    """What a photo has to reach, float32 (T,), by strangers' scores (S, T) and how near photos usually are."""
+    least, most = np.quantile(scores, _STRANGERS_BELOW, axis=0)
+    return np.asarray(np.minimum(most, np.maximum(least, _OF_USUAL * usual)), np.float32)

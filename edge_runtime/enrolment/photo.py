@@ -1,0 +1,216 @@
+"""From a photo to a template: exactly one face, that person's, good enough to stand for them for years."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.enrolment.gate import Finding, Strangers, check, collision, inconsistency
+from edge_runtime.enrolment.posing import View, judge
+from edge_runtime.faces.chain import FaceChain, central_face, rivals
+from edge_runtime.faces.crops import face_crop
+from edge_runtime.faces.occlusion import covered
+from edge_runtime.faces.quality import QualityLimits, explanation, measure, weight
+from edge_runtime.gallery.names import clean_name, folded, same_name
+from edge_runtime.gallery.store import Gallery
+from edge_runtime.types import Floats, Pixels
+
+_KEPT_MARGIN, _KEPT_PX = 0.5, 256
+"""Of a kept crop: room enough for another detector to find the face again."""
+_MOST_LOOKS = 512
+"""Photos looked at ahead that are kept in mind."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentResult:
+    """What became of one photo.
+
+    Attributes:
+        accepted: whether the gallery holds a template of it now.
+        reason: why not; None if accepted.
+        template_id: of the template, or None.
+        quality: the face's measures by name; empty where no single face was found.
+        known: it was enrolled before, and nothing changed.
+        forced: what spoke against it, where somebody insisted; or None.
+        xyxy: the face's box, px; None where no single face was found.
+    """
+
+    accepted: bool
+    reason: str | None = None
+    template_id: int | None = None
+    quality: dict[str, float] = field(default_factory=dict)
+    known: bool = False
+    forced: str | None = None
+    xyxy: tuple[float, ...] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one photo holds: a face that could be enrolled, or the reason why not."""
+
+    result: EnrolmentResult
+    forceable: bool = False
+    code: Floats | None = None
+    weight: float = 1.0
+    crop: bytes | None = None
+
+
+class Enroller:
+    """Puts photos of people into a gallery; may be called from several threads, one photo at a time."""
+
+    def __init__(
+        self, chain: FaceChain, gallery: Gallery, limits: QualityLimits | None = None, keep_crops: bool = False
+    ) -> None:
+        """Use ``chain`` alone from here on: its models serve one caller at a time.
+
+        Args:
+            chain: the bundle that ``gallery`` was opened for.
+            gallery: where templates go.
+            limits: the least a face must have; None: ``QualityLimits.for_enrolment()``.
+            keep_crops: keep a small picture of every face, so that another encoder needs no photos again.
+        """
+        self.gallery = gallery
+        self._chain = chain
+        self._limits = limits or QualityLimits.for_enrolment()
+        self._keep_crops = keep_crops
+        self._lock = threading.Lock()
+        manifest = chain.bundle.manifest
+        self._strangers = Strangers(chain.bundle.strangers(), manifest.strangers, manifest.realism)
+        self._looks: OrderedDict[tuple[str, bytes], _Look] = OrderedDict()
+        """Photos looked at and not yet enrolled, by folded name and digest."""
+
+    def known(self, name: str, digest: bytes) -> EnrolmentResult | None:
+        """The result for a photo that was enrolled before, by the sha256 of its file; None for a new one."""
+        template_id = self.gallery.has_photo(name, digest)
+        return None if template_id is None else EnrolmentResult(True, template_id=template_id, known=True)
+
+    def look(self, name: str, pixels: Pixels, digest: bytes) -> EnrolmentResult:
+        """Look at a photo that is to be enrolled soon, so that those before it are judged by it too.
+
+        Where somebody's photos do not fit each other, the majority is right; one at a time, the first would be.
+
+        Args:
+            name: the person's.
+            pixels: uint8 (H, W, 3) RGB, upright.
+            digest: sha256 of the photo's file.
+
+        Returns:
+            Whether its face is good enough; nothing is enrolled.
+
+        Raises:
+            InputError: an unusable name.
+        """
+        place = folded(clean_name(name)), digest
+        with self._lock:
+            if place not in self._looks:
+                self._looks[place] = self._see(pixels)
+                while len(self._looks) > _MOST_LOOKS:
+                    self._looks.popitem(last=False)
+            return self._looks[place].result
+
+    def photo(
+        self, name: str, pixels: Pixels | None, digest: bytes | None, source: str, force: bool = False
+    ) -> EnrolmentResult:
+        """Enrol one photo; when this returns with ``accepted``, the template is on disk for good.
+
+        Args:
+            name: the person's; see ``names.clean_name``.
+            pixels: uint8 (H, W, 3) RGB, upright; None: of a photo that :meth:`looked_at` knows.
+            digest: sha256 of the photo's file, by which it is recognised; None: never recognised.
+            source: where it came from, for people to read.
+            force: take a photo that is poor, or looks like somebody else; the gallery keeps what spoke against it.
+
+        Raises:
+            InputError: an unusable name.
+            GalleryError: the template cannot be kept.
+        """
+        name = clean_name(name)
+        with self._lock:
+            known = None if digest is None else self.known(name, digest)
+            if known is not None:
+                return known
+            look = None if digest is None else self._looks.get((folded(name), digest))
+            if look is None:
+                if pixels is None:
+                    return EnrolmentResult(False, "was not looked at; send the photo again")
+                look = self._see(pixels)
+            result = self._decide(name, look, digest, source, force)
+            if digest is not None:
+                self._looks.pop((folded(name), digest), None)
+            return result
+
+    def pose(self, pixels: Pixels, want: str, last_box: tuple[float, ...]) -> View:
+        """Look at a live picture and say what the person should do; see ``posing.judge``."""
+        with self._lock:
+            return judge(pixels, self._chain.detector.detect(pixels), want, last_box, self._limits)
+
+    def looked_at(self, name: str, digest: bytes) -> bool:
+        """Whether :meth:`photo` may be called without the photo."""
+        return (folded(clean_name(name)), digest) in self._looks
+
+    def check(self, margin: float) -> list[Finding]:
+        """Look over the whole gallery; see ``gate.check``."""
+        forced = [
+            record.template_id
+            for person in self.gallery.people()
+            for record in self.gallery.records(person.name)
+            if record.forced is not None
+        ]
+        return check(self.gallery.templates(), self._strangers, margin, forced)
+
+    def _see(self, pixels: Pixels) -> _Look:
+        detections = self._chain.detector.detect(pixels)
+        if not len(detections):
+            return _Look(EnrolmentResult(False, "no face found; take one from the front, with the whole face in it"))
+        chosen = central_face(detections, (pixels.shape[1], pixels.shape[0]))
+        if rivals(detections, chosen):
+            return _Look(EnrolmentResult(False, "several faces of similar size; crop the photo to one"))
+        landmarks = detections.landmarks[chosen : chosen + 1]
+        quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
+        box = tuple(round(float(value), 1) for value in detections.xyxy[chosen])
+        chips = self._chain.chips(pixels, landmarks)
+        reason = explanation(quality, self._limits) or self._covered(chips)
+        codes, norms = self._chain.encoder.encode(chips)
+        if norms[0] == 0:
+            nothing = "the encoder sees nothing in this face; take another photo"
+            return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
+        result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
+        crop = face_crop(pixels, detections.xyxy[chosen], _KEPT_MARGIN, _KEPT_PX) if self._keep_crops else None
+        return _Look(result, True, codes[0], weight(quality, self._limits), crop)
+
+    def _covered(self, chip: Pixels) -> str | None:
+        manifest = self._chain.bundle.manifest
+        return covered(self._chain.encoder, chip, manifest.preprocessing.template, manifest.reliance)
+
+    def _decide(self, name: str, look: _Look, digest: bytes | None, source: str, force: bool) -> EnrolmentResult:
+        if look.code is None:
+            return look.result
+        reason = look.result.reason or self._foreign(name, look, digest)
+        if reason is not None and not force:
+            return replace(look.result, accepted=False, reason=reason)
+        template_id = self.gallery.add(name, look.code, look.weight, source, digest, reason, look.crop)
+        return replace(look.result, accepted=True, reason=None, template_id=template_id, forced=reason)
+
+    def _foreign(self, name: str, look: _Look, digest: bytes | None) -> str | None:
+        """Why this is not a photo of ``name``, if so."""
+        assert look.code is not None
+        templates = self.gallery.templates()
+        if (reason := collision(templates, name, look.code, self._strangers)) is not None:
+            return reason
+        number = next((n for n, other in enumerate(templates.names) if same_name(other, name)), -1)
+        rows = templates.person_index == number
+        waiting = [
+            other
+            for (whose, which), other in self._looks.items()
+            if whose == folded(name) and which != digest and other.result.accepted and other.code is not None
+        ]
+        codes = [*templates.codes[rows], *(other.code for other in waiting if other.code is not None), look.code]
+        weights = [*templates.weights[rows], *(other.weight for other in waiting), look.weight]
+        return inconsistency(np.array(codes, np.float32), np.array(weights, np.float32), self._strangers)

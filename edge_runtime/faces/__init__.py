@@ -1,0 +1,1 @@
+"""From a picture to codes: alignment, quality, encoding."""

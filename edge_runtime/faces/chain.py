@@ -1,0 +1,106 @@
+"""Picture to faces to codes: the one chain that the daemon, enrolment, ``embed`` and training share."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edge_runtime.bundle import Bundle
+from edge_runtime.closing import Closing
+from edge_runtime.detectors import DetectorOptions, open_detector
+from edge_runtime.faces.align import align
+from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.protocols import Detector, Interpreter
+from edge_runtime.types import Detections, Floats, Pixels
+
+_RIVAL_WIDTH = 0.6
+"""A second face at least this share of the first one's width could be the one that is meant."""
+
+
+class FaceChain(Closing):
+    """A bundle's encoder behind a detector.
+
+    Attributes:
+        bundle: where encoder and preprocessing come from.
+        detector: finds faces and landmarks.
+        encoder: gives codes.
+        encoder_hash: sha256 of the encoder's file.
+        preprocessing_hash: sha256 of everything between picture and encoder; both mark a gallery.
+    """
+
+    def __init__(self, bundle: Bundle, detector: Detector, encoder: TfliteEncoder) -> None:
+        self.bundle = bundle
+        self.detector = detector
+        self.encoder = encoder
+        self.encoder_hash = bundle.encoder_hash
+        self.preprocessing_hash = bundle.manifest.preprocessing_hash(detector.name)
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Bundle,
+        detector: str = "bundle",
+        interpreter: str = "auto",
+        threads: int = 1,
+        options: DetectorOptions | None = None,
+    ) -> FaceChain:
+        """Open detector and encoder.
+
+        Args:
+            bundle: the bundle.
+            detector: as for ``detectors.open_detector``, or ``bundle`` for the one the bundle names.
+            interpreter: as for ``interpreters.open_interpreter``.
+            threads: CPU threads of one run of a network.
+            options: how to look for faces; None: as ``DetectorOptions`` says.
+        """
+        if detector == "bundle":
+            detector = f"bundle:{bundle.path}" if bundle.manifest.own_detector else bundle.manifest.detector
+        options = dataclasses.replace(options or DetectorOptions(), interpreter=interpreter, threads=threads)
+        return cls(bundle, open_detector(detector, options), bundle.open_encoder(interpreter, threads))
+
+    @property
+    def accelerators(self) -> dict[str, str]:
+        """What runs each model now, as ``{"encoder": "edgetpu", "detector": "cpu"}``."""
+        return {part: interpreter.accelerator for part, interpreter in self._interpreters()}
+
+    @property
+    def degraded(self) -> str | None:
+        """Why a model does not run where it should, or None."""
+        told = [f"{part} {interpreter.degraded}" for part, interpreter in self._interpreters() if interpreter.degraded]
+        return "; ".join(told) or None
+
+    def _interpreters(self) -> list[tuple[str, Interpreter]]:
+        own = getattr(self.detector, "interpreter", None)
+        return [("encoder", self.encoder.interpreter), *([("detector", own)] if own is not None else [])]
+
+    def chips(self, pixels: Pixels, landmarks: Floats) -> Pixels:
+        """Aligned chips uint8 (N, h, w, 3) RGB for landmarks (N, 5, 2)."""
+        return align(pixels, landmarks, self.bundle.manifest.preprocessing.template)
+
+    def encode(self, pixels: Pixels, landmarks: Floats) -> tuple[Floats, Floats]:
+        """Codes (N, D) of unit length and their lengths before (N,) for landmarks (N, 5, 2)."""
+        return self.encoder.encode(self.chips(pixels, landmarks))
+
+    def close(self) -> None:
+        """Free both models; may be called again."""
+        self.detector.close()
+        self.encoder.close()
+
+
+def central_face(detections: Detections, size_wh: tuple[int, int]) -> int:
+    """Index of the face a portrait is of: least (distance to the picture's centre - 0.3 x its width), px.
+
+    Args:
+        detections: at least one face.
+        size_wh: width and height of the picture, px.
+    """
+    centre = (np.asarray(size_wh, np.float32) - 1) / 2
+    distance = np.linalg.norm(detections.centre - centre, axis=1)
+    return int(np.argmin(distance - 0.3 * detections.width))
+
+
+def rivals(detections: Detections, chosen: int) -> int:
+    """How many other faces are wide enough that they could be the one that is meant."""
+    wide = detections.width >= _RIVAL_WIDTH * detections.width[chosen]
+    return int(np.count_nonzero(wide)) - 1

@@ -1,0 +1,1 @@
+"""The people this device knows: kept, sealed, moved, forgotten."""

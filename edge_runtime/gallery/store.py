@@ -1,0 +1,363 @@
+"""The people this device knows: names and codes in SQLite, each value encrypted, nothing lost that was confirmed.
+
+Names, codes and sources are sealed with a key per person, which the device key seals in turn; see ``vault``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from difflib import get_close_matches
+
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.gallery.directory import STRANGER, Directory
+from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
+from edge_runtime.gallery.file import GalleryFile
+from edge_runtime.gallery.names import clean_name, same_name
+from edge_runtime.gallery.templates import Person, TemplateRecord, Templates
+from edge_runtime.types import Floats
+
+__all__ = ["Gallery", "Person", "TemplateRecord", "Templates"]
+
+_SAME_CODE = 0.9999
+_NO_PHOTO = bytes(32)
+"""In front of a kept crop, in the place of the photo's sha256, where that is not known."""
+"""Two codes this alike (cosine) are of the same photo."""
+MAX_CONSENT = 2000
+"""Characters of a consent note."""
+
+
+class Gallery(GalleryFile):
+    """Everybody enrolled; see :meth:`open`."""
+
+    def people(self) -> list[Person]:
+        """Everybody enrolled, in the order they were added."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT p.*, (SELECT count(*) FROM template t WHERE t.person_id = p.id) AS templates "
+                "FROM person p ORDER BY p.added_s, p.rowid"
+            ).fetchall()
+            return [self._rows.person(row) for row in rows]
+
+    def person(self, name: str) -> Person:
+        """The person of that name; case does not matter.
+
+        Raises:
+            InputError: nobody is called so.
+        """
+        people = self.people()
+        for person in people:
+            if same_name(person.name, name):
+                return person
+        near = get_close_matches(name, [person.name for person in people], 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
+        raise InputError(f"{name!r}: nobody of this name is enrolled; {hint}")
+
+    def records(self, name: str) -> list[TemplateRecord]:
+        """What is kept of one person, oldest first.
+
+        Raises:
+            InputError: nobody is called so.
+        """
+        with self._reading() as connection:
+            person_id = self.person(name).person_id
+            key = self._rows.keys(person_id).key
+            rows = connection.execute("SELECT * FROM template WHERE person_id = ? ORDER BY id", (person_id,))
+            return [
+                TemplateRecord(
+                    row["id"],
+                    self._rows.text(key, row, "source") or "",
+                    self._rows.code(key, row)[0],
+                    row["added_s"],
+                    self._rows.text(key, row, "forced"),
+                    row["crop"] is not None,
+                )
+                for row in rows.fetchall()
+            ]
+
+    def templates(self) -> Templates:
+        """Every code, decrypted; one moment of the gallery. Whoever's time is up is forgotten first."""
+        self.forget_expired()
+        with self._reading() as connection:
+            people = connection.execute("SELECT * FROM person ORDER BY added_s, rowid").fetchall()
+            names = tuple(self._rows.name(row) for row in people)
+            index, codes, weights, ids = [], [], [], []
+            for number, person in enumerate(people):
+                key = self._rows.keys(person["id"]).key
+                rows = connection.execute("SELECT * FROM template WHERE person_id = ? ORDER BY id", (person["id"],))
+                for row in rows.fetchall():
+                    weight, code = self._rows.code(key, row)
+                    index.append(number)
+                    codes.append(code)
+                    weights.append(weight)
+                    ids.append(row["id"])
+        return Templates(
+            names,
+            np.array(index, np.int64),
+            np.array(codes, np.float32).reshape(-1, self.code_size),
+            np.array(weights, np.float32),
+            np.array(ids, np.int64),
+        )
+
+    def directory(self) -> Directory:
+        """Who is who, for the log of events; one moment of the gallery."""
+        with self._reading() as connection:
+            vault = self._rows.vault
+            names, keys = {}, {STRANGER: vault.crop_key(vault.device_key)}
+            for row in connection.execute("SELECT * FROM person").fetchall():
+                names[row["id"]] = self._rows.name(row)
+                keys[row["id"]] = vault.crop_key(self._rows.keys(row["id"]).key)
+            gone = connection.execute("SELECT person_id FROM audit WHERE action IN ('forgotten', 'expired')")
+            return Directory.of(names, keys, frozenset(row["person_id"] for row in gone.fetchall()))
+
+    def has_photo(self, name: str, digest: bytes) -> int | None:
+        """The template made from a photo for this person, by the sha256 of the photo's file; None if there is none."""
+        with self._reading():
+            person_id = self._rows.find(clean_name(name))
+            if person_id is None:
+                return None
+            return self._rows.photo(person_id, self._rows.keys(person_id).photo_mac(digest))
+
+    def add(
+        self,
+        name: str,
+        code: Floats,
+        quality_weight: float,
+        source: str,
+        digest: bytes | None = None,
+        forced: str | None = None,
+        crop: bytes | None = None,
+        person_id: str | None = None,
+    ) -> int:
+        """Keep one code of a person, who is enrolled if new; on disk for good when this returns.
+
+        Args:
+            name: see ``names.clean_name``; another writing of a known name adds to that person.
+            code: float32 (D,) of unit length.
+            quality_weight: what it counts in the person's average, > 0.
+            source: where it came from, for people to read.
+            digest: sha256 of the photo's file; the same photo again changes nothing.
+            forced: what spoke against it, where somebody insisted; kept, and noted in the audit.
+            crop: JPEG of the face, to keep beside the code.
+            person_id: that a new person is to have, as in another gallery of this device; None: one of their own.
+
+        Returns:
+            The template's id.
+
+        Raises:
+            InputError: an unusable name, code or weight.
+            GalleryError: the disk is full or the database damaged.
+        """
+        name = clean_name(name)
+        code = np.asarray(code)
+        if code.shape != (self.code_size,) or not abs(float(np.linalg.norm(code)) - 1) < 1e-3:
+            raise InputError(f"code: expected unit length and shape ({self.code_size},), received {code.shape}")
+        if not 0 < quality_weight < float("inf"):
+            raise InputError(f"quality_weight: expected a positive number, received {quality_weight!r}")
+        with self._writing() as connection:
+            person_id = self._rows.find(name) or self._rows.insert(name, person_id)
+            keys = self._rows.keys(person_id)
+            mac = None if digest is None else keys.photo_mac(digest)
+            known = None if mac is None else self._rows.photo(person_id, mac)
+            if known is not None:
+                return known
+            last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'template'").fetchone()
+            template_id = int(last[0]) + 1 if last else 1
+            row = f"{person_id}/{template_id}"
+            kept = None if crop is None else self._rows.vault.seal(keys.key, (digest or _NO_PHOTO) + crop, "crop", row)
+            connection.execute(
+                "INSERT INTO template (id, person_id, code, source, photo_mac, forced, crop, added_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    template_id,
+                    person_id,
+                    self._rows.vault.seal_code(keys.key, quality_weight, code.astype(np.float32), row),
+                    self._rows.vault.seal(keys.key, source.encode(errors="replace"), "source", row),
+                    mac,
+                    None if forced is None else self._rows.vault.seal(keys.key, forced.encode(), "forced", row),
+                    kept,
+                    time.time(),
+                ),
+            )
+            if forced is not None:
+                self._rows.audit("forced", person_id)
+            return template_id
+
+    def crop(self, template_id: int) -> tuple[bytes | None, bytes] | None:
+        """What was kept of a template's face: sha256 of the photo's file, if known, and JPEG; None: nothing."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT * FROM template WHERE id = ?", (template_id,)).fetchone()
+            if row is None or row["crop"] is None:
+                return None
+            place = f"{row['person_id']}/{template_id}"
+            kept = self._rows.vault.open(self._rows.keys(row["person_id"]).key, row["crop"], "crop", place)
+            digest, jpeg = kept[: len(_NO_PHOTO)], kept[len(_NO_PHOTO) :]
+            return (None if digest == _NO_PHOTO else digest), jpeg
+
+    def rename(self, old: str, new: str) -> Person:
+        """Give a person another name.
+
+        Raises:
+            InputError: nobody is called ``old``, ``new`` is unusable, or is somebody else's.
+        """
+        new = clean_name(new)
+        with self._writing() as connection:
+            person = self.person(old)
+            owner = self._rows.find(new)
+            if owner not in (None, person.person_id):
+                raise InputError(f"{new!r}: expected a free name, somebody else is called so; choose another")
+            key = self._rows.keys(person.person_id).key
+            sealed = self._rows.vault.seal(key, new.encode(), "name", person.person_id)
+            connection.execute("UPDATE person SET name = ? WHERE id = ?", (sealed, person.person_id))
+            self._rows.audit("renamed", person.person_id)
+        return replace(person, name=new)
+
+    def drop(self, name: str, template_id: int) -> Person:
+        """Delete one template of a person, who keeps at least one.
+
+        Raises:
+            InputError: nobody is called so, the template is none of theirs, or their last one.
+        """
+        with self._writing() as connection:
+            person = self.person(name)
+            rows = connection.execute("SELECT id FROM template WHERE person_id = ?", (person.person_id,)).fetchall()
+            if template_id not in {row["id"] for row in rows}:
+                raise InputError(f"{template_id}: no photo of {person.name} has this number; familiar people show NAME")
+            if len(rows) == 1:
+                raise InputError(f"{person.name}: this is the last photo; familiar people forget NAME")
+            connection.execute("DELETE FROM template WHERE id = ?", (template_id,))
+            self._rows.audit("dropped", person.person_id)
+        self._clean()
+        return replace(person, templates=person.templates - 1)
+
+    def note(self, name: str, consent: str | None = None, expires_s: float | None = None) -> Person:
+        """Keep what somebody agreed to, and until when.
+
+        Args:
+            name: the person's.
+            consent: a note; None: the present one stays, "": none.
+            expires_s: seconds since the Unix epoch after which the person is forgotten; None: as it is, inf: never.
+
+        Raises:
+            InputError: nobody is called so, the note is too long, or the time is past.
+        """
+        if consent is not None and len(consent) > MAX_CONSENT:
+            raise InputError(f"consent: expected at most {MAX_CONSENT} characters, received {len(consent)}")
+        if expires_s is not None and not expires_s > time.time():
+            raise InputError("expiry: expected a time to come, received one that is past; to end it now, forget them")
+        with self._writing() as connection:
+            person_id = self.person(name).person_id
+            if consent is not None:
+                sealed = self._rows.vault.seal(self._rows.keys(person_id).key, consent.encode(), "consent", person_id)
+                connection.execute(
+                    "UPDATE person SET consent = ? WHERE id = ?", (sealed if consent else None, person_id)
+                )
+            if expires_s is not None:
+                until = expires_s if expires_s < float("inf") else None
+                connection.execute("UPDATE person SET expires_s = ? WHERE id = ?", (until, person_id))
+            self._rows.audit("noted", person_id)
+            return self.person(name)
+
+    def forget(self, name: str) -> Person:
+        """Delete a person, their codes and their key, everywhere here; the audit keeps no name.
+
+        That is the database, its write-ahead log, and the older galleries that migrations and changes of the encoder
+        have left beside it.
+
+        Raises:
+            InputError: nobody is called so.
+        """
+        with self._writing() as connection:
+            person = self.person(name)
+            connection.execute("DELETE FROM person WHERE id = ?", (person.person_id,))
+            self._rows.audit("forgotten", person.person_id)
+        self._clean()
+        return person
+
+    def forget_expired(self) -> list[str]:
+        """Forget everybody whose time is up; returns their opaque ids."""
+        with self._guarded():
+            if not self._rows.expired():
+                return []
+        with self._writing() as connection:
+            expired = self._rows.expired()
+            for person_id in expired:
+                connection.execute("DELETE FROM person WHERE id = ?", (person_id,))
+                self._rows.audit("expired", person_id)
+        self._clean()
+        return expired
+
+    def moved(self, names: list[str]) -> tuple[MovedPerson, ...]:
+        """People ready for another device.
+
+        Raises:
+            InputError: nobody is called so.
+        """
+        with self._reading() as connection:
+            people = []
+            for person in map(self.person, names):
+                key = self._rows.keys(person.person_id).key
+                rows = connection.execute(
+                    "SELECT * FROM template WHERE person_id = ? ORDER BY id", (person.person_id,)
+                ).fetchall()
+                templates = []
+                for row in rows:
+                    weight, code = self._rows.code(key, row)
+                    source, forced = self._rows.text(key, row, "source"), self._rows.text(key, row, "forced")
+                    templates.append(MovedTemplate(code, weight, source or "", forced))
+                people.append(MovedPerson(person.name, person.consent, person.expires, tuple(templates)))
+            return tuple(people)
+
+    def note_export(self, names: list[str]) -> None:
+        """Leave an audit line for everybody who was exported.
+
+        Raises:
+            InputError: nobody is called so.
+        """
+        with self._writing():
+            for name in names:
+                self._rows.audit("exported", self.person(name).person_id)
+
+    def take_moved(self, people: tuple[MovedPerson, ...], merge: bool) -> tuple[int, int]:
+        """Add people of another device, all or nobody.
+
+        Args:
+            people: whose codes are of this gallery's encoder.
+            merge: add to people of the same name; else such a name is refused.
+
+        Returns:
+            How many templates were added, and how many were here already.
+
+        Raises:
+            InputError: an unusable or a known name, or a code that does not fit.
+        """
+        added = known = 0
+        with self._writing():
+            for person in people:
+                name = clean_name(person.name)
+                here = self._rows.find(name)
+                if here is not None and not merge:
+                    raise InputError(f"{name!r}: somebody of this name is enrolled; rename one, or add --merge")
+                have = self._codes_of(here)
+                for item in person.templates:
+                    if item.code.shape == (self.code_size,) and (have @ item.code > _SAME_CODE).any():
+                        known += 1
+                        continue
+                    self.add(name, item.code, item.weight, item.source, forced=item.forced)
+                    added += 1
+                if here is None and self._rows.find(name) is not None:
+                    expires = None if person.expires is None else max(person.expires, time.time() + 1)
+                    self.note(name, person.consent, expires)
+                if (person_id := self._rows.find(name)) is not None:
+                    self._rows.audit("imported", person_id)
+        return added, known
+
+    def _codes_of(self, person_id: str | None) -> Floats:
+        """A person's codes, float32 (T, D); in a transaction."""
+        if person_id is None:
+            return np.zeros((0, self.code_size), np.float32)
+        key = self._rows.keys(person_id).key
+        rows = self._connection.execute("SELECT * FROM template WHERE person_id = ?", (person_id,)).fetchall()
+        return np.array([self._rows.code(key, row)[1] for row in rows], np.float32).reshape(-1, self.code_size)

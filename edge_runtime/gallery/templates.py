@@ -1,0 +1,92 @@
+"""What a gallery holds, as values: people, their templates, and the arrays a matcher works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import InputError
+from edge_runtime.faces.encoder import normalise
+from edge_runtime.types import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody enrolled.
+
+    Attributes:
+        person_id: opaque; stays when the name changes.
+        templates: how many codes are kept of them.
+        added: seconds since the Unix epoch.
+        consent: what they agreed to, as somebody noted it; "": nothing noted.
+        expires: seconds since the Unix epoch after which they are forgotten; None: never.
+    """
+
+    person_id: str
+    name: str
+    templates: int
+    added: float
+    consent: str = ""
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRecord:
+    """One enrolled code, without the code itself.
+
+    Attributes:
+        source: where it came from, as the enroller named it.
+        weight: what it counts in its person's average, > 0.
+        added: seconds since the Unix epoch.
+        forced: what spoke against it where somebody insisted on it, or None.
+        crop: whether a small picture of the face is kept.
+    """
+
+    template_id: int
+    source: str
+    weight: float
+    added: float
+    forced: str | None = None
+    crop: bool = False
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Every code of a gallery at one moment.
+
+    Attributes:
+        names: P names, in the order the people were added.
+        person_index: int64 (T,), into ``names``.
+        codes: float32 (T, D) of unit length.
+        weights: float32 (T,), > 0.
+        ids: int64 (T,), the gallery's template ids.
+    """
+
+    names: tuple[str, ...]
+    person_index: NDArray[np.int64]
+    codes: Floats
+    weights: Floats
+    ids: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.codes.ndim != 2 or self.codes.dtype != np.float32:
+            raise InputError(f"codes: expected float32 (T, D), received {self.codes.dtype} {self.codes.shape}")
+        count = len(self.codes)
+        for name in ("person_index", "weights", "ids"):
+            if getattr(self, name).shape != (count,):
+                raise InputError(f"{name}: expected ({count},), received {getattr(self, name).shape}")
+        if count and not 0 <= self.person_index.min() <= self.person_index.max() < len(self.names):
+            raise InputError(f"person_index: expected 0 to {len(self.names) - 1}, received one outside")
+
+    @classmethod
+    def empty(cls, code_size: int) -> Templates:
+        nothing = np.zeros(0, np.int64)
+        return cls((), nothing, np.zeros((0, code_size), np.float32), np.zeros(0, np.float32), nothing)
+
+    def person_codes(self) -> Floats:
+        """float32 (P, D): each person's weighted average at unit length; zero where there is nothing to average."""
+        sums = np.zeros((len(self.names), self.codes.shape[1]), np.float32)
+        np.add.at(sums, self.person_index, self.codes * self.weights[:, None])
+        return normalise(sums)[0]

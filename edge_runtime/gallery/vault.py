@@ -1,0 +1,154 @@
+"""How values of a gallery are sealed: a key per person under the device key, codes turned by a rotation of their own.
+
+Every value is bound (as associated data) to its kind, its row, its person, the encoder and the gallery, so that none
+can be moved within a gallery or to another one unnoticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.errors import GalleryError
+from edge_runtime.storage.keys import KEY_BYTES, seal, unseal
+from edge_runtime.types import Floats
+
+KEY_CHECK = b"familiar"
+
+
+@dataclass(frozen=True)
+class PersonKeys:
+    """A person's secrets.
+
+    Attributes:
+        key: seals everything of theirs; new after ``rekey``.
+        photo_key: makes fingerprints of their photos, and stays, for photos are not kept to make them anew.
+    """
+
+    key: bytes
+    photo_key: bytes
+
+    @classmethod
+    def new(cls) -> PersonKeys:
+        return cls(secrets.token_bytes(KEY_BYTES), secrets.token_bytes(KEY_BYTES))
+
+    def renewed(self) -> PersonKeys:
+        return replace(self, key=secrets.token_bytes(KEY_BYTES))
+
+    def photo_mac(self, digest: bytes) -> bytes:
+        """A photo's fingerprint that nobody without this person's key can compare."""
+        return hmac.digest(self.photo_key, b"photo/" + digest, hashlib.sha256)
+
+
+@dataclass(frozen=True)
+class Vault:
+    """Seals and opens the values of one gallery.
+
+    Attributes:
+        path: of the gallery, for messages.
+        device_key: 32 bytes.
+        encoder_hash: of the codes.
+        gallery_id: of the gallery; "" in galleries of schema 1.
+        rotation: float32 (D, D), orthogonal: codes are kept turned by it; None: as they are (schema 1).
+    """
+
+    path: Path
+    device_key: bytes
+    encoder_hash: str
+    gallery_id: str
+    rotation: Floats | None = None
+
+    def place(self, kind: str, row: str) -> str:
+        """What a value is bound to."""
+        return "/".join(part for part in (kind, row, self.encoder_hash, self.gallery_id) if part)
+
+    def seal(self, key: bytes, plain: bytes, kind: str, row: str) -> bytes:
+        """Encrypt a value for its place."""
+        return seal(key, plain, self.place(kind, row))
+
+    def open(self, key: bytes, sealed: bytes, kind: str, row: str) -> bytes:
+        """Decrypt a value of this place.
+
+        Raises:
+            GalleryError: it was altered, or belongs elsewhere.
+        """
+        try:
+            return unseal(key, sealed, self.place(kind, row))
+        except ValueError as error:
+            raise GalleryError(
+                f"{self.path}: expected the {kind} that was written, found altered bytes (row {row}); "
+                "put a backup in its place, or move it away and enrol again"
+            ) from error
+
+    def key_check(self) -> bytes:
+        """A proof of the device key, for the ``meta`` table."""
+        return self.seal(self.device_key, KEY_CHECK, "check", "")
+
+    def fits(self, key_check: bytes) -> bool:
+        """Whether that proof was made with this device key."""
+        try:
+            unseal(self.device_key, key_check, self.place("check", ""))
+        except ValueError:
+            return False
+        return True
+
+    def crop_key(self, key: bytes) -> bytes:
+        """The key for crops beside events, made of a person's key, or of the device key for strangers' crops.
+
+        It ends with the key it was made of: ``forget`` shreds a person's crops, ``rekey`` everybody's.
+        """
+        return hmac.digest(key, b"crops/" + self.gallery_id.encode(), hashlib.sha256)
+
+    def seal_keys(self, person_id: str, keys: PersonKeys) -> bytes:
+        """A person's keys, sealed with the device key."""
+        return self.seal(self.device_key, keys.key + keys.photo_key, "key", person_id)
+
+    def open_keys(self, person_id: str, sealed: bytes) -> PersonKeys:
+        """The inverse of :meth:`seal_keys`; in schema 1 one key did both.
+
+        Raises:
+            GalleryError: altered, or of another person.
+        """
+        both = self.open(self.device_key, sealed, "key", person_id)
+        return PersonKeys(both[:KEY_BYTES], both[KEY_BYTES:] or both)
+
+    def seal_rotation(self) -> bytes:
+        """The rotation, sealed with the device key."""
+        assert self.rotation is not None
+        return self.seal(self.device_key, self.rotation.astype("<f4").tobytes(), "rotation", "")
+
+    def with_rotation(self, sealed: bytes, code_size: int) -> Vault:
+        """The same vault with the rotation that :meth:`seal_rotation` gave.
+
+        Raises:
+            GalleryError: altered, or of another gallery.
+        """
+        plain = self.open(self.device_key, sealed, "rotation", "")
+        return replace(self, rotation=np.frombuffer(plain, "<f4").reshape(code_size, code_size).astype(np.float32))
+
+    def seal_code(self, key: bytes, weight: float, code: Floats, row: str) -> bytes:
+        """A template's weight and code (D,)."""
+        turned = code if self.rotation is None else code @ self.rotation
+        return self.seal(key, np.concatenate([[weight], turned]).astype("<f4").tobytes(), "code", row)
+
+    def open_code(self, key: bytes, sealed: bytes, row: str) -> tuple[float, Floats]:
+        """The inverse of :meth:`seal_code`: (weight, code float32 (D,)).
+
+        Raises:
+            GalleryError: altered, or of another place.
+        """
+        numbers = np.frombuffer(self.open(key, sealed, "code", row), "<f4").astype(np.float32)
+        code = numbers[1:]
+        return float(numbers[0]), code if self.rotation is None else np.asarray(self.rotation @ code, np.float32)
+
+
+def new_rotation(code_size: int) -> Floats:
+    """A random rotation or reflection, uniform over all of them, float32 (D, D) (Mezzadri, 2007: QR with signs)."""
+    rng = np.random.default_rng(secrets.randbits(256))
+    q, r = np.linalg.qr(rng.standard_normal((code_size, code_size)))
+    return np.asarray(q * np.sign(np.diag(r)), np.float32)
