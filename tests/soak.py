@@ -43,14 +43,15 @@ class Sample:
 
     Attributes:
         frames: taken by all cameras so far.
-        pss_mb: proportional set size of the daemon and its capture processes.
-        own_pss_mb: of the daemon alone.
+        pss_mb: proportional set size of the daemon and its capture processes. Its share of the pages of libraries
+            moves with every other program that uses them.
+        own_mb: the part of it that is nobody else's, which a leak makes grow: anonymous and shared memory.
         threads, descriptors: of the daemon, without those of a request that is just being answered.
     """
 
     frames: int
     pss_mb: float
-    own_pss_mb: float
+    own_mb: float
     threads: int
     descriptors: int
 
@@ -66,8 +67,8 @@ class Report:
     samples: list[Sample] = field(default_factory=list)
     events_lost: int = 0
     events: dict[str, int] = field(default_factory=dict)
-    growth_mb: float = 0.0
     growth_mb_per_100k_frames: float = 0.0
+    pss_growth_mb_per_100k_frames: float = 0.0
     most_threads: int = 0
     most_descriptors: int = 0
     state: str = ""
@@ -77,8 +78,9 @@ class Report:
         first, last = self.samples[0], self.samples[-1]
         return (
             f"soak: {self.frames} frames ({self.minutes:.1f} simulated minutes) in {self.wall_s:.0f} s, "
-            f"{sum(self.faults.values())} faults; memory {last.pss_mb:.1f} MB, "
-            f"{self.growth_mb_per_100k_frames:+.2f} MB per 100,000 frames; threads {first.threads} to {last.threads}, "
+            f"{sum(self.faults.values())} faults; memory {last.pss_mb:.1f} MB, of its own {last.own_mb:.1f} MB; "
+            f"per 100,000 frames {self.pss_growth_mb_per_100k_frames:+.2f} and "
+            f"{self.growth_mb_per_100k_frames:+.2f} MB; threads {first.threads} to {last.threads}, "
             f"descriptors {first.descriptors} to {last.descriptors}; ends {self.state}"
         )
 
@@ -153,14 +155,15 @@ class Patient:
         """Measure."""
         proc = Path(f"/proc/{self.process.pid}")
         status = self.well()
-        own = pss_mb(self.process.pid)
+        memory = [memory_mb(pid) for pid in (self.process.pid, *self.captures())]
+        pss, own = (sum(column) for column in zip(*memory, strict=True))
         counted = []
         for _ in range(5):  # the least of several: a request may just be answered, a database file just be looked at
             time.sleep(0.2)
             counted.append((len(list((proc / "task").iterdir())), len(list((proc / "fd").iterdir()))))
         threads, descriptors = (min(column) for column in zip(*counted, strict=True))
         frames = sum(camera["frames"] for camera in status["cameras"].values())
-        return Sample(frames, own + sum(map(pss_mb, self.captures())), own, threads, descriptors)
+        return Sample(frames, pss, own, threads, descriptors)
 
     def end(self) -> str:
         """Stop it as systemd does; its log."""
@@ -227,13 +230,14 @@ FAULTS = (
 )
 
 
-def pss_mb(pid: int) -> float:
-    """Memory of a process, what it shares counted in part; 0 where it has just ended."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
+def memory_mb(pid: int) -> tuple[float, float]:
+    """(proportional set size, the part of it that no file backs) of a process; 0 where it has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0, 0.0
+    kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines[1:])}
+    return kib["Pss"] / 1024, (kib["Pss_Anon"] + kib["Pss_Shmem"]) / 1024
 
 
 def faults_in_turn(seed: int) -> Iterator[Callable[[Patient], None]]:
@@ -289,8 +293,8 @@ def soak(
     report.faults, report.events, report.state = dict(happened), dict(Counter(kinds)), status["state"]
     report.events_lost = status["events"]["lost"]
     warm = [one for one in report.samples if one.frames >= warm_up * report.frames]
-    report.growth_mb_per_100k_frames = 100_000 * slope([(one.frames, one.pss_mb) for one in warm])
-    report.growth_mb = report.growth_mb_per_100k_frames * (warm[-1].frames - warm[0].frames) / 100_000
+    report.growth_mb_per_100k_frames = 100_000 * slope([(one.frames, one.own_mb) for one in warm])
+    report.pss_growth_mb_per_100k_frames = 100_000 * slope([(one.frames, one.pss_mb) for one in warm])
     report.most_threads = max(one.threads for one in warm)
     report.most_descriptors = max(one.descriptors for one in warm)
     return report

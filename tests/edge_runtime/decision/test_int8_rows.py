@@ -22,16 +22,19 @@ def test_no_rows_have_no_scores_and_zero_rows_score_zero() -> None:
     assert Int8Rows(np.zeros((3, 8), np.float32)).scores(np.ones(8, np.float32)).tolist() == [0, 0, 0]
 
 
-def test_the_best_row_is_float32s_or_within_a_step() -> None:
+def test_the_best_rows_are_float32s_or_within_a_step() -> None:
     rows = units(30_000)
     compact = Int8Rows(rows)
     for seed in range(40):
         probe = units(1, seed=100 + seed)[0] if seed % 2 else (rows[seed] + 0.7 * units(1, seed=seed)[0])
         probe = probe / np.linalg.norm(probe)
         exact, found = rows @ probe, compact.scores(probe)
-        step = float(compact.scales.max()) * np.abs(probe).sum() / 2
-        assert np.abs(exact - found).max() <= step
-        assert exact[found.argmax()] >= exact.max() - 2 * np.abs(exact - found).max()
+        step = compact.step * np.abs(probe).sum() / 2
+        ours, theirs = np.argsort(-found)[:5], np.argsort(-exact)[:5]
+        assert np.abs(exact[ours] - found[ours]).max() <= step
+        assert np.abs(np.sort(exact[ours]) - np.sort(exact[theirs])).max() <= 2 * step
+        # Nobody else is said to score much less than they do: a lead over them is not made up.
+        assert (exact - found).max() <= 2 * step
         if not seed % 2:
             assert found.argmax() == seed
 
