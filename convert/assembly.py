@@ -84,6 +84,7 @@ class Order:
         replace: put it in the place of an old bundle.
         finish: called with the draft folder when everything but the last check is done, as to sign it.
         detector: a folder that has the chips' detector, to take along; None: the released bundle's, if it is that.
+        conditions: how recognition holds up in worse photos and groups, for the card; see ``source.conditions``.
     """
 
     out: Path
@@ -95,6 +96,7 @@ class Order:
     replace: bool = False
     finish: Callable[[Path], None] | None = None
     detector: Path | None = None
+    conditions: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -231,6 +233,7 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                     "cohort": cohort.as_json(),
                     "speed": speed,
                     "mirroring": mirroring,
+                    "conditions": order.conditions,
                 },
                 "lineage": source.lineage,
                 "licence": order.licence or _licence(source),

@@ -52,6 +52,7 @@ def make_card(manifest: dict[str, Any]) -> str:
         "## How well it recognises, and what the conversion costs",
         _parity(metrics["parity"]),
         *([f"On a device {in_words(metrics['mirroring'])}."] if metrics["mirroring"] else []),
+        *_conditions(metrics["conditions"]),
         "## Strangers in the bundle",
         _cohort(manifest["cohort"], metrics["cohort"]),
         *_detector(manifest["detector"]),
@@ -125,6 +126,25 @@ def _parity(parity: dict[str, Any]) -> str:
         missed = "; ".join(f"{name}: {parity['failed'][name]}" for name in parity["forced"])
         rows += ["", f"**Below the recipe's floors, written by --force**: {missed}."]
     return "\n".join(rows)
+
+
+def _conditions(found: dict[str, Any] | None) -> list[str]:
+    """Heading and table of worse photos and of groups; nothing where nobody looked."""
+    if found is None:
+        return []
+    rows = [
+        f"Float encoder, photos of {' and '.join(f'`{name}`' for name in found['splits'])}; one threshold, set on the "
+        f"photos as they are for a false match rate of {found['fmr']:.4%}. Each probe is compared with the unchanged "
+        "photos of the same person, every person weighing the same, and with everybody else's.",
+        "",
+        "| probes | true matches | false match rate | photos, people |",
+        "|---|---|---|---|",
+    ]
+    for row in found["rows"]:
+        tmr = "too few people" if row["tmr"] is None else f"{row['tmr']:.1%}"
+        fmr = "-" if row["fmr"] is None else f"{row['fmr']:.4%}"
+        rows.append(f"| {row['kind']}: {row['level']} | {tmr} | {fmr} | {row['photos']:,}, {row['people']} |")
+    return ["## In worse photos, and among groups of them", "\n".join(rows)]
 
 
 def _cohort(cohort: dict[str, Any], measured: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from convert.graph import int8_faults, loading_faults, read_graph
 from convert.options import add_bundle_options, add_preprocessing_options, make_order
 from convert.quantize import quantise
 from convert.recipe import Recipe, recipe_names
-from convert.source import Source, Stated, open_source
+from convert.source import Source, Stated, conditions, open_source
 from edge_runtime.errors import BundleError
 from edge_runtime.types import Pixels
 
@@ -28,12 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"{', '.join(name for name in recipe_names() if name != 'as_is')}, or a .toml",
     )
+    parser.add_argument(
+        "--evaluation", type=Path, metavar="FILE", help="figures of train evaluate --conditions, for the model card "
+        "(default: the run's own, if it was evaluated so)",
+    )  # fmt: skip
     add_bundle_options(parser, "the run's")
     add_preprocessing_options(parser, "a bare .keras file or SavedModel, which has no run.json to say it")
 
 
 def run(args: argparse.Namespace) -> int:
-    order = make_order(args)
+    order = make_order(args, conditions(args.source, args.evaluation))
     stated = Stated(args.size, args.colour, args.normalise, args.template)
     source = open_source(args.source, args.chips, stated, args.lineage)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 from pathlib import Path
+from typing import Any
 
 from convert.assembly import Order
 from convert.bundle import check_target
@@ -48,8 +49,12 @@ def add_preprocessing_options(parser: argparse.ArgumentParser, what: str) -> Non
     )
 
 
-def make_order(args: argparse.Namespace) -> Order:
+def make_order(args: argparse.Namespace, conditions: dict[str, Any] | None = None) -> Order:
     """The order given on the command line, checked before anything takes long.
+
+    Args:
+        args: of the options above.
+        conditions: see ``Order``.
 
     Raises:
         ConfigError: a recipe that cannot be used.
@@ -64,5 +69,14 @@ def make_order(args: argparse.Namespace) -> Order:
         load_private_key(args.sign)
         finish = functools.partial(resign, key_file=args.sign)
     return Order(
-        args.out, recipe, args.name, strangers, args.licence, tuple(args.force), args.replace, finish, args.detector
+        args.out,
+        recipe,
+        args.name,
+        strangers,
+        args.licence,
+        tuple(args.force),
+        args.replace,
+        finish,
+        args.detector,
+        conditions,
     )

@@ -16,6 +16,7 @@ from edge_runtime.faces.encoder import Preprocessing
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = 1
+_EVALUATION_FILE = "evaluation.json"
 _ENCODER_FILE = "encoder.keras"
 _SAVED_MODEL = "saved_model.pb"
 
@@ -114,6 +115,33 @@ def open_source(path: Path, chips: Path | None, stated: Stated, lineage: list[st
         raise UsageError(f"{path}: expected --chips FILE, for there is no {RUN_FILE} that names one")
     digest = _folder_digest(encoder) if saved else file_digest(encoder)[0]
     return Source(encoder, stated.preprocessing(), Chips.load(chips), lineage, {"encoder_sha256": digest}, True)
+
+
+def conditions(source: Path, evaluation: Path | None) -> dict[str, Any] | None:
+    """What ``train evaluate --conditions`` found: ``splits``, ``fmr``, ``rows``; None where nobody looked.
+
+    Args:
+        source: what is converted; a run may have been evaluated.
+        evaluation: the file that says it; None: the run's own.
+
+    Raises:
+        InputError: a file that was named and says no such thing.
+    """
+    path = evaluation or source / _EVALUATION_FILE
+    if evaluation is None and not path.is_file():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if evaluation is None and "conditions" not in document:
+            return None
+        found = document["conditions"]
+        rows = [{key: row[key] for key in ("kind", "level", "photos", "people", "tmr", "fmr")} for row in found["rows"]]
+        return {"splits": list(document["splits"]), "fmr": float(found["fmr"]), "rows": rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected figures of python -m train evaluate RUN --conditions, found none ({error!r}); "
+            "evaluate the run so, or name another --evaluation"
+        ) from error
 
 
 def _folder_digest(folder: Path) -> str:

@@ -92,7 +92,19 @@ def test_an_old_bundle_is_replaced_only_when_asked_and_strangers_may_come_from_e
     assert Bundle(made.path).hash == made.hash
     write_people(tmp_path / "others.npz", {"train": (30, 1)}, names=False)
     others = ["--replace", "--name", "second", "--cohort", str(tmp_path / "others.npz")]
+    evaluation = tmp_path / "evaluation.json"
+    evaluation.write_text(json.dumps({"splits": ["select"], "conditions": None}))
+    others += ["--evaluation", str(evaluation)]
+    assert main(["model", str(place / "run"), "--out", str(made.path), *others]) == 2
+    assert "train evaluate RUN --conditions" in capsys.readouterr().err
+    row = {"kind": "eyes", "level": "9 px apart", "photos": 56, "people": 14, "tmr": 0.625, "fmr": 0.00025}
+    found = {"fmr": 0.0001, "rows": [row, row | {"kind": "group", "tmr": None}]}
+    evaluation.write_text(json.dumps({"splits": ["select"], "conditions": found}))
     assert main(["model", str(place / "run"), "--out", str(made.path), *others]) == 0
+    card = (made.path / "CARD.md").read_text()
+    assert (
+        "| eyes: 9 px apart | 62.5% | 0.0250% | 56, 14 |" in card and "| group: 9 px apart | too few people |" in card
+    )
     second = Bundle(made.path).manifest
     assert (second.name, second.strangers) == ("second", 30)
     assert [p.name for p in made.path.parent.iterdir() if p.is_dir()] == ["tiny"]
