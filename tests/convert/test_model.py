@@ -95,7 +95,7 @@ def test_an_old_bundle_is_replaced_only_when_asked_and_strangers_may_come_from_e
     evaluation = tmp_path / "evaluation.json"
     evaluation.write_text(json.dumps({"splits": ["select"], "conditions": None}))
     others += ["--evaluation", str(evaluation)]
-    assert main(["model", str(place / "run"), "--out", str(made.path), *others]) == 2
+    assert main(["model", str(place / "run"), "--out", str(made.path), *others]) == 4
     assert "train evaluate RUN --conditions" in capsys.readouterr().err
     row = {"kind": "eyes", "level": "9 px apart", "photos": 56, "people": 14, "tmr": 0.625, "fmr": 0.00025}
     found = {"fmr": 0.0001, "rows": [row, row | {"kind": "group", "tmr": None}]}
