@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,6 +105,20 @@ class Disk:
             self.said += strings[0]
         elif numbers and numbers[0] in self._open:
             self._on_descriptor(operation, strings, numbers)
+
+    def cut(
+        self, trace: Sequence[Operation], cuts: Iterable[int], rng: np.random.Generator, folder: Path
+    ) -> Iterator[Path]:
+        """What a power cut after so many operations leaves, for each of ascending ``cuts``, in a folder of its own."""
+        done = 0
+        for number, end in enumerate(cuts):
+            for operation in trace[done:end]:
+                self.apply(operation)
+            done = end
+            left = folder / f"left{number}"
+            self.lose(left, rng)
+            yield left
+            shutil.rmtree(left, ignore_errors=True)
 
     def lose(self, target: Path, rng: np.random.Generator) -> None:
         """Write what is left after a power cut now to ``target``."""

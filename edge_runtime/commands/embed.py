@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from edge_runtime.errors import ImageError, InputError, UsageError
 from edge_runtime.faces.chain import FaceChain, central_face
 from edge_runtime.images import list_images, read_image
 from edge_runtime.pool import spread
+from edge_runtime.storage.files import write_whole
 from edge_runtime.types import Floats
 
 _BATCH = 16
@@ -142,7 +141,6 @@ def _work(path: Path) -> Embedding:
 
 
 def _write(out: Path, names: list[str], found: list[Embedding]) -> None:
-    """All or nothing: written beside its place, then moved there."""
     archive = io.BytesIO()  # numpy and zipfile complain twice where the disk is full
     np.savez(
         archive,
@@ -152,14 +150,4 @@ def _write(out: Path, names: list[str], found: list[Embedding]) -> None:
         xyxy=np.stack([embedding.xyxy for embedding in found]),
         landmarks=np.stack([embedding.landmarks for embedding in found]),
     )
-    draft = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
-    try:
-        with draft.open("xb") as stream:
-            stream.write(archive.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); make room, or name another place") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(out, archive.getbuffer())

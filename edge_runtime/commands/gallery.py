@@ -10,7 +10,6 @@ import argparse
 import getpass
 import json
 import os
-import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from edge_runtime.errors import InputError, UsageError
 from edge_runtime.gallery.exchange import fingerprint, pack, unpack
 from edge_runtime.gallery.sole_use import sole_use
 from edge_runtime.gallery.store import Gallery
+from edge_runtime.storage.files import write_whole
 
 _ACTIONS = {
     "show": "where it lies, whose codes it holds, and what was done to it",
@@ -131,7 +131,7 @@ def _export(config: Config, args: argparse.Namespace) -> int:
         }
         device_key = key_source(config).load()
         data = pack(bound, people, device_key, _passphrase(twice=True))
-        _write(args.file, data)
+        write_whole(args.file, data, 0o600)
         gallery.note_export([person.name for person in people])
     signer = fingerprint(device_key)
     document = {"file": str(args.file), "people": len(people), "signer": signer}
@@ -167,18 +167,3 @@ def _passphrase(twice: bool) -> str:
     if twice and getpass.getpass("Again: ") != passphrase:
         raise UsageError("the two passphrases differ; nothing was written")
     return passphrase
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All or nothing, for the owner's eyes alone."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name another place") from error
-    finally:
-        draft.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from edge_runtime.events.reader import EventReader
 from edge_runtime.events.store import EventStore
 from tests.builders import ROOT, draw_face, make_bundle
 from tests.clips import visit, write_clip
-from tests.e2e.test_run import Daemon, familiar
+from tests.e2e.test_run import familiar, starting
 from tests.event_workload import NOBODY
 from tests.power_loss import STRACE, Disk, record
 from tests.small_disk import fill, needs_root, small_disk
@@ -67,20 +67,13 @@ def test_power_cuts_take_nothing_that_was_stored(tmp_path: Path) -> None:
     trace = record(workload("store", folder, 1, EVENTS), tmp_path / "log", environment(), ROOT)
     rng = np.random.default_rng(3)
     cuts = sorted(int(cut) for cut in rng.integers(1, len(trace), CUTS))
-    done = 0
-    for number, cut in enumerate(cuts):
-        for operation in trace[done:cut]:
-            disk.apply(operation)
-        done = cut
-        left = tmp_path / f"left{number}"
-        disk.lose(left, rng)
+    for left in disk.cut(trace, cuts, rng, tmp_path):
         stored = acknowledged(disk.said)
         if stored >= 0 or (left / "events.db").is_file():
             EventStore(left / "events.db").close()
             numbers = kept_numbers(left / "events.db")
             assert numbers == list(range(1, len(numbers) + 1))
             assert stored <= len(numbers) <= max(stored, 0) + 8
-        shutil.rmtree(left, ignore_errors=True)
     assert acknowledged(disk.said) > 0
 
 
@@ -156,18 +149,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def started(home: Path) -> Iterator[Any]:
     """Starts a daemon on the clip at its own pace, and ends what a failed test left running."""
-    daemons: list[Daemon] = []
-
-    def start(*arguments: str) -> Daemon:
-        clip = f"door=file:{home / 'many.avi'}?realtime"
-        daemons.append(Daemon(home, "--camera", clip, "--set", "events.keep_crops=true", *arguments))
-        return daemons[-1]
-
-    yield start
-    for daemon in daemons:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.process.communicate()
+    clip = f"door=file:{home / 'many.avi'}?realtime"
+    with starting(home, "--camera", clip, "--set", "events.keep_crops=true") as start:
+        yield start
     shutil.rmtree(home / "state", ignore_errors=True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -71,22 +70,15 @@ def begin(folder: Path, old: bool) -> State:
 def test_power_cut(tmp_path: Path, old: bool) -> None:
     folder = tmp_path / "home"
     start = begin(folder, old)
-    before = Disk(folder)
+    disk = Disk(folder)
     trace = record(command(folder, 0, OPERATIONS), tmp_path / "log", environment(), ROOT)
     rng = np.random.default_rng(int(old))
     # A migration is short: half of its run's cuts are within the first operations.
     ends = [len(trace)] * (CUTS // 2) + [len(trace) // 8 if old else len(trace)] * (CUTS - CUTS // 2)
     cuts = sorted(int(rng.integers(1, end)) for end in ends)
-    disk, done = before, 0
-    for number, cut in enumerate(cuts):
-        for operation in trace[done:cut]:
-            disk.apply(operation)
-        done = cut
-        left = tmp_path / f"left{number}"
-        disk.lose(left, rng)
+    for left in disk.cut(trace, cuts, rng, tmp_path):
         if (left / "state/gallery.db").is_file() or acknowledged(disk.said) >= 0:
             check(left, acknowledged(disk.said), start)
-        shutil.rmtree(left, ignore_errors=True)
     assert acknowledged(disk.said) > 0
 
 

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,20 +105,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture
-def started(folder: Path) -> Iterator[Any]:
-    """Starts daemons, and ends what a failed test left running."""
+@contextmanager
+def starting(folder: Path, *always: str) -> Iterator[Callable[..., Daemon]]:
+    """What starts daemons with these arguments and more; the end of the block is theirs too."""
     daemons: list[Daemon] = []
 
     def start(*arguments: str) -> Daemon:
-        daemons.append(Daemon(folder, *arguments))
+        daemons.append(Daemon(folder, *always, *arguments))
         return daemons[-1]
 
-    yield start
-    for daemon in daemons:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.process.communicate()
+    try:
+        yield start
+    finally:
+        for daemon in daemons:
+            if daemon.process.poll() is None:
+                daemon.process.kill()
+                daemon.process.communicate()
+
+
+@pytest.fixture
+def started(folder: Path) -> Iterator[Any]:
+    """Starts daemons, and ends what a failed test left running."""
+    with starting(folder) as start:
+        yield start
 
 
 def test_a_clip_runs_to_its_end(started: Any, folder: Path) -> None:
