@@ -46,12 +46,14 @@ class Sample:
         pss_mb: proportional set size of the daemon and its capture processes. Its share of the pages of libraries
             moves with every other program that uses them.
         own_mb: the part of it that is nobody else's, which a leak makes grow: anonymous and shared memory.
+        captures_mb: the same by capture process.
         threads, descriptors: of the daemon, without those of a request that is just being answered.
     """
 
     frames: int
     pss_mb: float
     own_mb: float
+    captures_mb: dict[int, float]
     threads: int
     descriptors: int
 
@@ -155,15 +157,16 @@ class Patient:
         """Measure."""
         proc = Path(f"/proc/{self.process.pid}")
         status = self.well()
-        memory = [memory_mb(pid) for pid in (self.process.pid, *self.captures())]
-        pss, own = (sum(column) for column in zip(*memory, strict=True))
+        memory = {pid: memory_mb(pid) for pid in (self.process.pid, *self.captures())}
+        pss, own = (sum(column) for column in zip(*memory.values(), strict=True))
+        captures = {pid: of_its_own for pid, (_, of_its_own) in memory.items() if pid != self.process.pid}
         counted = []
         for _ in range(5):  # the least of several: a request may just be answered, a database file just be looked at
             time.sleep(0.2)
             counted.append((len(list((proc / "task").iterdir())), len(list((proc / "fd").iterdir()))))
         threads, descriptors = (min(column) for column in zip(*counted, strict=True))
         frames = sum(camera["frames"] for camera in status["cameras"].values())
-        return Sample(frames, pss, own, threads, descriptors)
+        return Sample(frames, pss, own, captures, threads, descriptors)
 
     def end(self) -> str:
         """Stop it as systemd does; its log."""
@@ -293,16 +296,29 @@ def soak(
     report.faults, report.events, report.state = dict(happened), dict(Counter(kinds)), status["state"]
     report.events_lost = status["events"]["lost"]
     warm = [one for one in report.samples if one.frames >= warm_up * report.frames]
-    report.growth_mb_per_100k_frames = 100_000 * slope([(one.frames, one.own_mb) for one in warm])
-    report.pss_growth_mb_per_100k_frames = 100_000 * slope([(one.frames, one.pss_mb) for one in warm])
+    report.growth_mb_per_100k_frames = 100_000 * growth(warm)
+    report.pss_growth_mb_per_100k_frames = 100_000 * slope([[(one.frames, one.pss_mb) for one in warm]])
     report.most_threads = max(one.threads for one in warm)
     report.most_descriptors = max(one.descriptors for one in warm)
     return report
 
 
-def slope(points: list[tuple[float, float]]) -> float:
-    """The median slope between any two points (Theil-Sen), which single outliers do not move; 0 with one point."""
-    pairs = [(a, b) for n, a in enumerate(points) for b in points[n + 1 :] if b[0] != a[0]]
+def growth(samples: list[Sample]) -> float:
+    """MB a frame by which memory of its own grows: the daemon's, and that of capture processes while they live.
+
+    Two capture processes in a row are not compared: faults end them, and a young one has less.
+    """
+    lives: dict[int, list[tuple[float, float]]] = {}
+    for one in samples:
+        for pid, held in one.captures_mb.items():
+            lives.setdefault(pid, []).append((one.frames, held))
+    daemon = [(one.frames, one.own_mb - sum(one.captures_mb.values())) for one in samples]
+    return slope([daemon]) + 2 * slope(list(lives.values()))  # two cameras
+
+
+def slope(series: list[list[tuple[float, float]]]) -> float:
+    """The median slope between any two points of one series (Theil-Sen), which outliers do not move; 0 without any."""
+    pairs = [(a, b) for points in series for n, a in enumerate(points) for b in points[n + 1 :] if b[0] != a[0]]
     return statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs) if pairs else 0.0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.soak import FAULTS, slope, soak
+from tests.soak import FAULTS, Sample, growth, slope, soak
 
 
 def test_every_fault_once_leaves_the_daemon_as_it_was(tmp_path: Path) -> None:
@@ -21,6 +21,18 @@ def test_every_fault_once_leaves_the_daemon_as_it_was(tmp_path: Path) -> None:
 
 
 def test_growth_is_the_slope_that_outliers_do_not_move() -> None:
-    assert slope([(0.0, 5.0)]) == 0.0
-    assert slope([(float(n), 5.0 + 2.0 * n) for n in range(20)]) == 2.0
-    assert slope([(float(n), 900.0 if n == 7 else 5.0) for n in range(20)]) == 0.0
+    assert slope([[(0.0, 5.0)]]) == 0.0
+    line = [(float(n), 5.0 + 2.0 * n) for n in range(20)]
+    assert slope([line]) == 2.0
+    assert slope([[*line[:10], (10.0, 900.0), *line[11:]], [(0.0, 70.0), (4.0, 78.0)]]) == 2.0
+
+
+def test_growth_is_the_daemons_and_that_of_captures_while_they_live() -> None:
+    def sample(frames: int, daemon: float, captures: dict[int, float]) -> Sample:
+        return Sample(frames, 0.0, daemon + sum(captures.values()), captures, 8, 29)
+
+    # A capture process that is started anew and is larger than the one before leaks nothing.
+    calm = [sample(1000 * n, 80.0, {1: 50.0, 2 + n // 5: 40.0 + n // 5}) for n in range(20)]
+    assert growth(calm) == 0.0
+    leaking = [sample(1000 * n, 80.0 + n, {1: 50.0, 2: 40.0 + 0.5 * n}) for n in range(20)]
+    assert 0.001 < growth(leaking) <= 0.002
