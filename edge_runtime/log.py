@@ -47,6 +47,11 @@ class Log:
         self._names = _NOBODY
         self.configure(settings or LogConfig())
 
+    @property
+    def settings(self) -> LogConfig:
+        """In force."""
+        return self._settings
+
     def configure(self, settings: LogConfig) -> None:
         """Take the ``[log]`` section; may be called at any time."""
         self._settings = settings

@@ -7,17 +7,20 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import DrawnSlots, Message
+from edge_runtime.config import LogConfig
 from edge_runtime.errors import FamiliarError
+from edge_runtime.log import log
 from edge_runtime.masking import masked
 from edge_runtime.sources._source import fresh_room
 from edge_runtime.types import Frame, Pixels
@@ -26,8 +29,17 @@ _GRACE_S = 0.2
 """How long a source may take to close when the daemon has gone."""
 
 
-def serve(daemon: socket.socket, spec: str, camera: str, first_seq: int) -> None:
-    """Show the frames of a source from ``first_seq`` on, until its end or the daemon's."""
+def serve(daemon: socket.socket, spec: str, camera: str, first_seq: int, log_settings: Mapping[str, Any]) -> None:
+    """Show the frames of a source from ``first_seq`` on, until its end or the daemon's.
+
+    Args:
+        daemon: the socket to it.
+        spec: see ``sources.open_source``.
+        camera: name the frames carry.
+        first_seq: of the first frame to show.
+        log_settings: the daemon's ``[log]`` section: both write to the same place.
+    """
+    log.configure(LogConfig(**log_settings))
     # The daemon decides when this ends; a signal to the whole service must not look like a lost camera.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -45,7 +57,7 @@ def serve(daemon: socket.socket, spec: str, camera: str, first_seq: int) -> None
     except FamiliarError as error:
         outbox.finish(_error(type(error).__name__, str(error)))
     except Exception as error:
-        print(masked(traceback.format_exc()), file=sys.stderr)
+        log.error("a source failed", camera=camera, trace=traceback.format_exc())
         outbox.finish(_error("CameraError", f"camera {camera}: {spec} failed ({type(error).__name__}: {error})"))
 
 

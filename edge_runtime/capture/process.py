@@ -6,6 +6,7 @@ channel closes, so it can be no orphan, and nothing with a name (shared memory, 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import select
@@ -93,6 +94,7 @@ class CaptureProcess(Closing):
         self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
         request = {"path": sys.path, "spec": spec, "camera": camera, "first_seq": first_seq}
+        request["log_settings"] = dataclasses.asdict(log.settings)
         with suppress(OSError):
             self._channel.send(json.dumps(request).encode())
         self.ask()

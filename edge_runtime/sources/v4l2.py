@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.log import log
 from edge_runtime.sources._options import Wishes, split_wishes
 from edge_runtime.sources._source import VideoSource, is_motion_jpeg
 
@@ -58,7 +58,9 @@ class V4l2Source(VideoSource):
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if complaint := negotiate(self._capture, wishes):
-            print(f"familiar: warning: camera {camera}: {device}: {complaint}", file=sys.stderr)
+            log.warning(
+                "a camera does not give what was asked for", camera=camera, device=str(device), reason=complaint
+            )
         if is_motion_jpeg(self._capture):
             # The files themselves: whether they are whole shows only there.
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)

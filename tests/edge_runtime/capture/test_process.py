@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -9,11 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from edge_runtime.capture.process import CaptureLostError, CaptureProcess
+from edge_runtime.config import LogConfig
 from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.log import log
 from edge_runtime.sources import open_source
 from tests.builders import ROOT, make_pixels
 from tests.clips import write_clip
@@ -43,6 +47,19 @@ def take(capture: CaptureProcess) -> object:
     """The next frame, as the daemon would wait for it."""
     capture.ask()
     return next(iter(capture))
+
+
+def test_its_lines_look_as_the_daemons_do(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "good.png"), make_pixels(96, 128))
+    (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8 torn")
+    log.configure(LogConfig(format="json"))
+    try:
+        with CaptureProcess(f"dir:{tmp_path}", "door") as capture:
+            assert len(list(capture)) > 1
+    finally:
+        log.configure(LogConfig())
+    (line,) = capfd.readouterr().err.splitlines()
+    assert json.loads(line)["level"] == "warning" and "torn.jpg" in json.loads(line)["reason"]
 
 
 def test_every_frame_of_a_clip_comes_over_unchanged(clip: str) -> None:
