@@ -91,6 +91,9 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(
                 f"--recipe {args.recipe}: expected --from RUN, whose encoder is the teacher, received none"
             )
+        # It stays an encoder of pictures of its own size, and hears itself of such.
+        size = start.preprocessing.template.size_wh[0]
+        overrides += [f"input.size={size}", f"teacher.size={size}"]
         overrides.append(f"teacher.path={json.dumps(str(start.encoder_path.resolve()))}")
         recipe = load_recipe(args.recipe, overrides)
     if bool(args.strangers) != (recipe.fit.hold_out > 0) or (args.strangers and start is None):
