@@ -42,7 +42,7 @@ class Curves:
 
 
 def draw_curves(curves: Curves) -> Pixels:
-    """Draw both curves on a logarithmic axis, uint8 (H, W, 3) RGB; rates below 1 in 10,000 lie on its floor."""
+    """Draw both curves on a logarithmic axis, uint8 (H, W, 3) RGB; a curve ends where it falls below 1 in 10,000."""
     image = Image.new("RGB", _SIZE_WH, _PAPER)
     draw = ImageDraw.Draw(image)
     low, high = curves.scores
@@ -57,7 +57,10 @@ def draw_curves(curves: Curves) -> Pixels:
     thresholds = np.linspace(low, high, _STEPS)
     for rate, colour in ((curves.false_rate, _STRANGERS), (curves.miss_rate, _MISSES)):
         if rate is not None:
-            draw.line([at(float(t), rate(float(t))) for t in thresholds], colour, 3, joint="curve")
+            rates = np.array([rate(float(t)) for t in thresholds])
+            seen = np.convolve(rates >= _LOWEST, [1, 1, 1], "same") > 0
+            points = zip(thresholds[seen].tolist(), rates[seen].tolist(), strict=True)
+            draw.line([at(*point) for point in points], colour, 3, joint="curve")
     if low <= curves.threshold <= high:
         x, y = at(curves.threshold, curves.false_rate(curves.threshold))
         draw.line([(x, _TOP), (x, _TOP + height)], _POINT, 2)
