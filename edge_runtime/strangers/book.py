@@ -26,6 +26,8 @@ from edge_runtime.types import Floats
 
 IGNORED_LONGER = 6.0
 """Who is ignored is kept so many times ``keep_days``: a neighbour back from a holiday need not be ignored again."""
+_NOTED = 0.02
+"""So much of ``keep_days`` passes before that alone is written."""
 _DAY_S = 86_400.0
 
 
@@ -182,13 +184,15 @@ class StrangersBook(Closing):
                 key: one for key, one in now.items() if self._written.get(key) is not one
             }
             changed |= dict.fromkeys(self._written.keys() - now.keys())
-            if self._closed or not (changed or clean):
+            # Time itself is written too, or what is out of date would be kept by a device that restarts often.
+            aged = bool(now) and clock[0] - self._written_clock_s > _NOTED * self._config.keep_days * _DAY_S
+            if self._closed or not (changed or clean or aged):
                 return
             try:
                 self._store(changed, crops, clock, clean)
             except _SetAsideError:
                 self._store(now, crops, clock, clean)
-            self._written = now
+            self._written, self._written_clock_s = now, clock[0]
             with self._lock:
                 for key in crops:
                     self._crops.pop(key, None)
@@ -231,6 +235,7 @@ class StrangersBook(Closing):
             except _SetAsideError:
                 pass
         self._written = {one.stranger_id: one for one in strangers}
+        self._written_clock_s = self._clock.clock_s
         with self._lock:
             self._crowd = self._new_crowd(strangers)
 
@@ -246,8 +251,7 @@ class StrangersBook(Closing):
                 delete_aside(self.path)
                 return
             file = self._opened()
-            if changed:
-                file.write(changed, crops, clock)
+            file.write(changed, crops, clock)
             if clean:
                 file.clean()
 

@@ -202,12 +202,12 @@ class Crowd:
     def _nearest(self, code: Floats, hint: str | None) -> Stranger | None:
         if not self._ids:
             return None
+        least = self._linkage.least(len(self._ids))
+        if hint in self._known and float(self._known[hint][1] @ code) >= least:
+            return self._strangers[hint]
         likeness = self._averages @ code
-        if hint in self._strangers:
-            likeness[self._ids.index(hint)] += 2  # beyond every other, if it is enough by itself
         best = int(np.argmax(likeness))
-        score = float(self._averages[best] @ code)
-        return self._strangers[self._ids[best]] if score >= self._linkage.least(len(self._ids)) else None
+        return self._strangers[self._ids[best]] if likeness[best] >= least else None
 
     def _grown_together(self, stranger: Stranger) -> Stranger:
         """Make those one whose averages came near; of whom one is ignored stay two, for that was said of one face."""
