@@ -134,7 +134,8 @@ def _ignore(people: PeopleAccess, args: argparse.Namespace) -> int:
 def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
     if args.all:
         answer = people.call("strangers.clear", {})
-        told = f"{answer['forgotten']} strangers are forgotten"
+        count = answer["forgotten"]
+        told = "1 stranger is forgotten" if count == 1 else f"{count} strangers are forgotten"
     else:
         answer = people.call("strangers.forget", {"stranger": args.stranger})
         told = f"stranger {answer['stranger']} is forgotten"
