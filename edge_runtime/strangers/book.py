@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_runtime.closing import Closing
@@ -69,10 +69,13 @@ class StrangersBook(Closing):
         """Guards the file, for as long as a disk takes."""
         self._file: StrangersFile | None = None
         self._written: dict[str, Stranger] = {}
+        self._written_clock_s = 0.0
         self._crops: dict[str, bytes] = {}
         self._crowd = self._new_crowd(())
         self._clock = LogClock(0.0, None, config.keep_days * _DAY_S / 2)
         self._closed = False
+        self._unclean = False
+        """Whether somebody was forgotten of whom something may still be on the disk."""
         with self._disk:
             self._open()
         self.expire()
@@ -148,23 +151,22 @@ class StrangersBook(Closing):
             for stranger in strangers:
                 self._crowd.dismiss(stranger.stranger_id)
             self._ignoring = self._crowd.ignoring
-        self.write(clean=True)
+        self._unclean = True
+        self.write()
         return strangers
 
     def expire(self) -> None:
         """Forget, in memory, whoever was not seen for too long; :meth:`write` deletes them."""
-        delete_aside(self.path, older_than_days=self._config.keep_days)
+        with suppress(OSError):  # it is tried again
+            delete_aside(self.path, older_than_days=self._config.keep_days)
         keep_s = self._config.keep_days * _DAY_S
         with self._lock:
             now_s = self._tick()
             self._crowd.expire(now_s - keep_s, now_s - IGNORED_LONGER * keep_s)
             self._ignoring = self._crowd.ignoring
 
-    def write(self, clean: bool = False) -> None:
-        """Make the file what memory is; nothing is written where nothing has changed.
-
-        Args:
-            clean: also leave nothing behind of who was deleted.
+    def write(self) -> None:
+        """Make the file what memory is, and leave nothing behind of who is gone; nothing changed, nothing is written.
 
         Raises:
             StrangersError: it cannot be written; what has changed waits for the next time.
@@ -186,12 +188,12 @@ class StrangersBook(Closing):
             changed |= dict.fromkeys(self._written.keys() - now.keys())
             # Time itself is written too, or what is out of date would be kept by a device that restarts often.
             aged = bool(now) and clock[0] - self._written_clock_s > _NOTED * self._config.keep_days * _DAY_S
-            if self._closed or not (changed or clean or aged):
+            if self._closed or not (changed or self._unclean or aged):
                 return
             try:
-                self._store(changed, crops, clock, clean)
+                self._store(changed, crops, clock)
             except _SetAsideError:
-                self._store(now, crops, clock, clean)
+                self._store(now, crops, clock)
             self._written, self._written_clock_s = now, clock[0]
             with self._lock:
                 for key in crops:
@@ -244,16 +246,16 @@ class StrangersBook(Closing):
         changed: Mapping[str, Stranger | None],
         crops: Mapping[str, bytes],
         clock: tuple[float, float | None],
-        clean: bool,
     ) -> None:
         with self._guarded():
-            if not self.path.exists() and not any(changed.values()):
+            if self.path.exists() or any(changed.values()):
+                file = self._opened()
+                file.write(changed, crops, clock)
+                if self._unclean or None in changed.values():
+                    file.clean()
+            if self._unclean:
                 delete_aside(self.path)
-                return
-            file = self._opened()
-            file.write(changed, crops, clock)
-            if clean:
-                file.clean()
+                self._unclean = False
 
     def _opened(self) -> StrangersFile:
         if self._file is None:

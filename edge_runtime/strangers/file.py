@@ -247,9 +247,8 @@ class StrangersFile(Closing):
         self.clean()
 
     def clean(self) -> None:
-        """Leave nothing behind that was deleted: not in the write-ahead log, not in files set aside."""
+        """Leave nothing behind in the write-ahead log that was deleted."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        delete_aside(self.path)
 
     def close(self) -> None:
         """Let go of the file; may be called again."""

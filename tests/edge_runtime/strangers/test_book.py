@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,8 @@ def test_forgetting_leaves_no_byte_behind(path: Path) -> None:
         stays = kept.remember(sighting(code(1), crop=CROP))
         assert gone is not None and stays is not None
         kept.write()
-        rows = sqlite3.connect(path).execute("SELECT stranger_id, code, crop FROM view").fetchall()
+        with closing(sqlite3.connect(path)) as database:
+            rows = database.execute("SELECT stranger_id, code, crop FROM view").fetchall()
         sealed = {stranger: (made, crop) for stranger, made, crop in rows}
         assert all(part in bytes_of(path) for part in sealed[gone.stranger_id])
         path.with_name("strangers.db.aside").write_bytes(b"an older one")
@@ -87,6 +89,21 @@ def test_forgetting_leaves_no_byte_behind(path: Path) -> None:
         assert not any(part in left for part in sealed[gone.stranger_id])
         assert gone.stranger_id.encode() not in left and b"an older one" not in left
         assert all(part in left for part in sealed[stays.stranger_id])
+
+
+def test_who_could_not_be_deleted_at_once_is_deleted_by_the_next_write(path: Path) -> None:
+    with book(path) as kept:
+        kept.remember(sighting(code(0), crop=CROP))
+        kept.remember(sighting(code(1), crop=CROP))
+        kept.write()
+        with closing(sqlite3.connect(path)) as database:
+            stranger, sealed = database.execute("SELECT stranger_id, code FROM view").fetchone()
+        kept._file._connection.execute("PRAGMA query_only = ON")  # type: ignore[union-attr]
+        with pytest.raises(StrangersError, match="readonly"):
+            kept.forget([stranger])
+        assert sealed in bytes_of(path) and len(kept.strangers()) == 1
+        kept.write()
+        assert sealed not in bytes_of(path) and stranger.encode() not in bytes_of(path)
 
 
 def test_two_that_grow_together_keep_their_pictures(path: Path) -> None:
@@ -179,7 +196,8 @@ def test_a_new_device_key_takes_strangers_with_it(path: Path) -> None:
     with book(path, bytes(32)) as again:
         (one,) = again.strangers()
         assert list(again.crops(one.stranger_id).values()) == [CROP]
-    sealed = sqlite3.connect(path).execute("SELECT code, crop FROM view").fetchone()
+    with closing(sqlite3.connect(path)) as database:
+        sealed = database.execute("SELECT code, crop FROM view").fetchone()
     assert not any(part in before for part in sealed)
     reseal(path.with_name("none.db"), KEY, bytes(32), CONFIG)
 
