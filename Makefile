@@ -15,7 +15,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration poison power-loss soak fuzz clean
+.PHONY: demo test check format bench bench-daemon crossing calibration poison strangers power-loss soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -63,6 +63,11 @@ calibration: $(DESKTOP)/.installed
 poison: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.poison --data $(DATA) --split $(SPLIT) --codes $(CODES) \
 		--seeds 4 --out docs/gallery/poison-$(NAME)
+
+# Are strangers told apart? make strangers SPLIT=lfw_split.csv CODES=codes.npz NAME=new
+strangers: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.strangers --codes $(CODES) --split $(SPLIT) --part final \
+		--out docs/gallery/strangers-$(NAME)
 
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \

@@ -17,6 +17,13 @@ Answers are JSON-ready mappings, so that the daemon can send what :class:`LocalP
 - ``enroll.views`` {name, source, sizes} and the bytes of several photo files, whose sizes are numbers with commas ->
   ``results``: an ``EnrolmentResult``'s fields each; all that are accepted are enrolled, or after an error none
 - ``enroll`` {name, source, force?} and the photo file's bytes -> an ``EnrolmentResult``'s fields; ``force`` is "yes"
+- ``strangers.list`` {} -> ``strangers``: [{``stranger``, ``visits``, ``first_seen``, ``last_seen``, ``cameras``,
+  ``ignored``, ``views``}]
+- ``strangers.show`` {stranger} -> the stranger's mapping with
+  ``records``: [{``at``, ``camera``, ``weight``, ``crop``}], ``crop`` being a JPEG in base64, or ""
+- ``strangers.name`` {stranger, name, force?} -> ``name``, and ``results``: an ``EnrolmentResult``'s fields each
+- ``strangers.ignore``, ``strangers.unignore``, ``strangers.forget`` {stranger} -> the stranger's mapping
+- ``strangers.clear`` {} -> ``forgotten``: how many
 """
 
 from __future__ import annotations
@@ -26,8 +33,8 @@ import hashlib
 import io
 import math
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from types import TracebackType
@@ -45,6 +52,7 @@ from edge_runtime.config import (
     key_path,
     socket_path,
     state_dir,
+    strangers_path,
     trusted_keys,
 )
 from edge_runtime.daemon.live import OwnCameras
@@ -55,9 +63,14 @@ from edge_runtime.errors import GalleryError, ImageError, InputError, UsageError
 from edge_runtime.events.store import forget_without_daemon
 from edge_runtime.faces.chain import FaceChain
 from edge_runtime.gallery.directory import Directory
+from edge_runtime.gallery.sole_use import sole_use
 from edge_runtime.gallery.store import Gallery, Person
 from edge_runtime.images import MAX_MEGAPIXELS, decode_image
 from edge_runtime.storage.keys import KeySource
+from edge_runtime.strangers import desk
+from edge_runtime.strangers.book import StrangersBook
+from edge_runtime.strangers.file import Kind
+from edge_runtime.strangers.linkage import Linkage
 from edge_runtime.types import Frame, Pixels
 
 T = TypeVar("T", int, float)
@@ -75,10 +88,11 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "enroll.pose": ("camera", "want", "box"),
     "enroll.views": ("name", "source", "sizes"),
     "enroll": ("name", "source"),
+    **desk.COMMANDS,
 }
 """Every command with its arguments, all of them text."""
 
-OPTIONAL: dict[str, tuple[str, ...]] = {"enroll": ("force",)}
+OPTIONAL: dict[str, tuple[str, ...]] = {"enroll": ("force",), "strangers.name": ("force",)}
 """Arguments that may be left out."""
 
 
@@ -118,6 +132,7 @@ class LocalPeople(Closing):
         margin: float = 0.0,
         latest: Callable[[str], Frame] | None = None,
         on_forget: Callable[[], None] | None = None,
+        strangers: Callable[[], StrangersBook | None] = lambda: None,
     ) -> None:
         """Serve ``gallery``.
 
@@ -129,7 +144,9 @@ class LocalPeople(Closing):
             margin: the usual lead of a name, for ``people.check``.
             latest: a camera's latest frame, for ``enroll.pose``; None: there are no cameras.
             on_forget: called when somebody was forgotten.
+            strangers: those remembered; None: nobody ever was.
         """
+        self._strangers = strangers
         self._latest = latest
         self._margin = margin
         self._on_forget = on_forget
@@ -150,6 +167,8 @@ class LocalPeople(Closing):
             isinstance(value, str) for value in arguments.values()
         ):
             raise UsageError(f"{command}: expected {list(expected)} as text, received {dict(arguments)!r}")
+        if command in desk.COMMANDS:
+            return desk.answer(self._strangers(), command, arguments, self._opened)
         if command == "enroll":
             force = arguments.get("force") == "yes"
             return self._enroll(arguments["name"], arguments["source"], payload, force).as_json()
@@ -263,12 +282,13 @@ class LocalPeople(Closing):
         self._resources.close()
 
 
-def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:
+def open_people(config: Config, enrolling: bool = False, strangers: bool = False) -> PeopleAccess:
     """The daemon's people if one is running, else those of the files.
 
     Args:
         config: says where socket, gallery, key and bundle are.
         enrolling: open the bundle too, and make the gallery where there is none.
+        strangers: open the strangers too.
 
     Raises:
         FamiliarError: daemon, bundle, detector, interpreter or gallery cannot be used.
@@ -279,25 +299,52 @@ def open_people(config: Config, enrolling: bool = False) -> PeopleAccess:
     if client is not None:
         return client
     if enrolling:
-        return _open_for_enrolling(config)
+        return _open_for_enrolling(config, strangers)
     path = gallery_path(config)
     if not path.exists():
         return LocalPeople(None)
-    gallery = Gallery.open_existing(path, key_source(config))
-    resources = ExitStack()
-    resources.callback(gallery.close)
-    return LocalPeople(
-        gallery,
-        resources=resources,
-        on_forget=lambda: forget_without_daemon(events_path(config), gallery.directory()),
-    )
+    with ExitStack() as resources:
+        gallery = resources.enter_context(Gallery.open_existing(path, key_source(config)))
+        book = resources.enter_context(_strangers_alone(config)) if strangers else None
+        return LocalPeople(
+            gallery,
+            resources=resources.pop_all(),
+            on_forget=lambda: forget_without_daemon(events_path(config), gallery.directory()),
+            strangers=lambda: book,
+        )
 
 
-def _open_for_enrolling(config: Config) -> LocalPeople:
+def open_strangers(config: Config, chain: FaceChain) -> StrangersBook:
+    """The strangers remembered, told apart by this chain's codes; the gallery was opened before.
+
+    Raises:
+        StrangersError: they cannot be read at the moment.
+        GalleryError: the device key cannot.
+    """
+    linkage = Linkage.of(chain.bundle.strangers(), chain.bundle.manifest.realism, config.strangers.most)
+    kind = Kind(chain.encoder_hash, chain.preprocessing_hash, chain.encoder.code_size)
+    return StrangersBook(strangers_path(config), key_source(config).load(), config.strangers, kind, linkage)
+
+
+@contextmanager
+def _strangers_alone(config: Config, chain: FaceChain | None = None) -> Iterator[StrangersBook]:
+    """The strangers' file where no daemon has it."""
+    path = strangers_path(config)
+    with sole_use(path, "command", "file of strangers", "[gallery] path"):
+        if chain is not None:
+            book = open_strangers(config, chain)
+        else:
+            book = StrangersBook(path, key_source(config).load(), config.strangers)
+        with book:
+            yield book
+
+
+def _open_for_enrolling(config: Config, strangers: bool) -> LocalPeople:
     with ExitStack() as resources:
         cameras = resources.enter_context(OwnCameras(config.camera))
         chain = resources.enter_context(open_chain(config))
         gallery = resources.enter_context(open_gallery(config, chain))
+        book = resources.enter_context(_strangers_alone(config, chain)) if strangers else None
         return LocalPeople(
             gallery,
             lambda: Enroller(chain, gallery, keep_crops=config.gallery.keep_crops),
@@ -305,6 +352,7 @@ def _open_for_enrolling(config: Config) -> LocalPeople:
             resources.pop_all(),
             config.decide.margin,
             cameras.latest,
+            strangers=lambda: book,
         )
 
 

@@ -107,6 +107,16 @@ class EventsConfig:
 
 
 @dataclass(frozen=True)
+class StrangersConfig:
+    remember: bool = key(False, "remember who was seen and never named, sealed, to name or ignore them later")
+    keep_days: float = key(
+        14.0, "days after which a stranger not seen again is deleted; six times that if ignored", 0.01, 3650
+    )
+    most: int = key(200, "strangers remembered at most; beyond, the one longest unseen is deleted", 1, 2000)
+    visit_s: float = key(300.0, "seconds out of sight after which a stranger's coming back is another visit", 0, 86400)
+
+
+@dataclass(frozen=True)
 class LogConfig:
     format: str = key("text", "text | json", choices=("text", "json"))
     level: str = key("info", "least important lines that are written: debug | info | warning | error", choices=LEVELS)
@@ -128,6 +138,7 @@ class Config:
     runtime: RuntimeConfig = RuntimeConfig()
     control: ControlConfig = ControlConfig()
     events: EventsConfig = EventsConfig()
+    strangers: StrangersConfig = StrangersConfig()
     log: LogConfig = LogConfig()
 
 
@@ -295,6 +306,10 @@ def gallery_path(config: Config) -> Path:
 
 def events_path(config: Config) -> Path:
     return Path(config.events.db) if config.events.db else gallery_path(config).with_name("events.db")
+
+
+def strangers_path(config: Config) -> Path:
+    return gallery_path(config).with_name("strangers.db")
 
 
 def key_path(config: Config) -> Path:

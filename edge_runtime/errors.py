@@ -99,6 +99,12 @@ class EventLogError(FamiliarError, ValueError):
     exit_code = 14
 
 
+class StrangersError(FamiliarError, ValueError):
+    """Strangers cannot be remembered, or what is remembered of them cannot be read."""
+
+    exit_code = 15
+
+
 def revive(name: str, message: str) -> FamiliarError:
     """The error that another process of ours raised, from its class's name; an unknown one is a ``FamiliarError``."""
     kind = globals().get(name)

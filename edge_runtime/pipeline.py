@@ -22,6 +22,7 @@ from edge_runtime.decision.matcher import Matcher
 from edge_runtime.faces.chain import FaceChain
 from edge_runtime.faces.crops import face_crop
 from edge_runtime.faces.quality import QualityLimits, measure, rejection, weight
+from edge_runtime.strangers.memory import Recognised, Sighting, StrangerMemory
 from edge_runtime.tracking.contacts import Contacts
 from edge_runtime.tracking.motion import MotionGate
 from edge_runtime.tracking.pace import Pace
@@ -38,6 +39,8 @@ _UNSURE = 0.5
 """Faces with this part of the detector's score are followed, but neither announced nor named."""
 _LINGER_S = 0.6
 """After motion has ended, faces are looked for as if it went on for so long."""
+_HOLD_S = 3.0
+"""While somebody is ignored, that a face appeared is told when it is decided whose, or after this time."""
 _GONE_S = 0.3
 """A name is free again when its bearer has not been seen for so long."""
 _SEATED_S = 0.5
@@ -63,7 +66,14 @@ class Pipeline:
         pace: which frames are due; on a live source it is to be told so.
     """
 
-    def __init__(self, chain: FaceChain, matcher: Matcher, config: Config, camera: str) -> None:
+    def __init__(
+        self,
+        chain: FaceChain,
+        matcher: Matcher,
+        config: Config,
+        camera: str,
+        strangers: StrangerMemory | None = None,
+    ) -> None:
         """Start with no track.
 
         Args:
@@ -71,6 +81,7 @@ class Pipeline:
             matcher: the gallery as it is now; assign ``matcher`` again after it changed.
             config: ``detect``, ``decide``, ``quality`` and ``events.keep_crops`` are used.
             camera: goes into events and track ids.
+            strangers: remembers who was never named; None: nobody does.
         """
         self.stages: dict[str, StageTime] = {}
         self.counts: Counter[str] = Counter()
@@ -83,6 +94,7 @@ class Pipeline:
         self._keep_crops = config.events.keep_crops
         self._limits = QualityLimits(face_px=config.quality.min_face_px)
         self._camera = camera
+        self._strangers = strangers
         self._gate = MotionGate()
         self._tracker = Tracker(camera, config.decide.left_after_s)
         self._contacts = Contacts()
@@ -235,12 +247,19 @@ class Pipeline:
         elif not subject.doubt and not self._may_be_lost(subject):
             subject.appeared = True
             self.counts["tracks"] += 1
-            yield self._event("appeared", frame, subject)
+            appeared = self._event("appeared", frame, subject)
+            if self._strangers is not None and self._strangers.ignoring:
+                subject.held = appeared
+            else:
+                yield from self._tell(subject, appeared)
+        elif subject.held is not None and frame.captured_s - subject.held.captured_s > _HOLD_S:
+            yield from self._tell(subject)
         enough = subject.refusals.total() >= self._decide.views
         if subject.appeared and enough and not subject.code.views and not subject.rejected:
             subject.rejected = True
             self.counts["rejected"] += 1
-            yield self._event("rejected", frame, subject, reason=subject.refusals.most_common(1)[0][0])
+            reason = subject.refusals.most_common(1)[0][0]
+            yield from self._tell(subject, self._event("rejected", frame, subject, reason=reason))
 
     def _view(self, frame: Frame, face: Detections, subject: Subject, into: Average) -> bool:
         """Look at a face; whether a view of it was encoded into the average."""
@@ -258,7 +277,9 @@ class Pipeline:
             counts = weight(quality, self._limits)
 
             def cut() -> View:
-                return View(self._chain.chips(frame.pixels, face.landmarks), counts, quality)
+                wanted = self._strangers is not None and subject.name is None
+                crop = face_crop(frame.pixels, face.xyxy[0]) if wanted else None
+                return View(self._chain.chips(frame.pixels, face.landmarks), counts, quality, crop)
 
             recheck = subject.decided and not subject.doubt
             view = subject.choice.offer(counts, frame.captured_s, recheck, cut)
@@ -271,7 +292,7 @@ class Pipeline:
             subject.refusals["not a face"] += 1
             return False
         subject.quality = view.quality
-        into.add(codes[0], view.weight)
+        into.add(codes[0], view.weight, view.crop)
         return True
 
     def _settle(self, frame: Frame, subject: Subject) -> Iterator[Event]:
@@ -388,12 +409,37 @@ class Pipeline:
     def _say(self, frame: Frame, subject: Subject) -> Iterator[Event]:
         name = subject.name
         kind: EventKind = "identified" if name else "unknown"
-        if subject.said == (kind, name):
+        subject.stranger = self._recognised(subject)
+        ignored = subject.stranger is not None and subject.stranger.ignored
+        if subject.said == (kind, name) and (subject.told or ignored):
             # Decided again because of a doubt or a new gallery, with the same answer.
             return
         subject.said = kind, name
         self.counts[kind] += 1
-        yield self._event(kind, frame, subject)
+        yield from self._tell(subject, self._event(kind, frame, subject), ignored)
+
+    def _tell(self, subject: Subject, event: Event | None = None, ignored: bool = False) -> Iterator[Event]:
+        """What was held of a subject, then an event; ignored ones are marked, for the log alone."""
+        held, subject.held = subject.held, None
+        subject.told |= not ignored
+        for one in (held, event):
+            if one is not None:
+                yield dataclasses.replace(one, ignored=ignored)
+
+    def _recognised(self, subject: Subject) -> Recognised | None:
+        """Which stranger it is; None: somebody known, or perhaps one of two known."""
+        match = subject.match
+        if self._strangers is None or match is None or match.person is not None or match.score >= match.threshold:
+            return None
+        return self._strangers.recognise(subject.code.code, subject.first_wall)
+
+    def _remember(self, subject: Subject, wall_time: float) -> None:
+        """Keep in mind who is never named now, as they were in all of the track."""
+        if self._strangers is None or subject.stranger is None or not subject.decided or subject.name is not None:
+            return
+        weight, crop = subject.code.best
+        sighting = Sighting(subject.code.code, weight, subject.first_wall, wall_time, self._camera, crop)
+        subject.stranger = self._strangers.remember(sighting, subject.stranger.stranger_id) or subject.stranger
 
     def _leave(self, subject: Subject | None, captured_s: float, wall_time: float) -> Iterator[Event]:
         if subject is None:
@@ -401,7 +447,11 @@ class Pipeline:
         del self._subjects[subject.track.track_id]
         if subject.appeared:
             at = Frame(_NO_PIXELS, self._camera, 0, captured_s, wall_time)
-            yield self._event("left", at, subject)
+            if subject.held is not None:
+                yield from self._tell(subject)
+            self._remember(subject, wall_time)
+            # Of whom nothing else was told, no leaving is told either.
+            yield from self._tell(subject, self._event("left", at, subject), not subject.told)
 
     def _event(self, kind: EventKind, frame: Frame, subject: Subject, reason: str | None = None) -> Event:
         values: dict[str, Any] = {}
@@ -417,6 +467,8 @@ class Pipeline:
                 "template_id": match.template_id,
                 "candidate": match.candidate,
             }
+        if subject.stranger is not None and subject.decided and subject.name is None and kind in ("unknown", "left"):
+            values |= {"stranger": subject.stranger.stranger_id, "visits": subject.stranger.visits}
         if self._keep_crops and kind in ("identified", "unknown", "rejected"):
             values["crop"] = face_crop(frame.pixels, subject.track.xyxy)
         left, top, right, bottom = (float(side) for side in subject.track.xyxy)

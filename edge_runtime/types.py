@@ -150,6 +150,9 @@ class Event:
         first_seen: wall time at which the track was first seen.
         candidate: the best person whether or not decided on.
         crop: JPEG of the face, where crops are kept; goes to the log of events alone, never to a sink.
+        stranger: opaque id of somebody unknown, where strangers are remembered.
+        visits: how often that stranger came, this time included.
+        ignored: of an ignored stranger; goes to the log of events alone, never to a sink.
         event_id: its number in the log of events, which never comes twice there; None before it is stored.
     """
 
@@ -172,6 +175,9 @@ class Event:
     bundle: str | None = None
     candidate: str | None = None
     crop: bytes | None = field(default=None, repr=False)
+    stranger: str | None = None
+    visits: int | None = None
+    ignored: bool = False
     event_id: int | None = None
 
     def as_json(self) -> dict[str, Any]:

@@ -93,5 +93,9 @@ def _line(event: Event, record: Record) -> str:
     detail = name or event.reason or ""
     if event.score is not None and event.threshold is not None and event.kind in ("identified", "unknown"):
         detail += f"{'  ' if detail else ''}score {event.score:.3f} of {event.threshold:.3f}"
+    if event.stranger is not None:
+        detail += f"{'  ' if detail else ''}stranger {event.stranger}, visit {event.visits}"
+    if event.ignored:
+        detail += f"{'  ' if detail else ''}(ignored)"
     words = (f"{event.event_id:>7}", when(event), event.camera, f"{event.kind:<11}", detail)
     return "  ".join(words).rstrip()

@@ -16,12 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_runtime.access import key_source
-from edge_runtime.config import Config, gallery_path, load_config
+from edge_runtime.config import Config, gallery_path, load_config, strangers_path
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.gallery.exchange import fingerprint, pack, unpack
 from edge_runtime.gallery.sole_use import sole_use
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.storage.files import write_whole
+from edge_runtime.strangers.book import reseal
 
 _ACTIONS = {
     "show": "where it lies, whose codes it holds, and what was done to it",
@@ -100,7 +101,9 @@ def _show(config: Config, args: argparse.Namespace) -> int:
 def _rekey(config: Config, args: argparse.Namespace) -> int:
     source = key_source(config)
     with sole_use(gallery_path(config), "rekey"), _open(config) as gallery:
+        old_key = source.load()
         new = gallery.rekey()
+        reseal(strangers_path(config), old_key, source.load(), config.strangers)
     kept = f"the device key comes from {source.where}, so it stayed" if not new else "the device key is new"
     document = {"device_key_new": new, "fingerprint": fingerprint(source.load())}
     told = f"sealed anew; {kept}; earlier backups no longer open" if new else f"sealed anew; {kept}"

@@ -22,6 +22,7 @@ from edge_runtime.faces.chain import FaceChain
 from edge_runtime.gallery.store import Gallery, Templates
 from edge_runtime.interpreters import on_cpu
 from edge_runtime.storage.database import is_busy
+from edge_runtime.strangers.book import StrangersBook
 from edge_runtime.types import Frame
 
 PART = "gallery"
@@ -33,7 +34,10 @@ class GalleryKeeper(Closing):
     Attributes:
         config: in force; assign it before :meth:`refresh` with ``always``.
         matcher: for the gallery as it is now; without names while it cannot be read.
+        strangers: those remembered, once they are open.
     """
+
+    strangers: StrangersBook | None = None
 
     def __init__(
         self, config: Config, chain: FaceChain, health: Health, latest: Callable[[str], Frame] | None = None
@@ -74,6 +78,11 @@ class GalleryKeeper(Closing):
             GalleryError: it cannot be read at the moment.
         """
         return self._sound()[0]
+
+    @property
+    def sound(self) -> bool:
+        """Whether the gallery can be read, and knows whom it should."""
+        return self._gallery is not None
 
     def call(self, command: str, arguments: dict[str, str], payload: bytes) -> Answer:
         """One of ``access.COMMANDS``.
@@ -201,4 +210,5 @@ class GalleryKeeper(Closing):
             self.config.images.max_megapixels,
             margin=self.config.decide.margin,
             latest=self._latest,
+            strangers=lambda: self.strangers,
         )

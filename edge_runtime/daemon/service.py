@@ -18,9 +18,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from edge_runtime.access import COMMANDS, open_chain
+from edge_runtime.access import COMMANDS, open_chain, open_strangers
 from edge_runtime.closing import Closing
-from edge_runtime.config import LIVE_SECTIONS, Config, changed_keys, events_path, gallery_path, socket_path
+from edge_runtime.config import (
+    LIVE_SECTIONS,
+    Config,
+    changed_keys,
+    events_path,
+    gallery_path,
+    socket_path,
+    strangers_path,
+)
 from edge_runtime.daemon.camera import Camera
 from edge_runtime.daemon.control import Answer, ControlServer
 from edge_runtime.daemon.gallery_keeper import GalleryKeeper
@@ -29,7 +37,7 @@ from edge_runtime.daemon.live import LiveView, Sightings, no_such_camera
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, UsageError
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, StrangersError, UsageError
 from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
 from edge_runtime.gallery.sole_use import sole_use
@@ -37,6 +45,7 @@ from edge_runtime.gallery.store import Gallery
 from edge_runtime.log import log
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sinks import open_sink
+from edge_runtime.strangers.keeper import StrangersKeeper
 from edge_runtime.tracking.pace import throttled
 from edge_runtime.types import Event, Frame
 
@@ -104,6 +113,7 @@ class Service(Closing):
             self._keeper = stack.enter_context(GalleryKeeper(config, self.chain, self.health, self._latest))
             log.hide(self.matcher.templates.names)
             stack.enter_context(sole_use(events_path(config), "daemon", "log of events", "[events] db"))
+            self._strangers = self._open_strangers(stack)
             sink = open_sink(spec := f"jsonlines:{config.events.path}")
             stack.callback(sink.close)
             self.events = EventLog(
@@ -149,7 +159,7 @@ class Service(Closing):
             try:
                 for name, camera in self.config.camera.items():
                     with self._lock:
-                        pipeline = Pipeline(self.chain, self.matcher, self.config, name)
+                        pipeline = Pipeline(self.chain, self.matcher, self.config, name, self._strangers)
                         self.cameras[name] = Camera(name, camera, pipeline)
                 self._loop()
             finally:
@@ -254,6 +264,23 @@ class Service(Closing):
     def close(self) -> None:
         """Let go of everything; may be called again."""
         self._stack.close()
+
+    def _open_strangers(self, stack: ExitStack) -> StrangersKeeper | None:
+        """Those remembered, kept up as long as the daemon runs; what a pipeline is to remember more with, if wanted.
+
+        Strangers that cannot be read cost the daemon nothing else.
+        """
+        path = strangers_path(self.config)
+        stack.enter_context(sole_use(path, "daemon", "file of strangers", "[gallery] path"))
+        try:
+            book = open_strangers(self.config, self.chain)
+        except StrangersError as error:
+            self.health.report("strangers", f"{error}; until the next start nobody is remembered")
+            return None
+        keeper = StrangersKeeper(book, lambda reason: self.health.told("strangers", reason), lambda: self._keeper.sound)
+        stack.callback(keeper.close)
+        self._keeper.strangers = book
+        return keeper if self.config.strangers.remember else None
 
     def _loop(self) -> None:
         watchdog_s = watchdog_interval_s() or _IDLE_S

@@ -53,13 +53,13 @@ def explain(event: Event, record: Record, standards: Standards) -> list[str]:
     if event.kind == "identified":
         return [_named(event, record, standards), *_measured(event, standards)]
     if event.kind == "unknown":
-        return [*_missing(event, record, standards), *_measured(event, standards)]
+        return [*_missing(event, record, standards), *_seen_before(event), *_measured(event, standards)]
     if event.kind == "rejected":
         return [_rejected(event, standards), *_measured(event, standards)]
     if event.kind == "left":
         name = who(event, record, "person")
         length = "" if event.first_seen is None else f" after {event.wall_time - event.first_seen:.0f} s in view"
-        return [f"left{length}; known as {name}" if name else f"left{length}; never named"]
+        return [f"left{length}; known as {name}" if name else f"left{length}; never named", *_seen_before(event)]
     if event.kind == "appeared":
         return ["a face came into view; nothing is decided yet", *_measured(event, standards)]
     return [event.reason or event.kind.replace("_", " ")]
@@ -101,6 +101,15 @@ def _missing(event: Event, record: Record, standards: Standards) -> list[str]:
         f"unknown: the runner-up was too near; {best} was {ahead} ahead of {second}, needed is "
         f"{_figure(standards.margin)}, and more between people who look alike"
     ]
+
+
+def _seen_before(event: Event) -> list[str]:
+    """What is remembered of a stranger."""
+    if event.stranger is None or event.visits is None:
+        return []
+    times = "for the first time" if event.visits == 1 else f"{event.visits} times"
+    ignored = "; ignored, so nobody was told" if event.ignored else ""
+    return [f"seen {times}, never named: familiar strangers show {event.stranger}{ignored}"]
 
 
 def _rejected(event: Event, standards: Standards) -> str:

@@ -115,6 +115,23 @@ class Enroller:
                     self._looks.popitem(last=False)
             return self._looks[place].result
 
+    def offer(self, name: str, code: Floats, weight: float, digest: bytes, crop: bytes | None = None) -> None:
+        """Take a code made elsewhere, as of a stranger's track, for one that was looked at; :meth:`photo` enrols it.
+
+        Args:
+            name: the person's.
+            code: float32 (D,) of unit length.
+            weight: what it is to count, > 0.
+            digest: by which it is recognised.
+            crop: JPEG of the face, kept where crops are.
+
+        Raises:
+            InputError: an unusable name.
+        """
+        look = _Look(EnrolmentResult(True), True, code, weight, crop if self._keep_crops else None)
+        with self._lock:
+            self._looks[folded(clean_name(name)), digest] = look
+
     def photo(
         self, name: str, pixels: Pixels | None, digest: bytes | None, source: str, force: bool = False
     ) -> EnrolmentResult:

@@ -127,7 +127,7 @@ class Delivery:
         try:
             for record in self._held:
                 event = record.event(directory)
-                if event is not None:
+                if event is not None and not event.ignored:
                     self.sink.emit(event)
                     given += 1
                 done += 1

@@ -11,9 +11,10 @@ import numpy as np
 
 from edge_runtime.decision.likeness import Likeness
 from edge_runtime.faces.encoder import normalise
+from edge_runtime.strangers.memory import Recognised
 from edge_runtime.tracking.tracker import Track, Tracker
 from edge_runtime.tracking.views import ViewChoice
-from edge_runtime.types import EventKind, Floats, Match
+from edge_runtime.types import Event, EventKind, Floats, Match
 
 _MEMORY = 0.9
 """How much of a track's earlier views one more view leaves, so that a track that changed hands is noticed."""
@@ -35,16 +36,19 @@ class Average:
     Attributes:
         views: how many are in it.
         latest: float32 (D,), the code of the latest view.
+        best: weight and JPEG of the best view that came with one.
     """
 
     latest: Floats
 
     def __init__(self) -> None:
         self.views = 0
+        self.best: tuple[float, bytes | None] = (0.0, None)
         self._sum: Floats | None = None
 
-    def add(self, code: Floats, weight: float) -> None:
-        """Add a code float32 (D,) of unit length."""
+    def add(self, code: Floats, weight: float, crop: bytes | None = None) -> None:
+        """Add a code float32 (D,) of unit length, and the JPEG of its view."""
+        self.best = max(self.best, (weight, crop), key=lambda view: view[0])
         share = code * np.float32(weight)
         self._sum = share if self._sum is None else self._sum * np.float32(_MEMORY) + share
         self.latest = code
@@ -55,6 +59,7 @@ class Average:
         if later._sum is not None:
             self._sum = later._sum if self._sum is None else self._sum * np.float32(_MEMORY**later.views) + later._sum
             self.latest = later.latest
+            self.best = max(self.best, later.best, key=lambda view: view[0])
             self.views += later.views
 
     @property
@@ -100,6 +105,9 @@ class Subject:
         appeared, rejected: whether that was told.
         quality: of the latest view.
         doubt: since a contact; None: none.
+        stranger: which one it is, once it is decided that it is nobody known and strangers are remembered.
+        held: that it appeared, which is not told before it is clear that it is nobody ignored.
+        told: whether anything was told of it.
     """
 
     track: Track
@@ -116,6 +124,9 @@ class Subject:
     appeared: bool = False
     rejected: bool = False
     doubt: Doubt | None = None
+    stranger: Recognised | None = None
+    held: Event | None = None
+    told: bool = False
 
     @property
     def name(self) -> str | None:

@@ -27,11 +27,13 @@ class View:
         chip: uint8 (1, h, w, 3) RGB, aligned for the encoder.
         weight: what it counts; see ``quality.weight``.
         quality: its measures by name.
+        crop: JPEG of the face, where strangers are remembered.
     """
 
     chip: Pixels
     weight: float
     quality: dict[str, float]
+    crop: bytes | None = None
 
 
 class ViewChoice:

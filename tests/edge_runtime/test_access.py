@@ -129,6 +129,8 @@ def test_people_can_be_listed_and_forgotten_without_their_bundle(config: Config,
 
 def test_every_command_has_its_arguments_listed() -> None:
     people = {f"people.{verb}" for verb in ("list", "show", "rename", "drop", "note", "check", "forget")}
-    assert set(COMMANDS) == {*people, "enroll.look", "enroll.pose", "enroll.views", "enroll"}
+    verbs = ("list", "show", "name", "ignore", "unignore", "forget", "clear")
+    strangers = {f"strangers.{verb}" for verb in verbs}
+    assert set(COMMANDS) == {*people, *strangers, "enroll.look", "enroll.pose", "enroll.views", "enroll"}
     assert LocalPeople(None).call("people.check", {}) == {"findings": []}
     assert LocalPeople(None).call("people.list", {}) == {"people": []}

@@ -78,3 +78,12 @@ def test_people_who_are_gone_are_called_so(told: Any) -> None:
     assert best is not None and best.startswith("somebody since forgotten 0.300, then Ben")
     why, _ = told(who=Directory(), kind="identified", person="Ada", candidate="Ada", score=0.6, threshold=0.5)
     assert why.startswith("somebody whom this gallery does not know")
+
+
+def test_a_stranger_who_is_remembered_has_been_seen_so_often(told: Any) -> None:
+    near = {"candidate": "Ada", "score": 0.4, "threshold": 0.5, "margin": math.inf}
+    assert "seen 7 times, never named: familiar strangers show a1b2c3" in told(stranger="a1b2c3", visits=7, **near)[0]
+    assert "seen for the first time" in told(stranger="a1b2c3", visits=1, **near)[0]
+    why = told(kind="left", stranger="a1b2c3", visits=2, ignored=True)[0]
+    assert why.splitlines()[1].endswith("; ignored, so nobody was told")
+    assert "seen" not in told(**near)[0]
