@@ -13,11 +13,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from edge_runtime.access import PeopleAccess, open_people
+from edge_runtime.commands._options import add_common_again
 from edge_runtime.commands.enroll import day_end
 from edge_runtime.config import gallery_path, load_config
 from edge_runtime.errors import UsageError
@@ -54,11 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if action == "note":
             sub.add_argument("--consent", default="", metavar="NOTE", help="what they agreed to; - for none")
             sub.add_argument("--expires", default="", metavar="YYYY-MM-DD|never", help="forget them after that day")
-        # The options of every command, after the action too; without a default, or it would undo one before it.
-        for option in ("--config", "--set"):
-            extra: dict[str, Any] = {"action": "append"} if option == "--set" else {}
-            sub.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **extra)
-        sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        add_common_again(sub)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -188,7 +184,7 @@ def _reembed(args: argparse.Namespace) -> int:
         if result.kept:
             print(f"the old gallery is kept as {result.kept} until somebody is forgotten, or you delete it")
     if result is not None and not result.kept:
-        print("nothing was changed; show more --photos, or say --yes to go on without them", file=sys.stderr)
+        print("familiar: nothing was changed; show more --photos, or say --yes to go on without them", file=sys.stderr)
         return 1
     return 0
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.access import PeopleAccess, open_people
+from edge_runtime.commands._options import add_common_again
 from edge_runtime.config import load_config
 from edge_runtime.contact_sheet import Tile, draw_sheet, save_sheet
 from edge_runtime.errors import EnrolmentError, InputError, UsageError
@@ -48,11 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if action == "forget":
             sub.add_argument("stranger", nargs="?", metavar="ID")
             sub.add_argument("--all", action="store_true", help="everybody, ignored ones too")
-        # The options of every command, after the action too; without a default, or it would undo one before it.
-        for option in ("--config", "--set"):
-            extra: dict[str, Any] = {"action": "append"} if option == "--set" else {}
-            sub.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **extra)
-        sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        add_common_again(sub)
 
 
 def run(args: argparse.Namespace) -> int:

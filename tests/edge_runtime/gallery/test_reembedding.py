@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,39 +11,24 @@ from PIL import Image
 
 from edge_runtime.access import open_chain, open_directory, open_gallery
 from edge_runtime.bundle import MANIFEST
-from edge_runtime.cli import main
 from edge_runtime.config import load_config
 from edge_runtime.daemon.control import ControlServer
 from edge_runtime.errors import GalleryError
 from tests.builders import draw_face, make_bundle, make_pixels
-
-Familiar = Callable[..., tuple[int, str, str]]
+from tests.edge_runtime.conftest import Familiar
 
 
 @pytest.fixture
-def familiar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Familiar:
-    """Runs a command in a home of its own, where Ann and Ben are enrolled from ``album``."""
-    for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY", "XDG_RUNTIME_DIR", "FAMILIAR_STATE", "FAMILIAR_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "conf"))
-    monkeypatch.setenv("FAMILIAR_BUNDLE_PATH", str(make_bundle(tmp_path / "bundle").path))
-    monkeypatch.chdir(tmp_path)
+def familiar(familiar: Familiar, tmp_path: Path) -> Familiar:
+    """Runs a command where Ann and Ben are enrolled from ``album``."""
     for name, person in (("ann1", 0), ("ann2", 0), ("ben", 1)):
         folder = tmp_path / "album" / name
         folder.mkdir(parents=True)
         Image.fromarray(draw_face(person, 160, background=int(name[-1] == "2"))).save(folder / f"{name}.png")
     Image.fromarray(make_pixels()).save(tmp_path / "album" / "landscape.png")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(arguments)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    assert run("enroll", "Ann", "album/ann1/ann1.png", "album/ann2/ann2.png")[0] == 0
-    assert run("enroll", "Ben", "album/ben/ben.png", "--force")[0] == 0
-    return run
+    assert familiar("enroll", "Ann", "album/ann1/ann1.png", "album/ann2/ann2.png")[0] == 0
+    assert familiar("enroll", "Ben", "album/ben/ben.png", "--force")[0] == 0
+    return familiar
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,39 +12,11 @@ import pytest
 from PIL import Image
 
 from edge_runtime.access import open_chain, open_gallery, open_strangers
-from edge_runtime.cli import main
 from edge_runtime.config import load_config
 from edge_runtime.faces.crops import face_crop
 from edge_runtime.strangers.memory import Sighting
-from tests.builders import draw_face, make_bundle
-
-Familiar = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny").path
-
-
-@pytest.fixture
-def familiar(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Familiar:
-    """Runs a command in a home of its own; returns exit code, standard output and error lines that are ours."""
-    for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY", "XDG_RUNTIME_DIR", "FAMILIAR_STATE", "FAMILIAR_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "conf"))
-    monkeypatch.setenv("FAMILIAR_BUNDLE_PATH", str(bundle))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = main(arguments)
-        out, err = capfd.readouterr()
-        return code, out, "".join(line for line in err.splitlines(True) if line.startswith("familiar"))
-
-    return run
+from tests.builders import draw_face
+from tests.edge_runtime.conftest import Familiar
 
 
 @pytest.fixture
