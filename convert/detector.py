@@ -23,7 +23,8 @@ from convert.quantize import quantise_detector
 from convert.recipe import load_recipe
 from edge_runtime.bundle import DETECTOR_GOLDEN, file_digest
 from edge_runtime.detectors import DetectorOptions
-from edge_runtime.detectors.bundle import SHEET, DetectorSheet, GridDetector, read_document
+from edge_runtime.detectors._sheet import DetectorSheet
+from edge_runtime.detectors.bundle import SHEET, GridDetector, read_document
 from edge_runtime.errors import BundleError, InputError, UsageError
 from edge_runtime.faces.align import Template
 from edge_runtime.faces.encoder import Preprocessing

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.decision.realism import Realism
-from edge_runtime.detectors.bundle import DetectorSheet
+from edge_runtime.detectors._sheet import DetectorSheet
 from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder, normalise
 from edge_runtime.faces.occlusion import parse_reliance

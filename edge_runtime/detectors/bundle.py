@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle import MANIFEST, Bundle
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.detectors._cells import SHAPE, STRIDES, Grids, decode, merged
+from edge_runtime.detectors._sheet import DetectorSheet
 from edge_runtime.errors import BundleError, ConfigError
 from edge_runtime.faces.lookup import input_table
 from edge_runtime.interpreters import open_interpreter
@@ -28,76 +30,6 @@ _ROOM = 114
 _TILE_OVERLAP = 0.25
 _TILES_ABOVE = 1.25
 """Tiles are searched in pictures that are shrunk by more than this."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorSheet:
-    """What there is to know about a detector's file, as data.
-
-    Attributes:
-        name: enters the preprocessing hash: codes of two detectors' alignments do not compare.
-        file: the .tflite file's name.
-        size_wh: width and height of its input, px.
-        mean: of each channel (RGB), 0..255.
-        std: of each channel, positive.
-        score: faces with less are left out.
-    """
-
-    name: str
-    file: str
-    size_wh: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    score: float
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any], where: str) -> DetectorSheet:
-        """Read the keys of a JSON document; others are passed over.
-
-        Raises:
-            BundleError: a value missing or wrong.
-        """
-        try:
-            width, height = (int(side) for side in document["size_wh"])
-            mean = tuple(float(value) for value in document["mean"])
-            std = tuple(float(value) for value in document["std"])
-            sheet = cls(
-                str(document["name"]),
-                str(document["file"]),
-                (width, height),
-                mean,
-                std,
-                float(document["score"]),
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise BundleError(f"{where}: detector: a value is missing or wrong ({error}); make it again") from error
-        numbers = np.array([*mean, *std, sheet.score])
-        if (
-            not np.isfinite(numbers).all()
-            or len(mean) != 3
-            or len(std) != 3
-            or min(std) <= 0
-            or not 0 < sheet.score < 1
-            or not 32 <= min(sheet.size_wh) <= max(sheet.size_wh) <= 4096
-            or Path(sheet.file).name != sheet.file
-        ):
-            raise BundleError(
-                f"{where}: detector: expected a plain file name, a size of 32 to 4096 px, three means and positive "
-                f"stds, and a score in 0..1, found {sheet}; make it again"
-            )
-        return sheet
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON-ready; the inverse of :meth:`from_json`."""
-        return {
-            "name": self.name,
-            "file": self.file,
-            "size_wh": list(self.size_wh),
-            "colour": "rgb",
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "score": self.score,
-        }
 
 
 def open(argument: str, options: DetectorOptions) -> Detector:
@@ -125,8 +57,6 @@ def read_document(folder: Path) -> Mapping[str, Any]:
     Raises:
         BundleError: neither there, not JSON, or a bundle without a detector.
     """
-    from edge_runtime.bundle import MANIFEST, Bundle  # a bundle also opens detectors
-
     if (folder / MANIFEST).is_file():
         manifest = Bundle(folder).manifest
         if manifest.own_detector is None:
