@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.edge_runtime.test_people_commands import Familiar, album, bundle, familiar  # noqa: F401
+from tests.edge_runtime.conftest import Familiar
+from tests.edge_runtime.test_people_commands import album  # noqa: F401
 
 
 def test_nobody_enrolled_is_one_line(familiar: Familiar, album: Path) -> None:  # noqa: F811

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.builders import draw_face
-from tests.edge_runtime.test_people_commands import Familiar, album, bundle, familiar, write  # noqa: F401
+from tests.edge_runtime.conftest import Familiar
+from tests.edge_runtime.test_people_commands import album, write  # noqa: F401
 
 
 def test_backup_put_back_is_the_gallery_again(familiar: Familiar, album: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -48,7 +49,7 @@ def _key(folder: Path) -> Path:
 
 
 def test_a_lost_key_is_told_and_an_export_mends_it(
-    familiar: Familiar,  # noqa: F811
+    familiar: Familiar,
     album: Path,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
