@@ -24,7 +24,7 @@ test: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m pytest
 ifneq ($(PYTHON_TFLITE),)
 	$(MAKE) $(TFLITE)/.installed
-	$(TFLITE)/bin/python -m pytest -m "not desktop"
+	$(TFLITE)/bin/python -m pytest -m "not desktop and not once"
 else
 	@echo "make test: no Python 3.11 here, so the run under tflite-runtime is left out"
 endif

@@ -23,6 +23,7 @@ from edge_runtime.daemon.control import ControlClient
 from tests.builders import ROOT, SHARED, draw_face, make_bundle
 from tests.clips import visit, write_clip
 from tests.event_lines import EventLines
+from tests.waiting import wait_for
 
 LIVE = "synthetic:fps=10,size=320x240,realtime,loop"
 PATIENCE_S = 60
@@ -270,7 +271,7 @@ def test_starting_and_stopping_leaves_nothing(started: Any, folder: Path) -> Non
         assert len(captures) == 2
         daemon.end()
         assert daemon.process.returncode == 0
-        assert not [pid for pid in captures if Path(f"/proc/{pid}").exists()]
+        wait_for(lambda: not [pid for pid in captures if Path(f"/proc/{pid}").exists()])  # noqa: B023
         assert list((folder / "run/familiar").iterdir()) == []
 
 

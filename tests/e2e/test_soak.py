@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.soak import FAULTS, Sample, growth, slope, soak
+
+pytestmark = pytest.mark.once
 
 
 def test_every_fault_once_leaves_the_daemon_as_it_was(tmp_path: Path) -> None:
