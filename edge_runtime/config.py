@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from edge_runtime.errors import ConfigError
+from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.settings import check_known, key, read_toml, section
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
@@ -310,6 +310,20 @@ def events_path(config: Config) -> Path:
 
 def strangers_path(config: Config) -> Path:
     return gallery_path(config).with_name("strangers.db")
+
+
+def check_output(config: Config, path: Path) -> Path:
+    """A file that is about to be written, if it is none that this device lives by.
+
+    Raises:
+        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.
+    """
+    databases = [gallery_path(config), events_path(config), strangers_path(config)]
+    beside = [own.with_name(own.name + side) for own in databases for side in ("-wal", "-shm")]
+    for own in (*databases, *beside, key_path(config), default_path()):
+        if path.resolve() == own.resolve():
+            raise InputError(f"{path}: expected a new file to write, found one that this device lives by; name another")
+    return path
 
 
 def key_path(config: Config) -> Path:

@@ -21,6 +21,7 @@ from edge_runtime.masking import masked
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 _MOST_REMEMBERED = 500
 """Different messages whose repetitions are counted."""
+_NUMBER = re.compile(r"\d+")
 _NOBODY = re.compile(r"(?!)")
 
 
@@ -79,10 +80,14 @@ class Log:
         self.write("error", message, fields)
 
     def write(self, level: str, message: str, fields: dict[str, Any]) -> None:
-        """One line, unless the same message (for the same ``part`` or ``camera``) was written a moment ago."""
+        """One line, unless the same message was written a moment ago, for the same ``part`` or ``camera`` and reason.
+
+        Reasons that differ in their numbers alone are the same.
+        """
         if LEVELS.index(level) < self._floor:
             return
-        key = level, message, fields.get("part"), fields.get("camera")
+        reason = _NUMBER.sub("", str(fields.get("reason", "")))
+        key = level, message, fields.get("part"), fields.get("camera"), reason
         now = self._clock()
         with self._lock:
             at, left_out, _ = self._said.pop(key, (-float("inf"), 0, fields))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.access import open_chain, open_gallery
-from edge_runtime.config import Config, load_config, socket_path
+from edge_runtime.config import Config, check_output, load_config, socket_path
 from edge_runtime.contact_sheet import save_sheet
 from edge_runtime.daemon.control import ControlClient
 from edge_runtime.decision.calibrate import Calibration
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         "wishes": [_row(calibration, left, margin, per_week) for calibration in calibrations.values()],
     }
     if args.plot:
-        _plot(args.plot, here, left, margin, len(templates.names))
+        _plot(check_output(config, args.plot), here, left, margin, len(templates.names))
     print(json.dumps(document, indent=2) if args.json else "\n".join(_table(document, wish)))
     return 0
 

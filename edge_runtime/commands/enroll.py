@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_runtime.access import MAX_PHOTO_BYTES, PeopleAccess, open_people
-from edge_runtime.config import load_config
+from edge_runtime.config import check_output, load_config
 from edge_runtime.enrolment.photo import EnrolmentResult
 from edge_runtime.enrolment.refused_sheet import draw_refused
 from edge_runtime.errors import EnrolmentError, InputError, UsageError
@@ -60,7 +60,11 @@ def run(args: argparse.Namespace) -> int:
     with open_people(config, enrolling=True) as people:
         results = _from_camera(people, name, args) if args.camera else _from_photos(people, name, photos, args)
         if args.refused:
-            draw_refused(args.refused, list(zip(photos, results, strict=True)), config.images.max_megapixels)
+            draw_refused(
+                check_output(config, args.refused),
+                list(zip(photos, results, strict=True)),
+                config.images.max_megapixels,
+            )
         accepted = [result for result in results if result.accepted]
         if not accepted:
             raise EnrolmentError(

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_runtime.access import key_source
-from edge_runtime.config import Config, gallery_path, load_config, strangers_path
+from edge_runtime.config import Config, check_output, gallery_path, load_config, strangers_path
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.gallery.exchange import fingerprint, pack, unpack
 from edge_runtime.gallery.sole_use import sole_use
@@ -112,6 +112,7 @@ def _rekey(config: Config, args: argparse.Namespace) -> int:
 
 
 def _backup(config: Config, args: argparse.Namespace) -> int:
+    check_output(config, args.file)
     with _open(config) as gallery:
         if args.file.exists() and (not args.file.is_file() or args.file.samefile(gallery.path)):
             raise InputError(
@@ -124,6 +125,7 @@ def _backup(config: Config, args: argparse.Namespace) -> int:
 
 
 def _export(config: Config, args: argparse.Namespace) -> int:
+    check_output(config, args.file)
     with _open(config) as gallery:
         names = [gallery.person(name).name for name in args.names] or [person.name for person in gallery.people()]
         if not names:

@@ -76,10 +76,11 @@ class Health:
     def mend(self, part: str) -> None:
         """A part is well (again)."""
         with self._lock:
-            if self._troubles.pop(part, None) is None:
+            before = self._troubles.pop(part, None)
+            if before is None:
                 return
             self._note("recovered", part, None)
-        self._log.info("recovered", part=part)
+        self._log.info("recovered", part=part, reason=f"no longer: {before.reason}")
         self._wake()
 
     def told(self, part: str, reason: str | None, failing: bool = False) -> None:

@@ -62,6 +62,7 @@ def consistency(codes: Floats, weights: Floats, strangers: Floats) -> Consistenc
         if score[worst] >= needed[worst]:
             break
         outlier[worst] = True
+    outlier |= _of_another(left, weighted, codes, others)
     if len(left := np.flatnonzero(~outlier)) == 1:
         score[left], needed[left] = 1.0, -1.0
     for row in np.flatnonzero(outlier):
@@ -69,6 +70,29 @@ def consistency(codes: Floats, weights: Floats, strangers: Floats) -> Consistenc
         score[row] = float(rest[0] @ codes[row])
         needed[row] = float(_needed(others @ rest.T, float(np.median(score[left])))[0])
     return Consistency(outlier, score, needed)
+
+
+def _of_another(left: NDArray[np.int64], weighted: Floats, codes: Floats, strangers: Floats) -> NDArray[np.bool_]:
+    """Photos that fit each other and not the rest, bool (T,): two people, each with photos that vouch for each other.
+
+    The two groups are those of average linkage (Sokal and Michener, 1958) cut where two are left. They are of two
+    people if their averages are no nearer than strangers are; the smaller group is another's, of two equal ones the
+    later.
+    """
+    found = np.zeros(len(codes), np.bool_)
+    groups = [[int(row)] for row in left]
+    alike = codes @ codes.T
+    while len(groups) > 2:
+        pairs = [(a, b) for a in range(len(groups)) for b in range(a)]
+        a, b = max(pairs, key=lambda pair: float(alike[np.ix_(groups[pair[0]], groups[pair[1]])].mean()))
+        groups[b] += groups.pop(a)
+    if len(left) < 4 or min(map(len, groups)) < 2:
+        return found
+    averages = normalise(np.stack([weighted[group].sum(0) for group in groups]))[0]
+    apart = float(np.quantile(strangers @ averages.T, _STRANGERS_BELOW[1]))
+    if float(averages[0] @ averages[1]) < apart:
+        found[max(groups, key=lambda group: (-len(group), min(group)))] = True
+    return found
 
 
 def _judge(

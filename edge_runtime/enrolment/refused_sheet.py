@@ -39,6 +39,7 @@ def draw_refused(path: Path, photos: Sequence[tuple[Path, EnrolmentResult]], max
     heading = f"{len(refused)} of {len(photos)} photos refused"
     sheet = draw_sheet(tiles, heading, "first: what would do; then each with its reason", _COLUMNS, _SIDE)
     try:
+        path.touch(mode=0o600)  # faces are on it
         save_sheet(sheet, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); name another place") from error

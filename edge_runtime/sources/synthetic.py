@@ -67,6 +67,8 @@ class SceneOptions:
             key, equals, text = part.partition("=")
             if key not in fields or (not equals and fields[key] is not bool):
                 raise ConfigError(f"synthetic:{argument}: {part!r}: expected one of {', '.join(fields)}, as seed=3")
+            if equals and fields[key] is bool:
+                raise ConfigError(f"synthetic:{argument}: {key}: expected alone, or left out, found {part!r}")
             try:
                 values[key] = True if not equals else fields[key](text)
             except ValueError as error:

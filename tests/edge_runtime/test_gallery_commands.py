@@ -27,7 +27,7 @@ def test_backup_put_back_is_the_gallery_again(familiar: Familiar, album: Path, t
     shutil.copy("copy.db", tmp_path / "state/familiar/gallery.db")
     assert "P0" in familiar("people", "list")[1]
     code, _, err = familiar("gallery", "backup", str(tmp_path / "state/familiar/gallery.db"))
-    assert code == 4 and "found the gallery" in err
+    assert code == 4 and "lives by" in err
 
 
 def test_rekey_keeps_everybody_and_ends_old_backups(familiar: Familiar, album: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -142,3 +142,20 @@ def test_notes_drops_and_their_mistakes(familiar: Familiar, album: Path) -> None
     ):
         found, _, err = familiar(*arguments)
         assert found == code and err.count("\n") == 1 and says in err, arguments
+
+
+def test_nothing_a_device_lives_by_is_written_over(familiar: Familiar, album: Path, tmp_path: Path) -> None:  # noqa: F811
+    familiar("enroll", "P0", "album/P0")
+    state, key = tmp_path / "state" / "familiar", tmp_path / "conf" / "familiar" / "device.key"
+    before = (state / "gallery.db").read_bytes(), key.read_bytes()
+    for arguments in (
+        ("gallery", "export", str(state / "gallery.db")),
+        ("gallery", "export", str(key)),
+        ("gallery", "backup", str(state / "events.db")),
+        ("gallery", "backup", "state/familiar/gallery.db-wal"),
+        ("calibrate", "--plot", str(state / "gallery.db")),
+        ("enroll", "P0", "album/P0", "--refused", str(key)),
+    ):
+        code, _, err = familiar(*arguments)
+        assert code == 4 and err.count("\n") == 1 and "lives by" in err, arguments
+    assert ((state / "gallery.db").read_bytes(), key.read_bytes()) == before

@@ -143,3 +143,10 @@ def test_passwords_in_addresses_are_masked(text: str, expected: str) -> None:
     stream = io.StringIO()
     Log(stream=stream).info(text, source=text)
     assert "pass" not in stream.getvalue() and "abc" not in stream.getvalue()
+
+
+def test_another_reason_is_another_message_but_not_another_number(stream: io.StringIO) -> None:
+    log = Log(LogConfig(every_s=10), stream)
+    for reason in ("mode 0644", "mode 0600", "not a database"):
+        log.warning("degraded", part="gallery", reason=reason)
+    assert [line.partition("reason=")[2] for line in lines_of(stream)] == ['"mode 0644"', '"not a database"']

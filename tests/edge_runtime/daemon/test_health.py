@@ -45,8 +45,8 @@ def test_a_change_is_an_event_a_line_and_a_state() -> None:
     assert stream.getvalue().splitlines() == [
         'familiar: warning: degraded part=events reason="disk full"',
         'familiar: error: failing part=cameras reason="none delivers"',
-        "familiar: recovered part=cameras",
-        "familiar: recovered part=events",
+        'familiar: recovered part=cameras reason="no longer: none delivers"',
+        'familiar: recovered part=events reason="no longer: disk full"',
     ]
 
 

@@ -45,6 +45,18 @@ def test_no_photo_and_one_photo_fit() -> None:
         assert not found.outlier.any() and len(found.score) == count
 
 
+@pytest.mark.parametrize("counts", [(2, 2), (3, 2), (2, 3), (4, 4)])
+def test_photos_of_two_people_are_not_taken_for_one(counts: tuple[int, int]) -> None:
+    for seed in range(20):
+        codes = np.concatenate([person(1000 + seed, counts[0]), person(2000 + seed, counts[1])])
+        outlier = consistency(codes, ONES[: len(codes)], STRANGERS.codes).outlier.tolist()
+        first_stays = [False] * counts[0] + [True] * counts[1]
+        second_stays = [True] * counts[0] + [False] * counts[1]
+        # The larger group stays; of two equal ones either.
+        expected = [first_stays] * (counts[0] >= counts[1]) + [second_stays] * (counts[0] <= counts[1])
+        assert outlier in expected
+
+
 @pytest.mark.parametrize("place", [0, 2, 4])
 def test_one_wrong_photo_is_found_wherever_it_stands(place: int) -> None:
     codes = np.insert(person(1, 4), place, person(2, 1)[0], axis=0)

@@ -44,7 +44,9 @@ def test_a_loop_goes_on_until_closed():
     assert count == 30
 
 
-@pytest.mark.parametrize("argument", ["sed=3", "seed=x", "size=10x10", "size=big", "fps=0", "visits=0", "seed"])
+@pytest.mark.parametrize(
+    "argument", ["sed=3", "seed=x", "size=10x10", "size=big", "fps=0", "visits=0", "seed", "loop=false"]
+)
 def test_wrong_options_are_named(argument):
     with pytest.raises(ConfigError, match="expected"):
         SceneOptions.parse(argument)
