@@ -68,7 +68,7 @@ def _confidence(event: Event) -> str | None:
     if event.confidence is None or event.kind not in ("identified", "unknown") or not event.score:
         return None
     as_much = 1000 * (1 - event.confidence)
-    share = "fewer than 0.1" if as_much < 0.1 else f"about {as_much:.2g}"
+    share = "fewer than 0.1" if as_much < 0.1 else f"about {as_much:.1f}" if as_much < 10 else f"about {as_much:.0f}"
     return f"{event.confidence:.4f}: {share} of 1,000 strangers would score as much"
 
 
@@ -93,7 +93,7 @@ def _crop_line(args: argparse.Namespace, kept: bool, crop: bytes | None) -> str 
 
 def _write(path: Path, crop: bytes | None, kept: bool, event_id: int) -> None:
     if crop is None:
-        why = "its key is gone" if kept else "set [events] keep_crops to have them kept from now on"
+        why = "its key is gone" if kept else "decisions have one where [events] keep_crops = true"
         raise InputError(f"event {event_id}: expected a crop beside it, found none that opens; {why}")
     try:
         path.touch(mode=0o600)

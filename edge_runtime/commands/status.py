@@ -8,15 +8,15 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.config import load_config, socket_path
+from edge_runtime.config import check_output, load_config, socket_path
 from edge_runtime.daemon.control import ControlClient
 from edge_runtime.daemon.health import EXIT_CODES
 from edge_runtime.daemon.summary import gallery_line
 from edge_runtime.errors import ControlError, UsageError
+from edge_runtime.storage.files import write_whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    path = socket_path(load_config(args.config, args.set))
+    config = load_config(args.config, args.set)
+    path = socket_path(config)
     client = ControlClient.connect(path)
     if client is None:
         raise ControlError(
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         )
     document = client.call("status", {})
     if args.snapshot:
-        _snapshot(client, args.camera or _only(document["cameras"]), args.snapshot)
+        _snapshot(client, args.camera or _only(document["cameras"]), check_output(config, args.snapshot))
     print(json.dumps(document, indent=2) if args.json else "\n".join(_lines(document)))
     return EXIT_CODES.get(document["state"], 1)
 
@@ -50,9 +51,7 @@ def _only(cameras: dict[str, Any]) -> str:
 def _snapshot(client: ControlClient, camera: str, path: Path) -> None:
     answer = client.call("live", {"camera": camera})
     # It shows a person and says a name: for nobody else to read.
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        stream.write(base64.b64decode(answer["jpeg"]))
+    write_whole(path, base64.b64decode(answer["jpeg"]), 0o600)
 
 
 def _lines(document: dict[str, Any]) -> list[str]:

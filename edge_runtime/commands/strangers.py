@@ -80,7 +80,7 @@ def _list(people: PeopleAccess, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=2))
     elif not found:
-        print("no stranger is remembered; [strangers] remember = true has the daemon remember who comes")
+        print("no stranger is remembered yet; with [strangers] remember = true the daemon remembers who leaves unnamed")
     for one in [] if args.json else found:
         print(_line(one))
     return 0

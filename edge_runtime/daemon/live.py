@@ -112,4 +112,6 @@ class OwnCameras(Closing):
 
 def no_such_camera(camera: str, known: Mapping[str, Any]) -> InputError:
     """What to raise for a camera that is not there."""
-    return InputError(f"camera {camera!r}: expected one of {', '.join(known) or 'none configured'}; check the spelling")
+    if not known:
+        return InputError(f"camera {camera!r}: expected a camera, none is configured; see [camera.NAME]")
+    return InputError(f"camera {camera!r}: expected one of {', '.join(known)}; check the spelling")

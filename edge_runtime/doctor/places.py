@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_runtime.access import key_source, open_chain, open_gallery
 from edge_runtime.bundle import Bundle
-from edge_runtime.config import bundle_path, gallery_path, key_path, trusted_keys
+from edge_runtime.config import bundle_path, events_path, gallery_path, key_path, strangers_path, trusted_keys
 from edge_runtime.doctor.rows import Examination, Row, said
 from edge_runtime.errors import BundleError, FamiliarError, GalleryError, SelfTestError
 from edge_runtime.interpreters import on_cpu
@@ -58,6 +58,7 @@ def state_folder(examination: Examination) -> Iterator[Row]:
             yield Row("state folder", "fail", found, make)
         return
     mode = stat.S_IMODE(folder.stat().st_mode)
+    own = events_path(examination.config), strangers_path(examination.config)
     if not os.access(folder, os.W_OK | os.X_OK):
         owner = _owner(folder.stat().st_uid)
         yield Row(
@@ -68,8 +69,15 @@ def state_folder(examination: Examination) -> Iterator[Row]:
         )
     elif mode & 0o077:
         yield Row("state folder", "fail", f"{folder} has mode {mode:04o}, others may look in", f"chmod 700 {folder}")
+    elif wide := [str(path) for path in own if _wide(path)]:
+        yield Row("state folder", "fail", f"{', '.join(wide)}: others may read it", f"chmod 600 {' '.join(wide)}")
     else:
         yield Row("state folder", "ok", f"{folder}, mode {mode:04o}")
+
+
+def _wide(path: Path) -> bool:
+    """Whether a file that is there is not its owner's alone."""
+    return os.access(path, os.F_OK) and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
 def device_key(examination: Examination) -> Iterator[Row]:

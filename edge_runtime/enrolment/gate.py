@@ -124,7 +124,8 @@ def check(templates: Templates, strangers: Strangers, margin: float, forced: Seq
     alike_from = _too_alike(templates, strangers)
     for pair in find_lookalikes(templates, strangers.codes, margin, alike_from).pairs:
         first, second = templates.names[pair.first], templates.names[pair.second]
-        text = f"{first} and {second} look alike ({pair.similarity:.2f}): a name needs a lead of {pair.margin:.2f}"
+        why = "look alike" if pair.similarity >= alike_from else "may be mistaken, as photos of one person differ much"
+        text = f"{first} and {second} {why} ({pair.similarity:.2f}): a name needs a lead of {pair.margin:.2f}"
         findings.append(Finding("lookalike", first, None, text, second))
     return findings
 

@@ -123,6 +123,12 @@ def test_a_state_folder_others_may_enter_and_its_mend(config: Config, root: Path
     assert (row.state, row.command) == ("fail", f"chmod 700 {folder}")
     shell(row.command)
     assert rows_of(config, root, "state_folder")["state folder"].state == "ok"
+    (folder / "events.db").touch(mode=0o644)
+    (folder / "events.db").chmod(0o644)
+    row = rows_of(config, root, "state_folder")["state folder"]
+    assert (row.state, row.command) == ("fail", f"chmod 600 {folder / 'events.db'}")
+    shell(row.command)
+    assert rows_of(config, root, "state_folder")["state folder"].state == "ok"
 
 
 def test_a_gallery_cut_short(config: Config, root: Path) -> None:
