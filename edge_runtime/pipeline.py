@@ -100,6 +100,8 @@ class Pipeline:
         self._contacts = Contacts()
         self._subjects: dict[str, Subject] = {}
         self._now_s = self._moved_s = self._searched_s = -np.inf
+        self._unseen = 0
+        """Frames since the last that was compared."""
         self._was_cut = False
 
     @property
@@ -162,9 +164,12 @@ class Pipeline:
         now_s = frame.captured_s
         due = self.pace.due(frame.seq, now_s)
         known = [subject for subject in self._subjects.values() if subject.track.confirmed]
-        # Of an empty room not even every frame is compared.
-        if not (due or known or self._gate.alert or now_s - self._moved_s <= _LINGER_S):
+        # Of an empty room not even every frame is compared: as often as it would be searched.
+        self._unseen += 1
+        awake = known or self._gate.alert or now_s - self._moved_s <= _LINGER_S
+        if not awake and (not due or self._unseen < self.pace.every):
             return False
+        self._unseen = 0
         with self._stage("motion"):
             motion = self._gate.look(frame.pixels, now_s)
         if motion != "still":
