@@ -80,19 +80,30 @@ def _of_another(left: NDArray[np.int64], weighted: Floats, codes: Floats, strang
     later.
     """
     found = np.zeros(len(codes), np.bool_)
-    groups = [[int(row)] for row in left]
-    alike = codes @ codes.T
-    while len(groups) > 2:
-        pairs = [(a, b) for a in range(len(groups)) for b in range(a)]
-        a, b = max(pairs, key=lambda pair: float(alike[np.ix_(groups[pair[0]], groups[pair[1]])].mean()))
-        groups[b] += groups.pop(a)
-    if len(left) < 4 or min(map(len, groups)) < 2:
+    if len(left) < 4 or min(map(len, groups := _two_groups(left, codes[left]))) < 2:
         return found
     averages = normalise(np.stack([weighted[group].sum(0) for group in groups]))[0]
     apart = float(np.quantile(strangers @ averages.T, _STRANGERS_BELOW[1]))
     if float(averages[0] @ averages[1]) < apart:
         found[max(groups, key=lambda group: (-len(group), min(group)))] = True
     return found
+
+
+def _two_groups(rows: NDArray[np.int64], codes: Floats) -> list[list[int]]:
+    """``rows``, two or more, parted by the average linkage of their codes (N, D)."""
+    groups = [[int(row)] for row in rows]
+    alike = np.asarray(codes @ codes.T, np.float64)
+    np.fill_diagonal(alike, -np.inf)
+    for _ in range(len(rows) - 2):
+        one, other = sorted(divmod(int(np.argmax(alike)), len(rows)))
+        sizes = len(groups[one]), len(groups[other])
+        # The mean over the joined group's pairs follows from those of its parts (Lance and Williams, 1967).
+        joined = (sizes[0] * alike[one] + sizes[1] * alike[other]) / sum(sizes)
+        alike[one], alike[:, one] = joined, joined
+        alike[other], alike[:, other], alike[one, one] = -np.inf, -np.inf, -np.inf
+        groups[one] += groups[other]
+        groups[other] = []
+    return [group for group in groups if group]
 
 
 def _judge(
