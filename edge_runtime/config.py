@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.settings import check_known, key, read_toml, section
+from edge_runtime.storage.files import with_sides
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
 LEVELS = ("debug", "info", "warning", "error")
@@ -319,8 +320,8 @@ def check_output(config: Config, path: Path) -> Path:
         InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.
     """
     databases = [gallery_path(config), events_path(config), strangers_path(config)]
-    beside = [own.with_name(own.name + side) for own in databases for side in ("-wal", "-shm")]
-    for own in (*databases, *beside, key_path(config), default_path()):
+    files = (file for own in databases for file in with_sides(own))
+    for own in (*files, key_path(config), default_path()):
         if path.resolve() == own.resolve():
             raise InputError(f"{path}: expected a new file to write, found one that this device lives by; name another")
     return path

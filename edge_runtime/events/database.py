@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
+from itertools import count
 from pathlib import Path
 
-from edge_runtime.errors import EventLogError, GalleryError
-from edge_runtime.storage.database import transaction
-from edge_runtime.storage.keys import check_private, sync_folder
+from edge_runtime.errors import EventLogError
+from edge_runtime.storage.database import check_all_private, is_damage, make_blank, move_whole, transaction
+from edge_runtime.storage.files import with_sides
 
 SCHEMA = 1
 UPGRADES: dict[int, tuple[str, ...]] = {}
@@ -17,7 +17,7 @@ UPGRADES: dict[int, tuple[str, ...]] = {}
 _APPLICATION_ID = 0x46414D45  # "FAME", so that `file` and we know what it is
 _MAGIC = b"SQLite format 3\0"
 _BUSY_S = 10.0
-_SIDES = ("", "-wal", "-shm")
+_WHAT = "the log of events"
 _TABLES = (
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), clock_s REAL NOT NULL, wall_s REAL,"
     " lost INTEGER NOT NULL, clean INTEGER NOT NULL, rid_of TEXT) STRICT",
@@ -48,13 +48,9 @@ def connect(path: Path, newest: int = 0) -> sqlite3.Connection:
         BrokenLogError: damaged, cut short, of a newer version, or no log at all.
         sqlite3.Error, OSError: the disk is full, read-only or gone, or the file is held by another program.
     """
-    _check_private(path)
+    check_all_private(path, _WHAT, EventLogError)
     if not path.exists():
-        for side in _SIDES[1:]:
-            path.with_name(path.name + side).unlink(missing_ok=True)  # of a log that was deleted: SQLite would play it
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        sync_folder(path.parent)
+        make_blank(path)
     connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
@@ -84,7 +80,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     Raises:
         EventLogError: no log there, or one readable by others, damaged, of another version or not to be opened.
     """
-    _check_private(path)
+    check_all_private(path, _WHAT, EventLogError)
     if not path.is_file():
         raise EventLogError(f"{path}: expected the log of events, found none; familiar run makes it")
     connection = None
@@ -126,22 +122,11 @@ def damage(path: Path) -> str | None:
     return None if found == "ok" else " ".join(found.split())
 
 
-def is_damage(error: BaseException) -> bool:
-    """Whether an error of SQLite's means that the file itself is not sound."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
 def set_aside(path: Path) -> Path:
     """Rename a log that cannot be used, with what belongs to it; returns its new name."""
-    number = 1
-    while any(path.with_name(f"{path.name}.aside-{number}{side}").exists() for side in _SIDES):
-        number += 1
-    target = path.with_name(f"{path.name}.aside-{number}")
-    for side in _SIDES:
-        source = path.with_name(path.name + side)
-        if source.exists():
-            source.replace(target.with_name(target.name + side))
-    sync_folder(path.parent)
+    names = (path.with_name(f"{path.name}.aside-{number}") for number in count(1))
+    target = next(name for name in names if not any(file.exists() for file in with_sides(name)))
+    move_whole(path, target)
     return target
 
 
@@ -149,8 +134,8 @@ def delete_aside(path: Path) -> None:
     """Delete the logs that were set aside, for they may tell of a person forgotten; other files stay."""
     for file in path.parent.glob(f"{path.name}.aside-*"):
         if file.suffix.removeprefix(".aside-").isdigit() and _is_ours(file):
-            for side in _SIDES:
-                file.with_name(file.name + side).unlink(missing_ok=True)
+            for each in with_sides(file):
+                each.unlink(missing_ok=True)
 
 
 def newest_in(path: Path) -> int:
@@ -202,16 +187,6 @@ def _prepare(path: Path, connection: sqlite3.Connection, newest: int) -> None:
     pages, page_size = (connection.execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "page_size"))
     if path.stat().st_size < pages * page_size:
         raise BrokenLogError(f"a file cut short ({path.stat().st_size} of {pages * page_size} bytes)")
-
-
-def _check_private(path: Path) -> None:
-    try:
-        for side in _SIDES:
-            name = path.with_name(path.name + side)
-            if name.exists():
-                check_private(name, "the log of events")
-    except GalleryError as error:
-        raise EventLogError(str(error)) from error
 
 
 def _is_ours(path: Path) -> bool:

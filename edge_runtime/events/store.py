@@ -13,7 +13,7 @@ from edge_runtime.errors import EventLogError
 from edge_runtime.events import database
 from edge_runtime.events.record import COLUMNS, FORGOTTEN, to_row
 from edge_runtime.gallery.directory import Directory
-from edge_runtime.storage.database import transaction
+from edge_runtime.storage.database import is_damage, transaction
 from edge_runtime.types import Event
 
 PRUNE_ROWS = 1000
@@ -99,7 +99,7 @@ class EventStore(Closing):
                 raise database.BrokenLogError("a log without its own first rows")
         except BaseException as error:
             self._connection.close()
-            if database.is_damage(error):
+            if is_damage(error):
                 raise database.BrokenLogError(str(error)) from error
             raise
         self.newest = int(row[0])

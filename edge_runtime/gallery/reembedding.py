@@ -10,7 +10,6 @@ takes the old one's place when it is whole. The old one stays beside it.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -25,9 +24,8 @@ from edge_runtime.faces.quality import QualityLimits, measure, weight
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.gallery.templates import TemplateRecord
 from edge_runtime.images import decode_image
-
-_SIDES = ("", "-wal", "-shm")
-"""SQLite's files of one database."""
+from edge_runtime.storage.database import move_whole
+from edge_runtime.storage.files import with_sides
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,11 @@ def reembed(
                 return result
             kept = path.with_name(f"{path.name}.of-{old.encoder_hash[:8]}-{secrets.token_hex(4)}")
             old.close()
-            _move(path, kept)
-            _move(draft, path)
+            move_whole(path, kept)
+            move_whole(draft, path)
         finally:
-            for side in _SIDES:
-                draft.with_name(draft.name + side).unlink(missing_ok=True)
+            for file in with_sides(draft):
+                file.unlink(missing_ok=True)
     return Reembedding(result.made, result.missing, result.unusable, result.unknown, str(kept))
 
 
@@ -191,15 +189,3 @@ def _encode(new: Gallery, chain: FaceChain, name: str, face: _Face, max_megapixe
     weighed, record = weight(quality, QualityLimits.for_enrolment()), face.record
     new.add(name, codes[0], weighed, record.source, face.digest, record.forced, face.crop, face.person_id)
     return None
-
-
-def _move(source: Path, target: Path) -> None:
-    for side in _SIDES:
-        part = source.with_name(source.name + side)
-        if part.exists():
-            part.replace(target.with_name(target.name + side))
-    descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import GalleryError
-from edge_runtime.storage.keys import check_private, sync_folder
+from edge_runtime.errors import FamiliarError, GalleryError
+from edge_runtime.storage.files import sync_folder, with_sides
+from edge_runtime.storage.keys import check_private
 
 SCHEMA = 2
 _APPLICATION_ID = 0x46414D49  # "FAMI", so that `file` and we know what it is
@@ -55,7 +56,7 @@ def explained(path: Path) -> Iterator[None]:
             mend = f"another program has held it for {_BUSY_S:.0f} s; stop that one or try again"
         elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             mend = "make room on the disk and check that it is sound; what was confirmed before is kept"
-        elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        elif is_damage(error):
             mend = _DAMAGED
         else:
             mend = "check that the file and its folder are yours to write"
@@ -73,6 +74,42 @@ def is_busy(error: BaseException) -> bool:
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether an error of SQLite's means that the file itself is not sound."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def check_all_private(path: Path, what: str, kind: type[FamiliarError] = GalleryError) -> None:
+    """Refuse a database of which anything may be touched by anybody but its owner; none is fine.
+
+    Raises:
+        FamiliarError: of this ``kind``; a mode is wider than 0600.
+        OSError: it cannot be looked at.
+    """
+    for file in with_sides(path):
+        if file.exists():
+            check_private(file, what, kind)
+
+
+def make_blank(path: Path) -> None:
+    """Make an empty file for a database, its owner's alone; on disk for good when this returns."""
+    for side in with_sides(path)[1:]:
+        side.unlink(missing_ok=True)  # of one that was deleted: SQLite would play it
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    sync_folder(path.parent)
+
+
+def move_whole(path: Path, target: Path) -> None:
+    """Let a database, with what SQLite keeps beside it, take another name and the place of one that has it."""
+    for source, place in zip(with_sides(path), with_sides(target), strict=True):
+        if source.exists():
+            source.replace(place)
+        else:
+            place.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A connection whose commits survive a power cut and whose deletions overwrite.
 
@@ -80,9 +117,7 @@ def connect(path: Path) -> sqlite3.Connection:
         GalleryError: readable by others, or not to be opened.
     """
     with explained(path):
-        for name in (path, *(path.with_name(path.name + tail) for tail in ("-wal", "-shm"))):
-            if name.exists():
-                check_private(name, "a gallery")
+        check_all_private(path, "a gallery")
         connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row

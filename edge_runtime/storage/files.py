@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all."""
+"""Files that are there whole or not at all, and names that outlive a power cut."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ import secrets
 from pathlib import Path
 
 from edge_runtime.errors import InputError
+
+
+def with_sides(path: Path) -> tuple[Path, ...]:
+    """A database's file, and those that SQLite keeps beside it."""
+    return (path, *(path.with_name(path.name + side) for side in ("-wal", "-shm")))
+
+
+def write_new(path: Path, data: bytes | memoryview, mode: int) -> None:
+    """Write a file that is not there yet; its bytes are on the disk for good when this returns.
+
+    Raises:
+        OSError: it is there, or cannot be written.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder outlive a power cut."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def write_whole(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None:
@@ -22,10 +48,7 @@ def write_whole(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_new(draft, data, mode)
         draft.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); make room, or name another place") from error

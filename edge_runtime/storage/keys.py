@@ -18,7 +18,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from edge_runtime.errors import GalleryError
+from edge_runtime.errors import FamiliarError, GalleryError
+from edge_runtime.storage.files import sync_folder, write_new
 
 KEY_BYTES = 32
 KEY_VARIABLE = "FAMILIAR_DEVICE_KEY"
@@ -139,16 +140,16 @@ def load_key(path: str | Path, create: bool = False) -> bytes:
     return key
 
 
-def check_private(path: Path, what: str) -> None:
+def check_private(path: Path, what: str, kind: type[FamiliarError] = GalleryError) -> None:
     """Refuse a file that anybody but its owner may touch.
 
     Raises:
-        GalleryError: its mode is wider than 0600.
+        FamiliarError: of this ``kind``; its mode is wider than 0600.
         OSError: it cannot be looked at.
     """
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise GalleryError(f"{path}: expected {what} with mode 0600, found {mode:04o}; run: chmod 600 {path}")
+        raise kind(f"{path}: expected {what} with mode 0600, found {mode:04o}; run: chmod 600 {path}")
 
 
 def _make_key(path: Path) -> None:
@@ -156,7 +157,7 @@ def _make_key(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _write(draft, secrets.token_bytes(KEY_BYTES))
+        write_new(draft, secrets.token_bytes(KEY_BYTES), 0o600)
         try:
             os.link(draft, path)
         except FileExistsError:
@@ -179,7 +180,7 @@ def put_waiting(path: Path, key: bytes) -> None:
     """
     try:
         waiting_key(path).unlink(missing_ok=True)
-        _write(waiting_key(path), key)
+        write_new(waiting_key(path), key, 0o600)
         owner = path.stat()
         if os.geteuid() == 0:
             os.chown(waiting_key(path), owner.st_uid, owner.st_gid)
@@ -195,23 +196,6 @@ def take_waiting(path: Path) -> None:
     """Let the waiting key take the old one's place."""
     waiting_key(path).replace(path)
     sync_folder(path.parent)
-
-
-def _write(path: Path, data: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder outlive a power cut."""
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def seal(key: bytes, plain: bytes, place: str) -> bytes:

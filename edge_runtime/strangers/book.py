@@ -18,8 +18,9 @@ from edge_runtime.config import StrangersConfig
 from edge_runtime.errors import StrangersError
 from edge_runtime.events.clock import LogClock
 from edge_runtime.log import log
+from edge_runtime.storage.database import is_damage
 from edge_runtime.strangers.crowd import Crowd, Stranger
-from edge_runtime.strangers.file import BrokenStrangersError, Kind, StrangersFile, delete_aside, is_damage, set_aside
+from edge_runtime.strangers.file import BrokenStrangersError, Kind, StrangersFile, delete_aside, set_aside
 from edge_runtime.strangers.linkage import Linkage
 from edge_runtime.strangers.memory import Recognised, Sighting
 from edge_runtime.types import Floats

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import sqlite3
 import time
@@ -21,15 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.closing import Closing
-from edge_runtime.errors import GalleryError, StrangersError
-from edge_runtime.storage.database import transaction
-from edge_runtime.storage.keys import check_private, seal, sync_folder, unseal
+from edge_runtime.errors import StrangersError
+from edge_runtime.storage.database import check_all_private, is_damage, make_blank, move_whole, transaction
+from edge_runtime.storage.files import with_sides
+from edge_runtime.storage.keys import seal, unseal
 from edge_runtime.strangers.crowd import Stranger, StrangerView
 
 SCHEMA = 1
 _APPLICATION_ID = 0x46414D53  # "FAMS", so that `file` and we know what it is
 _BUSY_S = 10.0
-_SIDES = ("", "-wal", "-shm")
 _TABLES = (
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), file_id TEXT NOT NULL, key_check BLOB NOT NULL,"
     " encoder_hash TEXT NOT NULL, preprocessing_hash TEXT NOT NULL, code_size INTEGER NOT NULL,"
@@ -128,11 +127,11 @@ class StrangersFile(Closing):
             sqlite3.Error, OSError: the disk is full, read-only or gone, or the file is held by another program.
         """
         self.path = path
-        _check_private(path)
+        check_all_private(path, "the strangers' file", StrangersError)
         if not path.exists():
             if kind is None:
                 raise StrangersError(f"{path}: expected remembered strangers, found none; set [strangers] remember")
-            _make_blank(path)
+            make_blank(path)
         self.clock_s: float = 0.0
         self.wall_s: float | None = None
         self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
@@ -347,20 +346,10 @@ class StrangersFile(Closing):
         return f"stranger/{kind}/{row['id']}/{row['stranger_id']}/{self.kind.encoder_hash}"
 
 
-def is_damage(error: BaseException) -> bool:
-    """Whether an error of SQLite's means that the file itself is not sound."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
 def set_aside(path: Path) -> Path:
     """Rename a file that cannot be used, with what belongs to it, over any set aside before; returns its new name."""
     target = path.with_name(f"{path.name}.aside")
-    for side in _SIDES:
-        source, place = path.with_name(path.name + side), target.with_name(target.name + side)
-        place.unlink(missing_ok=True)
-        if source.exists():
-            source.replace(place)
-    sync_folder(path.parent)
+    move_whole(path, target)
     return target
 
 
@@ -368,23 +357,5 @@ def delete_aside(path: Path, older_than_days: float = 0.0) -> None:
     """Delete a file that was set aside, for it may hold somebody forgotten, or out of date."""
     aside = path.with_name(f"{path.name}.aside")
     if aside.exists() and time.time() - aside.stat().st_mtime >= older_than_days * 86_400:
-        for side in _SIDES:
-            aside.with_name(aside.name + side).unlink(missing_ok=True)
-
-
-def _make_blank(path: Path) -> None:
-    for side in _SIDES[1:]:
-        path.with_name(path.name + side).unlink(missing_ok=True)  # of a file that was deleted: SQLite would play it
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    sync_folder(path.parent)
-
-
-def _check_private(path: Path) -> None:
-    try:
-        for side in _SIDES:
-            name = path.with_name(path.name + side)
-            if name.exists():
-                check_private(name, "the strangers' file")
-    except GalleryError as error:
-        raise StrangersError(str(error)) from error
+        for file in with_sides(aside):
+            file.unlink(missing_ok=True)
