@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from edge_runtime.storage.files import write_whole
 from edge_runtime.types import Pixels
 
 GREEN, GREY, RED = (46, 160, 67), (110, 118, 129), (218, 54, 51)
@@ -58,9 +60,15 @@ def draw_sheet(tiles: list[Tile], heading: str, subheading: str, columns: int = 
     return np.asarray(sheet, np.uint8)
 
 
-def save_sheet(sheet: Pixels, path: Path) -> None:
-    """Write a PNG."""
-    Image.fromarray(sheet).save(path, "PNG", optimize=True)
+def save_sheet(sheet: Pixels, path: Path, mode: int = 0o666) -> None:
+    """Write a PNG, whole or not at all; see ``files.write_whole``.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    data = io.BytesIO()
+    Image.fromarray(sheet).save(data, "PNG", optimize=True)
+    write_whole(path, data.getbuffer(), mode)
 
 
 def annotated(tile: Tile, width: int, height: int) -> Image.Image:

@@ -174,7 +174,4 @@ def _plot(path: Path, calibration: Calibration, left: LeftOut, margin: float, pe
         misses,
         (math.floor(low * 20) / 20, math.ceil(min(high, 1.0) * 20) / 20),
     )
-    try:
-        save_sheet(draw_curves(curves), path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); name another place") from error
+    save_sheet(draw_curves(curves), path)

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.access import open_chain
-from edge_runtime.config import Config, load_config
+from edge_runtime.config import Config, check_output, load_config
 from edge_runtime.errors import ImageError, InputError, UsageError
 from edge_runtime.faces.chain import FaceChain, central_face
 from edge_runtime.images import list_images, read_image
@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_file():
         raise InputError(f"{args.out}: expected a file or nothing, found a folder or device; name a file, as codes.npz")
     config = load_config(args.config, args.set)
+    check_output(config, args.out)
     files = {path.relative_to(args.folder).as_posix(): path for path in list_images(args.folder)}
     names = sorted(files)
     found = []

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.access import key_source, open_directory
-from edge_runtime.config import Config, events_path, gallery_path, load_config
+from edge_runtime.config import Config, check_output, events_path, gallery_path, load_config
 from edge_runtime.decision.explanation import Standards, explain, top_two, when
 from edge_runtime.errors import EventLogError, InputError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.faces.quality import QualityLimits
 from edge_runtime.gallery.store import Gallery
+from edge_runtime.storage.files import write_whole
 from edge_runtime.types import Event
 
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if event is None:
         raise EventLogError(f"event {args.event}: expected one that is kept, found one of a person who was forgotten")
     if args.crop is not None:
-        _write(args.crop, crop, kept, args.event)
+        _write(check_output(config, args.crop), crop, kept, args.event)
     standards = Standards(config.decide.margin, QualityLimits(face_px=config.quality.min_face_px))
     why, best = explain(event, record, standards), top_two(event, record)
     photo = _photo(config, event)
@@ -95,8 +96,4 @@ def _write(path: Path, crop: bytes | None, kept: bool, event_id: int) -> None:
     if crop is None:
         why = "its key is gone" if kept else "decisions have one where [events] keep_crops = true"
         raise InputError(f"event {event_id}: expected a crop beside it, found none that opens; {why}")
-    try:
-        path.touch(mode=0o600)
-        path.write_bytes(crop)
-    except OSError as error:
-        raise InputError(f"{path}: the crop cannot be written ({error.strerror}); name another file") from error
+    write_whole(path, crop, 0o600)

@@ -16,9 +16,9 @@ from typing import Any
 
 from edge_runtime.access import PeopleAccess, open_people
 from edge_runtime.commands._options import add_common_again
-from edge_runtime.config import load_config
+from edge_runtime.config import check_output, load_config
 from edge_runtime.contact_sheet import Tile, draw_sheet, save_sheet
-from edge_runtime.errors import EnrolmentError, InputError, UsageError
+from edge_runtime.errors import EnrolmentError, UsageError
 from edge_runtime.images import decode_image
 
 _ACTIONS = {
@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         "forget": _forget,
     }
     config = load_config(args.config, args.set)
+    if action == "show" and args.out is not None:
+        check_output(config, args.out)
     with open_people(config, enrolling=action == "name", strangers=True) as people:
         return actions.get(action, _ignore)(people, args)
 
@@ -152,11 +154,7 @@ def _draw(stranger: dict[str, Any], path: Path) -> None:
         if record["crop"]
     ]
     sheet = draw_sheet(tiles, f"stranger {stranger['stranger']}", _seen(stranger), 3, _TILE_PX)
-    try:
-        path.touch(mode=0o600)
-        save_sheet(sheet, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); name another place") from error
+    save_sheet(sheet, path, 0o600)
 
 
 def _line(stranger: dict[str, Any]) -> str:

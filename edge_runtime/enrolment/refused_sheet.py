@@ -14,7 +14,7 @@ from PIL import Image
 
 from edge_runtime.contact_sheet import GREEN, RED, Tile, draw_sheet, save_sheet
 from edge_runtime.enrolment.photo import EnrolmentResult
-from edge_runtime.errors import ImageError, InputError
+from edge_runtime.errors import ImageError
 from edge_runtime.images import read_image
 from edge_runtime.types import Pixels
 
@@ -38,11 +38,7 @@ def draw_refused(path: Path, photos: Sequence[tuple[Path, EnrolmentResult]], max
     tiles = [_example()] + [_tile(photo, result, max_megapixels) for photo, result in refused[:_MOST]]
     heading = f"{len(refused)} of {len(photos)} photos refused"
     sheet = draw_sheet(tiles, heading, "first: what would do; then each with its reason", _COLUMNS, _SIDE)
-    try:
-        path.touch(mode=0o600)  # faces are on it
-        save_sheet(sheet, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); name another place") from error
+    save_sheet(sheet, path, 0o600)  # faces are on it
 
 
 def _tile(photo: Path, result: EnrolmentResult, max_megapixels: float) -> Tile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,7 +41,7 @@ class Source(Closing):
         return self._converted(bgr, cv2.COLOR_BGR2RGB, *bgr.shape[:2])
 
 
-class VideoSource(Source):
+class VideoSource(Source, ABC):
     """A camera behind OpenCV's ``VideoCapture``; frames have the time of their arrival."""
 
     live = True
@@ -48,9 +49,9 @@ class VideoSource(Source):
     _capture: Any = None
     _camera: str
 
+    @abstractmethod
     def _lost(self, seq: int) -> str:
         """What to say where it gives nothing any more after ``seq`` frames."""
-        raise NotImplementedError
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames for ever; pictures cut short on the way are passed over.

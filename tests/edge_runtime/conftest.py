@@ -9,6 +9,7 @@ import pytest
 
 from edge_runtime.cli import main
 from tests.builders import make_bundle
+from tests.clips import visit, write_clip
 
 Familiar = Callable[..., tuple[int, str, str]]
 
@@ -17,6 +18,12 @@ Familiar = Callable[..., tuple[int, str, str]]
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small bundle that is good for nothing but trying; not to be changed."""
     return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny").path
+
+
+@pytest.fixture(scope="session")
+def visit_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A camera: a clip in which somebody comes and goes; not to be changed."""
+    return f"file:{write_clip(tmp_path_factory.mktemp('clips') / 'visit.avi', visit(0))}"
 
 
 @pytest.fixture

@@ -155,6 +155,8 @@ def test_nothing_a_device_lives_by_is_written_over(familiar: Familiar, album: Pa
         ("gallery", "backup", "state/familiar/gallery.db-wal"),
         ("calibrate", "--plot", str(state / "gallery.db")),
         ("enroll", "P0", "album/P0", "--refused", str(key)),
+        ("strangers", "show", "3fa2c1", "--out", str(state / "gallery.db")),
+        ("embed", "album", "--out", str(state / "gallery.db")),
     ):
         code, _, err = familiar(*arguments)
         assert code == 4 and err.count("\n") == 1 and "lives by" in err, arguments

@@ -32,11 +32,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny").path
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"file:{write_clip(tmp_path_factory.mktemp('clips') / 'visit.avi', visit(0))}"
-
-
 @pytest.fixture
 def configured(tmp_path: Path, bundle: Path) -> Callable[..., Config]:
     """A configuration with everything in the test's own folder, and the cameras given."""
@@ -65,8 +60,8 @@ def test_nothing_to_look_at_is_a_configuration_error(configured: Callable[..., C
         Service(configured(door=""))
 
 
-def test_a_stranger_comes_and_goes(configured: Callable[..., Config], clip: str) -> None:
-    config = configured(door=clip)
+def test_a_stranger_comes_and_goes(configured: Callable[..., Config], visit_clip: str) -> None:
+    config = configured(door=visit_clip)
     with Service(config) as service:
         service.run()
         lines = service.summary()
@@ -80,8 +75,8 @@ def test_a_stranger_comes_and_goes(configured: Callable[..., Config], clip: str)
     assert "events: 3 stored, 0 lost" in lines
 
 
-def test_somebody_enrolled_is_named_on_every_camera(configured: Callable[..., Config], clip: str) -> None:
-    config = configured(door=clip, hall=clip)
+def test_somebody_enrolled_is_named_on_every_camera(configured: Callable[..., Config], visit_clip: str) -> None:
+    config = configured(door=visit_clip, hall=visit_clip)
     with Service(config) as service:
         answer = service.answer("enroll", {"name": "Ada", "source": "a.png"}, photo(0))
         assert answer["accepted"], answer
@@ -94,8 +89,8 @@ def test_somebody_enrolled_is_named_on_every_camera(configured: Callable[..., Co
     assert status["gallery"]["people"] == 1
 
 
-def test_people_change_what_is_matched_before_the_answer(configured: Callable[..., Config], clip: str) -> None:
-    with Service(configured(door=clip)) as service:
+def test_people_change_what_is_matched_before_the_answer(configured: Callable[..., Config], visit_clip: str) -> None:
+    with Service(configured(door=visit_clip)) as service:
         client = ControlClient.connect(Path(service.config.control.socket))
         assert client is not None
         client.call("enroll", {"name": "Ada", "source": "a.png"}, photo(0))
@@ -111,10 +106,12 @@ def test_people_change_what_is_matched_before_the_answer(configured: Callable[..
             client.call("dance", {})
 
 
-def test_what_another_program_does_to_the_gallery_is_noticed(configured: Callable[..., Config], clip: str) -> None:
+def test_what_another_program_does_to_the_gallery_is_noticed(
+    configured: Callable[..., Config], visit_clip: str
+) -> None:
     from edge_runtime.access import open_gallery
 
-    with Service(configured(door=clip)) as service:
+    with Service(configured(door=visit_clip)) as service:
         with open_gallery(service.config, service.chain) as other:
             code = np.zeros(32, np.float32)
             code[0] = 1
@@ -123,8 +120,8 @@ def test_what_another_program_does_to_the_gallery_is_noticed(configured: Callabl
         assert service.matcher.templates.names == ("Ada",)
 
 
-def test_another_bundle_on_disk_is_not_used_for_enrolling(configured: Callable[..., Config], clip: str) -> None:
-    config = configured(door=clip)
+def test_another_bundle_on_disk_is_not_used_for_enrolling(configured: Callable[..., Config], visit_clip: str) -> None:
+    config = configured(door=visit_clip)
     own = Path(config.gallery.path).parent.parent / "bundle"
     make_bundle(own)
     config = dataclasses.replace(config, bundle=dataclasses.replace(config.bundle, path=str(own)))
@@ -136,8 +133,8 @@ def test_another_bundle_on_disk_is_not_used_for_enrolling(configured: Callable[.
         assert service.gallery.people() == []
 
 
-def test_one_daemon_a_gallery(configured: Callable[..., Config], clip: str, tmp_path: Path) -> None:
-    config = configured(door=clip)
+def test_one_daemon_a_gallery(configured: Callable[..., Config], visit_clip: str, tmp_path: Path) -> None:
+    config = configured(door=visit_clip)
     second = dataclasses.replace(config, control=dataclasses.replace(config.control, socket=str(tmp_path / "b.sock")))
     with Service(config) as first:
         with pytest.raises(GalleryError, match=f"process {os.getpid()} does"):
@@ -146,8 +143,8 @@ def test_one_daemon_a_gallery(configured: Callable[..., Config], clip: str, tmp_
     Service(second).close()
 
 
-def test_one_daemon_a_log_of_events(configured: Callable[..., Config], clip: str, tmp_path: Path) -> None:
-    config = configured(door=clip)
+def test_one_daemon_a_log_of_events(configured: Callable[..., Config], visit_clip: str, tmp_path: Path) -> None:
+    config = configured(door=visit_clip)
     gallery = dataclasses.replace(config.gallery, path=str(tmp_path / "state/second.db"))
     control = dataclasses.replace(config.control, socket=str(tmp_path / "b.sock"))
     second = dataclasses.replace(config, gallery=gallery, control=control)
@@ -155,18 +152,18 @@ def test_one_daemon_a_log_of_events(configured: Callable[..., Config], clip: str
         Service(second)
 
 
-def test_a_disk_without_room_is_told_as_the_gallerys(configured: Callable[..., Config], clip: str) -> None:
+def test_a_disk_without_room_is_told_as_the_gallerys(configured: Callable[..., Config], visit_clip: str) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
         with pytest.raises(GalleryError):
-            Service(configured(door=clip))
+            Service(configured(door=visit_clip))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_one_daemon_a_socket(configured: Callable[..., Config], clip: str, tmp_path: Path) -> None:
-    config = configured(door=clip)
+def test_one_daemon_a_socket(configured: Callable[..., Config], visit_clip: str, tmp_path: Path) -> None:
+    config = configured(door=visit_clip)
     places = dataclasses.replace(config.gallery, path=str(tmp_path / "other/gallery.db"))
     with Service(config), pytest.raises(ControlError, match="running here already"):
         Service(dataclasses.replace(config, gallery=places))
@@ -174,13 +171,13 @@ def test_one_daemon_a_socket(configured: Callable[..., Config], clip: str, tmp_p
 
 
 def test_other_outputs_than_golden_stop_it_before_the_first_frame(
-    configured: Callable[..., Config], clip: str, tmp_path: Path
+    configured: Callable[..., Config], visit_clip: str, tmp_path: Path
 ) -> None:
     bundle = make_bundle(tmp_path / "wrong")
     chips, codes = bundle.golden()
     np.savez(bundle.path / "golden.npz", chips=chips, codes=-codes)
     write_manifest(bundle.path)
-    config = configured(door=clip)
+    config = configured(door=visit_clip)
     config = dataclasses.replace(config, bundle=dataclasses.replace(config.bundle, path=str(bundle.path)))
     with pytest.raises(SelfTestError, match="golden"):
         Service(config)
@@ -197,8 +194,10 @@ def test_no_camera_at_all_is_an_error_without_events(configured: Callable[..., C
     assert events_of(config) == []
 
 
-def test_a_camera_that_is_not_there_keeps_no_other_from_working(configured: Callable[..., Config], clip: str) -> None:
-    config = configured(door=clip, hall="v4l2:977")
+def test_a_camera_that_is_not_there_keeps_no_other_from_working(
+    configured: Callable[..., Config], visit_clip: str
+) -> None:
+    config = configured(door=visit_clip, hall="v4l2:977")
     with Service(config) as service, pytest.raises(CameraError, match="/dev/video977"):
         service.run()
     kinds = {(event["camera"], event["kind"]) for event in events_of(config)}
@@ -245,12 +244,12 @@ def test_a_clip_goes_on_where_its_capture_was_killed(configured: Callable[..., C
         assert camera.frames == len(pictures)
 
 
-def test_reload_takes_the_decide_section_and_keeps_the_rest(configured: Callable[..., Config], clip: str) -> None:
-    config = configured(door=clip)
+def test_reload_takes_the_decide_section_and_keeps_the_rest(configured: Callable[..., Config], visit_clip: str) -> None:
+    config = configured(door=visit_clip)
     changed = dataclasses.replace(
         config,
         decide=dataclasses.replace(config.decide, margin=0.5, left_after_s=9.0),
-        camera={"hall": CameraConfig(source=clip)},
+        camera={"hall": CameraConfig(source=visit_clip)},
     )
     with Service(config, lambda: changed) as service:
         answer = service.answer("reload", {}, b"")
@@ -262,11 +261,11 @@ def test_reload_takes_the_decide_section_and_keeps_the_rest(configured: Callable
     assert events_of(config)[-1]["captured_s"] == pytest.approx(104 / 25)
 
 
-def test_a_broken_configuration_is_not_taken(configured: Callable[..., Config], clip: str) -> None:
+def test_a_broken_configuration_is_not_taken(configured: Callable[..., Config], visit_clip: str) -> None:
     def broken() -> Config:
         raise ConfigError("familiar.toml: unknown key 'marign'")
 
-    with Service(configured(door=clip), broken) as service:
+    with Service(configured(door=visit_clip), broken) as service:
         with pytest.raises(ConfigError, match="marign"):
             service.answer("reload", {}, b"")
         service.run()
@@ -295,9 +294,9 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 
 def test_systemd_hears_ready_watchdog_and_stopping(
-    configured: Callable[..., Config], clip: str, systemd: Callable[[], list[str]]
+    configured: Callable[..., Config], visit_clip: str, systemd: Callable[[], list[str]]
 ) -> None:
-    with Service(configured(door=clip)) as service:
+    with Service(configured(door=visit_clip)) as service:
         assert "READY=1" not in systemd()
         service.run()
     said = systemd()
@@ -331,8 +330,10 @@ def test_the_self_test_needs_no_camera_and_leaves_no_gallery(configured: Callabl
     assert not Path(config.gallery.key_file).exists()
 
 
-def test_the_self_test_finds_a_wrong_gallery(configured: Callable[..., Config], clip: str, tmp_path: Path) -> None:
-    config = configured(door=clip)
+def test_the_self_test_finds_a_wrong_gallery(
+    configured: Callable[..., Config], visit_clip: str, tmp_path: Path
+) -> None:
+    config = configured(door=visit_clip)
     Service(config).close()
     before = Path(config.gallery.path).read_bytes()
     assert "0 people enrolled" in self_test(config)

@@ -19,24 +19,12 @@ from edge_runtime.daemon.service import Service
 from edge_runtime.errors import InputError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.gallery.directory import Directory
-from tests.builders import make_bundle
-from tests.clips import visit, write_clip
 from tests.running_service import make_config
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny").path
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"file:{write_clip(tmp_path_factory.mktemp('clips') / 'visit.avi', visit(0))}"
-
-
 @pytest.fixture
-def config(tmp_path: Path, bundle: Path, clip: str) -> Config:
-    made = make_config(tmp_path, bundle, door=clip)
+def config(tmp_path: Path, tiny_bundle: Path, visit_clip: str) -> Config:
+    made = make_config(tmp_path, tiny_bundle, door=visit_clip)
     return dataclasses.replace(made, strangers=StrangersConfig(remember=True, visit_s=0.0))
 
 
@@ -59,7 +47,7 @@ def of(config: Config, command: str, **arguments: str) -> Any:
         return people.call(command, arguments)
 
 
-def test_by_default_nobody_is_remembered(config: Config, clip: str) -> None:
+def test_by_default_nobody_is_remembered(config: Config, visit_clip: str) -> None:
     off = dataclasses.replace(config, strangers=StrangersConfig())
     with Service(off) as service:
         service.run()
