@@ -287,10 +287,13 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
                 mfc="none" if what == "track" else None,
             )
         axis.set(xscale="log", yscale="log", xlabel="people enrolled", title=f"wish: {wish:g} of 1,000")
+        sizes = sorted({row["enrolled"] for row in rows})
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.set_xticks([], minor=True)
     axes[0].set_ylabel("measured / wished")
-    axes[1].legend(fontsize=7)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="lower center", ncols=5, fontsize=7)
     figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
     figure.savefig(path, dpi=110)
 
 
