@@ -6,6 +6,7 @@ The compiled files are added to the bundle; it keeps the others, and runs withou
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import shutil
 import tempfile
@@ -19,8 +20,9 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import BundleError, UsageError
 from edge_runtime.signature import load_private_key
 
-_PARTS = ("encoder", "detector")
-"""Parts of a manifest that may name a model's file."""
+_Part = tuple[str, ...]
+_PARTS: tuple[_Part, ...] = (("encoder",), ("detector",), ("detector", "refiner"))
+"""Where in a manifest a model's file may be named."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     target = args.out or args.bundle
     replace = args.replace or args.out is None
     check_target(target, replace)
-    document = {key: value for key, value in bundle.manifest.raw.items() if key != "files"}
+    document = copy.deepcopy({key: value for key, value in bundle.manifest.raw.items() if key != "files"})
     files = _model_files(bundle)
     with tempfile.TemporaryDirectory(prefix="familiar-compile-") as scratch:
         compilation = compile_models([bundle.path / name for name in files.values()], Path(scratch))
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             shutil.copy(bundle.path / name, folder / name)
         for part, compiled in zip(names, compilation.models, strict=True):
             (folder / names[part]).write_bytes(compiled.model)
-            document[part] = document[part] | {"edgetpu_file": names[part]}
+            _section(document, part)["edgetpu_file"] = names[part]
         document["metrics"] = document.get("metrics", {}) | {"edgetpu_compiler": _record(compilation, names)}
         write_manifest(folder, document)
         if args.sign:
@@ -72,10 +74,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model_files(bundle: Bundle) -> dict[str, str]:
+def _section(document: dict[str, Any], part: _Part) -> dict[str, Any]:
+    """A section of a manifest; an empty one where there is none."""
+    for key in part:
+        document = document.get(key, {})
+    return document
+
+
+def _model_files(bundle: Bundle) -> dict[_Part, str]:
     """File names of the bundle's models, by part."""
     raw, listed = bundle.manifest.raw, bundle.manifest.files
-    found = {part: raw.get(part, {}).get("file") for part in _PARTS}
+    found = {part: _section(raw, part).get("file") for part in _PARTS}
     files = {part: name for part, name in found.items() if isinstance(name, str)}
     strange = [name for name in files.values() if name not in listed or not name.endswith(".tflite")]
     if strange:
@@ -83,7 +92,7 @@ def _model_files(bundle: Bundle) -> dict[str, str]:
     return files
 
 
-def _record(compilation: Compilation, names: dict[str, str]) -> dict[str, Any]:
+def _record(compilation: Compilation, names: dict[_Part, str]) -> dict[str, Any]:
     """What the manifest keeps of it."""
     rows = {
         names[part]: [dataclasses.asdict(row) for row in compiled.rows]

@@ -1,6 +1,6 @@
 """Turn a trained detector into int8: a folder with its file and sheet, which bundles take along.
 
-``python -m convert detector RUN --out FOLDER``; then ``familiar … --detector bundle:FOLDER`` and
+``python -m convert detector RUN --refiner RUN --out FOLDER``; then ``familiar … --detector bundle:FOLDER`` and
 ``python -m convert model … --detector FOLDER`` use it.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +17,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle import check_target
-from convert.edgetpu import gate
+from convert.edgetpu import Verdict, gate
 from convert.golden import detector_pictures
 from convert.graph import int8_faults, read_graph
 from convert.quantize import quantise_detector
-from convert.recipe import load_recipe
-from edge_runtime.bundle import DETECTOR_GOLDEN, file_digest
+from convert.recipe import Recipe, load_recipe
+from edge_runtime.bundle import DETECTOR_GOLDEN
 from edge_runtime.detectors import DetectorOptions
-from edge_runtime.detectors._sheet import DetectorSheet
-from edge_runtime.detectors.bundle import SHEET, GridDetector, read_document
+from edge_runtime.detectors._sheet import DetectorSheet, RefinerSheet
+from edge_runtime.detectors.bundle import SHEET, open_grid_detector, read_document
 from edge_runtime.errors import BundleError, InputError, UsageError
 from edge_runtime.faces.align import Template
 from edge_runtime.faces.encoder import Preprocessing
-from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Pixels
 
 DETECTOR_FILE = "detector.tflite"
+REFINER_FILE = "refiner.tflite"
 OWN = "familiar-"
-"""Names of our detectors begin so and go on with their file's sha256."""
+"""Names of our detectors begin so and go on with their files' sha256."""
 _RUN_FILE = "run.json"
-_KERAS_FILE = "detector.keras"
 _SCENES_FILE = "scenes.npz"
 _SCORE = 0.5
+_CANDIDATES = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="RUN", help="a detector's run of python -m train fit")
+    parser.add_argument("--refiner", type=Path, metavar="RUN", help="run of a refiner that looks at its faces again")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder to make")
     parser.add_argument("--recipe", default="int8", metavar="NAME|FILE", help="int8, float16, dynamic, or a .toml")
     parser.add_argument(
@@ -50,12 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--score", type=float, default=_SCORE, metavar="S", help=f"least score of a face (default: {_SCORE})"
     )
+    look = f"the detector's score from which the refiner looks at a face (default: {_CANDIDATES})"
+    parser.add_argument("--candidates", type=float, default=_CANDIDATES, metavar="S", help=look)
 
 
 def run(args: argparse.Namespace) -> int:
-    if not 0 < args.score < 1:
-        raise UsageError(f"--score {args.score}: expected a number between 0 and 1")
-    document = convert_detector(args.source, args.out, args.recipe, args.score, args.evaluation)
+    for option, value in (("--score", args.score), ("--candidates", args.candidates)):
+        if not 0 < value < 1:
+            raise UsageError(f"{option} {value}: expected a number between 0 and 1")
+    document = convert_detector(
+        args.source, args.out, args.recipe, args.score, args.evaluation, args.refiner, args.candidates
+    )
     found = document["metrics"]["golden_faces"]
     print(
         f"{args.out}: {document['name']}, {document['metrics']['bytes']:,} bytes, "
@@ -66,50 +73,104 @@ def run(args: argparse.Namespace) -> int:
 
 
 def convert_detector(
-    source: Path, out: Path, recipe_name: str = "int8", score: float = _SCORE, evaluation: Path | None = None
+    source: Path,
+    out: Path,
+    recipe_name: str = "int8",
+    score: float = _SCORE,
+    evaluation: Path | None = None,
+    refiner: Path | None = None,
+    candidates: float = _CANDIDATES,
 ) -> dict[str, Any]:
     """Make a detector's folder; returns its sheet.
 
+    Args:
+        source: a detector's run.
+        out: the folder to make.
+        recipe_name: how to convert.
+        score: the least of a face, after the refiner's look if there is one.
+        evaluation: figures of ``train evaluate``, for the model card.
+        refiner: run of a refiner; None for none.
+        candidates: the detector's score from which the refiner looks.
+
     Raises:
-        InputError: no run of a detector, or a network that does not convert.
+        InputError: no such runs, or a network that does not convert.
         BundleError: not full int8, or a network that does not map to the Edge TPU where the recipe demands it.
         UsageError: ``out`` may not be written.
     """
     check_target(out, replace=False)
-    record, scenes = _read(source)
+    record, scenes = _read(source, "detector")
+    second = _read(refiner, "refiner") if refiner else None
     figures = _figures(evaluation) if evaluation else None
     recipe = load_recipe(recipe_name)
-    spec = record["recipe"]["detector"]
-    size_wh = (int(spec["size_wh"][0]), int(spec["size_wh"][1]))
-    mean, std = (tuple(float(v) for v in record["normalisation"][key]) for key in ("mean", "std"))
-    # The template's points mean nothing here; its size is the picture's.
-    preprocessing = Preprocessing("rgb", mean, std, Template(Template.arcface(112).points, size_wh))
-    model, versions = quantise_detector(source / _KERAS_FILE, preprocessing, recipe, scenes)
-    if recipe.full_int8 and (faults := int8_faults(read_graph(model, _KERAS_FILE), recipe.per_tensor_dense)):
-        raise BundleError(f"{source}: not full int8: {faults[0]}; fit it with other layers")
-    verdict = gate(model, DETECTOR_FILE)
-    if recipe.edgetpu and not verdict.maps_wholly:
-        raise BundleError(f"{source}: does not map to the Edge TPU: {verdict.why_not}; use a recipe that allows that")
-    name = f"{OWN}{hashlib.sha256(model).hexdigest()[:12]}"
-    sheet = DetectorSheet(name, DETECTOR_FILE, size_wh, mean, std, score)
+    width, height = (int(side) for side in record["recipe"]["detector"]["size_wh"])
+    model, verdict, versions = _quantised(source, record, scenes, (width, height), recipe)
+    files, lineage, looked = {DETECTOR_FILE: model}, list(record["lineage"]), None
+    extra: dict[str, Any] = {}
+    if refiner and second:
+        size = int(second[0]["recipe"]["refiner"]["size"])
+        files[REFINER_FILE], maps, _ = _quantised(refiner, *second, (size, size), recipe)
+        verdict = verdict if maps.maps_wholly else maps
+        looked = RefinerSheet(REFINER_FILE, size, *_channels(second[0]), candidates)
+        lineage += [f"refiner: {line}" for line in second[0]["lineage"]]
+        extra = {"refiner": looked.as_json() | {"run": _run(second[0])}}
+    name = own_name(list(files.values()))
+    sheet = DetectorSheet(name, DETECTOR_FILE, (width, height), *_channels(record), score, looked)
     out.mkdir(parents=True, exist_ok=True)
-    (out / DETECTOR_FILE).write_bytes(model)
-    golden = make_detector_golden(out / DETECTOR_FILE, sheet)
+    for file, data in files.items():
+        (out / file).write_bytes(data)
+    golden = make_detector_golden(out, sheet)
     np.savez_compressed(out / DETECTOR_GOLDEN, **golden)
     document = sheet.as_json() | {
-        "run": {key: record[key] for key in ("recipe_name", "recipe", "seed", "epochs_done", "commit", "versions")},
-        "lineage": record["lineage"],
+        "run": _run(record),
+        "lineage": list(dict.fromkeys(lineage)),
         "metrics": {
-            "bytes": len(model),
+            "bytes": sum(map(len, files.values())),
             "edgetpu": "maps wholly" if verdict.maps_wholly else verdict.why_not,
             "golden_pictures": len(golden["pictures"]),
             "golden_faces": int(golden["faces"].sum()),
             "evaluation": figures,
         },
         "versions": versions,
+        **extra,
     }
     (out / SHEET).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return document
+
+
+def own_name(files: Sequence[bytes]) -> str:
+    """The name of a detector of ours that consists of these files."""
+    return f"{OWN}{hashlib.sha256(b''.join(files)).hexdigest()[:12]}"
+
+
+def _quantised(
+    source: Path, record: dict[str, Any], pictures: Pixels, size_wh: tuple[int, int], recipe: Recipe
+) -> tuple[bytes, Verdict, dict[str, str]]:
+    """A run's network as a .tflite file, what the Edge TPU does with it, and the versions that made it.
+
+    Raises:
+        InputError: it does not convert.
+        BundleError: not full int8, or it does not map although the recipe demands that.
+    """
+    file = f"{record['kind']}.keras"
+    # The template's points mean nothing here; its size is the picture's.
+    preprocessing = Preprocessing("rgb", *_channels(record), Template(Template.arcface(112).points, size_wh))
+    model, versions = quantise_detector(source / file, preprocessing, recipe, pictures)
+    if recipe.full_int8 and (faults := int8_faults(read_graph(model, file), recipe.per_tensor_dense)):
+        raise BundleError(f"{source}: not full int8: {faults[0]}; fit it with other layers")
+    verdict = gate(model, f"{record['kind']}.tflite")
+    if recipe.edgetpu and not verdict.maps_wholly:
+        raise BundleError(f"{source}: does not map to the Edge TPU: {verdict.why_not}; use a recipe that allows that")
+    return model, verdict, versions
+
+
+def _channels(record: dict[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean, std = (tuple(float(v) for v in record["normalisation"][key]) for key in ("mean", "std"))
+    return mean, std
+
+
+def _run(record: dict[str, Any]) -> dict[str, Any]:
+    """What a sheet says of a run."""
+    return {key: record[key] for key in ("recipe_name", "recipe", "seed", "epochs_done", "commit", "versions")}
 
 
 def _figures(path: Path) -> dict[str, Any]:
@@ -122,11 +183,11 @@ def _figures(path: Path) -> dict[str, Any]:
     return figures
 
 
-def make_detector_golden(file: Path, sheet: DetectorSheet) -> dict[str, NDArray[Any]]:
+def make_detector_golden(folder: Path, sheet: DetectorSheet) -> dict[str, NDArray[Any]]:
     """Generated pictures and what a detector finds in them.
 
     Args:
-        file: its .tflite.
+        folder: of its files.
         sheet: what there is to know about it.
 
     Returns:
@@ -136,14 +197,14 @@ def make_detector_golden(file: Path, sheet: DetectorSheet) -> dict[str, NDArray[
     Raises:
         BundleError: it finds no face where there are some.
     """
-    detector = GridDetector(open_interpreter("auto", file, 1), sheet, DetectorOptions(min_face_px=1))
+    detector = open_grid_detector(folder, sheet, DetectorOptions(min_face_px=1))
     pictures = detector_pictures()
     try:
         found = [detector.detect(picture) for picture in pictures]
     finally:
         detector.close()
     if not sum(map(len, found)):
-        raise BundleError(f"{file}: expected faces in generated pictures, found none; train the detector longer")
+        raise BundleError(f"{folder}: expected faces in generated pictures, found none; train the detector longer")
     return {
         "pictures": pictures,
         "faces": np.array([len(faces) for faces in found], np.int64),
@@ -167,28 +228,31 @@ def take_along(detector: Path, draft: Path, made_with: str) -> dict[str, Any]:
     """
     document = dict(read_document(detector))
     sheet = DetectorSheet.from_json(document, str(detector))
-    if not sheet.name.endswith(file_digest(detector / sheet.file)[0][:12]):
-        raise BundleError(f"{detector / sheet.file}: not the file that its sheet names; copy the detector again")
+    if sheet.name != own_name([(detector / file).read_bytes() for file in sheet.files]):
+        raise BundleError(f"{detector}: not the files that its sheet names; copy the detector again")
     if document["name"] != made_with:
         raise InputError(
             f"{detector}: expected the detector of the chips, {made_with}, found {document['name']}; "
             f"make the chips again: python -m train prepare --detector bundle:{detector}"
         )
-    for name in (sheet.file, DETECTOR_GOLDEN):
+    for name in (*sheet.files, DETECTOR_GOLDEN):
         (draft / name).write_bytes((detector / name).read_bytes())
     return document
 
 
-def _read(source: Path) -> tuple[dict[str, Any], Pixels]:
-    """A detector's run: its record and the scenes to calibrate on."""
+def _read(source: Path, kind: str) -> tuple[dict[str, Any], Pixels]:
+    """A run of a detector or a refiner: its record and the pictures to calibrate on."""
     try:
         record = json.loads((source / _RUN_FILE).read_text(encoding="utf-8"))
-        if record.get("kind") != "detector":
-            raise InputError(f"{source}: expected a detector's run, found another; python -m convert model takes it")
+        if record.get("kind") != kind:
+            hint = (
+                "" if record.get("kind") in ("detector", "refiner") else "; python -m convert model takes an encoder's"
+            )
+            raise InputError(f"{source}: expected a {kind}'s run, found another{hint}")
         with np.load(source / _SCENES_FILE, allow_pickle=False) as archive:
             scenes = archive["pictures"]
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
-            f"{source}: expected a finished run of a detector's recipe, cannot read it ({error}); fit it to its end"
+            f"{source}: expected a finished run of a {kind}'s recipe, cannot read it ({error}); fit it to its end"
         ) from error
     return record, scenes

@@ -120,7 +120,7 @@ class Manifest:
             raise BundleError(f"{where}: the value {error} is missing; make the bundle again") from error
         except (TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             raise BundleError(f"{where}: a value is wrong ({error}); make the bundle again") from error
-        named = [manifest.encoder_file, *([manifest.own_detector.file] if manifest.own_detector else [])]
+        named = [manifest.encoder_file, *(manifest.own_detector.files if manifest.own_detector else [])]
         if absent := [name for name in named if name not in files]:
             raise BundleError(f"{where}: names the file {absent[0]!r}, which it does not list; make the bundle again")
         if manifest.code_size < 1 or manifest.strangers < 0:

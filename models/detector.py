@@ -86,18 +86,6 @@ class DetectorSpec:
         return keras.Model(inputs, outputs, name="detector")
 
 
-def multiply_adds(model: keras.Model) -> int:
-    """Multiplications of one picture in a model's convolutions."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, layers.DepthwiseConv2D | layers.Conv2D):
-            _, height, width, channels = layer.output.shape
-            side_h, side_w = layer.kernel_size
-            deep = 1 if isinstance(layer, layers.DepthwiseConv2D) else layer.input.shape[-1]
-            total += height * width * channels * side_h * side_w * deep
-    return total
-
-
 def _conv(x: keras.KerasTensor, channels: int, name: str, policy: str, strides: int = 1) -> keras.KerasTensor:
     x = layers.Conv2D(
         channels, 3, strides, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv", dtype=policy

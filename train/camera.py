@@ -15,6 +15,10 @@ from train.recipe import AugmentPart
 _COARSEST = 0.35
 """A chip of low resolution keeps at least this share of its pixels a side."""
 _JPEG_QUALITIES = (15, 75)
+_OUT_OF_FOCUS = (0.005, 0.035)
+"""Standard deviation of the blur, shares of a chip's height; the eyes are a third of that apart."""
+_SMEARED = (0.03, 0.1)
+"""Length of the line that a moving face is smeared along, shares of a chip's height."""
 _INFRARED = np.array([0.6, 0.3, 0.1], np.float32)
 """Skin and lips are light in infrared: red says most about them; each chip draws its weights around these."""
 
@@ -111,9 +115,9 @@ def _blur(pixels: Floats, chosen: NDArray[np.int64], rng: np.random.Generator) -
     height = pixels.shape[1]
     for index in chosen:
         if rng.random() < 0.5:
-            pixels[index] = cv2.GaussianBlur(pixels[index], (0, 0), rng.uniform(0.005, 0.025) * height)
+            pixels[index] = cv2.GaussianBlur(pixels[index], (0, 0), rng.uniform(*_OUT_OF_FOCUS) * height)
         else:
-            pixels[index] = cv2.filter2D(pixels[index], -1, _motion(rng.uniform(0.03, 0.07) * height, rng))
+            pixels[index] = cv2.filter2D(pixels[index], -1, _motion(rng.uniform(*_SMEARED) * height, rng))
 
 
 def _motion(length: float, rng: np.random.Generator) -> Floats:

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.bundle import file_digest
+from edge_runtime.config import Config, bundle_path
 from edge_runtime.errors import ConfigError, InputError, UsageError
 from models.autoencoder import Autoencoder
 from models.decoders import DecoderSpec
@@ -25,9 +26,11 @@ from train.averaging import WeightAverage
 from train.checkpoint import CHECKPOINT, begun, fingerprint, restore, save_checkpoint
 from train.chips import Chips
 from train.datasets import Faces, Held
-from train.detector.recipe import is_detector, load_detector_recipe
+from train.detector.fitting import DetectorRun
+from train.detector.recipe import load_detector_recipe, load_refiner_recipe, recipe_kind
 from train.files import replacing
 from train.losses import WeightedLoss
+from train.means import StepMeans
 from train.precision import precision
 from train.recipe import Recipe, load_recipe, recipe_names
 from train.recognition import held_figures
@@ -56,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--also", action="append", default=[], metavar="FILE", help="further chips to fit on")
     parser.add_argument("--from", dest="start", type=Path, metavar="RUN", help="start from another run's weights")
+    parser.add_argument(
+        "--detector",
+        metavar="NAME",
+        help="for a refiner: whose faces it looks at (default: the released one's)",
+    )
     parser.add_argument("--strangers", metavar="FILE", help="fine-tuning: chips of other people, to judge by")
     teacher = "the recipe's teacher: .onnx, .tflite or .keras; once more for each further one"
     parser.add_argument("--teacher", action="append", default=[], metavar="FILE", help=teacher)
@@ -75,12 +83,12 @@ def run(args: argparse.Namespace) -> int:
     for number, file in enumerate(args.teacher):
         section = f"teachers.{number - 1}" if number else "teacher"
         overrides.append(f"{section}.path={json.dumps(str(Path(file).resolve()))}")
-    if is_detector(args.recipe):
-        from train.detector.fit import fit_detector
-
-        recipe = load_detector_recipe(args.recipe, overrides)
-        found = fit_detector(recipe, [args.chips, *args.also], args.folder, args.seed, args.start)
-        print(f"{found.path}: {found.epochs_done} epochs, detector in {found.detector_path}")
+    kind = recipe_kind(args.recipe)
+    if args.detector and kind != "refiner":
+        raise UsageError(f"--detector: expected with a refiner's recipe only, received it with {args.recipe}")
+    if kind != "encoder":
+        found = _fit_finder(kind, args, overrides)
+        print(f"{found.path}: {found.epochs_done} epochs, {kind} in {found.model_path}")
         return 0
     if args.epochs is not None:
         overrides.append("fit.minutes=0")
@@ -107,6 +115,20 @@ def run(args: argparse.Namespace) -> int:
         print(f"{fitted.path}: {verdict.sentence()}")
     print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path}")
     return 0
+
+
+def _fit_finder(kind: str, args: argparse.Namespace, overrides: Sequence[str]) -> DetectorRun:
+    """Fit what finds faces: a detector, or a refiner."""
+    from train.detector.fit import fit_detector
+    from train.detector.refiner import fit_refiner
+
+    files = [args.chips, *args.also]
+    if kind == "detector":
+        recipe = load_detector_recipe(args.recipe, overrides)
+        return fit_detector(recipe, files, args.folder, args.seed, args.start)
+    detector = args.detector or f"bundle:{bundle_path(Config())}"
+    second = load_refiner_recipe(args.recipe, overrides)
+    return fit_refiner(second, files, args.folder, detector, args.seed, args.start)
 
 
 def fit(
@@ -256,8 +278,7 @@ class _Fitting:
     def _epoch(self, epoch: int) -> dict[str, float]:
         """Fit one epoch, from 0; the row of the history."""
         self.epoch_began = time.monotonic()
-        self.model.reset_metrics()
-        values: dict[str, Any] = {}
+        means = StepMeans()
         start, end = self.schedule.begun(self.result.history), self.schedule.reached(self.result.history)
         steps, rate, waited, asked = self.views.steps, 0.0, 0.0, self.epoch_began
         batches = self.views.epoch(epoch, last=end >= 1)
@@ -268,11 +289,11 @@ class _Fitting:
                 waited += time.monotonic() - asked
                 rate = self.schedule.rate(start + (end - start) * step / steps, epoch * steps + step)
                 self.model.optimizer.learning_rate = rate
-                values = self.model.train_on_batch(batch.chips, batch.targets, return_dict=True)
+                means.add(self.model.train_on_batch(batch.chips, batch.targets, return_dict=True))
                 self.average.update(epoch * steps + step)
                 progress.update()
                 asked = time.monotonic()
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in values.items()}}
+        row = {"epoch": epoch + 1, **means.means()}
         if not np.isfinite(row["loss"]):
             raise InputError(
                 f"{self.folder}: expected a finite loss, found {row['loss']} after epoch {epoch + 1}; "

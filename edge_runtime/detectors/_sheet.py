@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,47 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import BundleError
+
+_SIDES_PX = (32, 4096)
+
+
+@dataclass(frozen=True, slots=True)
+class RefinerSheet:
+    """What there is to know about the network that looks at each face again.
+
+    Attributes:
+        file: the .tflite file's name.
+        size: side of its input, px.
+        mean: of each channel (RGB), 0..255.
+        std: of each channel, positive.
+        candidates: the detector's score from which a face is looked at again.
+    """
+
+    file: str
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    candidates: float
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], where: str) -> RefinerSheet:
+        """As ``DetectorSheet.from_json``."""
+        with _read(where, "refiner"):
+            mean, std = _channels(document)
+            sheet = cls(str(document["file"]), int(document["size"]), mean, std, float(document["candidates"]))
+        _check(where, "refiner", sheet.file, mean, std, sheet.candidates, sheet.size)
+        return sheet
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready; the inverse of :meth:`from_json`."""
+        return {
+            "file": self.file,
+            "size": self.size,
+            "colour": "rgb",
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "candidates": self.candidates,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +65,7 @@ class DetectorSheet:
         mean: of each channel (RGB), 0..255.
         std: of each channel, positive.
         score: faces with less are left out.
+        refiner: the network that looks at each face again, if it brings one.
     """
 
     name: str
@@ -31,6 +74,12 @@ class DetectorSheet:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     score: float
+    refiner: RefinerSheet | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Names of all its .tflite files."""
+        return [self.file, *([self.refiner.file] if self.refiner else [])]
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], where: str) -> DetectorSheet:
@@ -39,10 +88,10 @@ class DetectorSheet:
         Raises:
             BundleError: a value missing or wrong.
         """
-        try:
+        with _read(where, "detector"):
             width, height = (int(side) for side in document["size_wh"])
-            mean = tuple(float(value) for value in document["mean"])
-            std = tuple(float(value) for value in document["std"])
+            mean, std = _channels(document)
+            second = document.get("refiner")
             sheet = cls(
                 str(document["name"]),
                 str(document["file"]),
@@ -50,23 +99,9 @@ class DetectorSheet:
                 mean,
                 std,
                 float(document["score"]),
+                None if second is None else RefinerSheet.from_json(second, where),
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise BundleError(f"{where}: detector: a value is missing or wrong ({error}); make it again") from error
-        numbers = np.array([*mean, *std, sheet.score])
-        if (
-            not np.isfinite(numbers).all()
-            or len(mean) != 3
-            or len(std) != 3
-            or min(std) <= 0
-            or not 0 < sheet.score < 1
-            or not 32 <= min(sheet.size_wh) <= max(sheet.size_wh) <= 4096
-            or Path(sheet.file).name != sheet.file
-        ):
-            raise BundleError(
-                f"{where}: detector: expected a plain file name, a size of 32 to 4096 px, three means and positive "
-                f"stds, and a score in 0..1, found {sheet}; make it again"
-            )
+        _check(where, "detector", sheet.file, mean, std, sheet.score, *sheet.size_wh)
         return sheet
 
     def as_json(self) -> dict[str, Any]:
@@ -79,4 +114,42 @@ class DetectorSheet:
             "mean": list(self.mean),
             "std": list(self.std),
             "score": self.score,
+            **({"refiner": self.refiner.as_json()} if self.refiner else {}),
         }
+
+
+@contextmanager
+def _read(where: str, part: str) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BundleError(f"{where}: {part}: a value is missing or wrong ({error}); make it again") from error
+
+
+def _channels(document: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and spread of each channel."""
+    mean, std = (tuple(float(value) for value in document[key]) for key in ("mean", "std"))
+    return mean, std
+
+
+def _check(
+    where: str, part: str, file: str, mean: tuple[float, ...], std: tuple[float, ...], score: float, *sides: int
+) -> None:
+    """What holds for each network's sheet.
+
+    Raises:
+        BundleError: a value that cannot be.
+    """
+    if (
+        not np.isfinite([*mean, *std, score]).all()
+        or len(mean) != 3
+        or len(std) != 3
+        or min(std) <= 0
+        or not 0 < score < 1
+        or not _SIDES_PX[0] <= min(sides) <= max(sides) <= _SIDES_PX[1]
+        or Path(file).name != file
+    ):
+        raise BundleError(
+            f"{where}: {part}: expected a plain file name, a size of {_SIDES_PX[0]} to {_SIDES_PX[1]} px, three means "
+            f"and positive stds, and a score in 0..1, found {file!r}, {sides}, {mean}, {std} and {score}; make it again"
+        )

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from edge_runtime.bundle import MANIFEST, Bundle
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.detectors._cells import SHAPE, STRIDES, Grids, decode, merged
+from edge_runtime.detectors._refiner import Refiner
 from edge_runtime.detectors._sheet import DetectorSheet
 from edge_runtime.errors import BundleError, ConfigError
-from edge_runtime.faces.lookup import input_table
+from edge_runtime.faces.lookup import PictureInput, real
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.types import Detections, Floats, Pixels, check_pixels
@@ -37,9 +38,22 @@ def open(argument: str, options: DetectorOptions) -> Detector:
     if not argument:
         raise ConfigError("detector 'bundle': expected a folder as bundle:FOLDER, found none")
     folder = Path(argument)
-    sheet = read_sheet(folder)
+    return open_grid_detector(folder, read_sheet(folder), options)
+
+
+def open_grid_detector(folder: Path, sheet: DetectorSheet, options: DetectorOptions) -> GridDetector:
+    """A detector of which a sheet tells, its files in a folder.
+
+    Raises:
+        InterpreterError: no interpreter is installed, or it refuses a file.
+        BundleError: files and sheet do not fit together.
+    """
     interpreter = open_interpreter(options.interpreter, folder / sheet.file, options.threads)
-    return GridDetector(interpreter, sheet, options)
+    refiner = None
+    if sheet.refiner is not None and options.refine:
+        second = open_interpreter(options.interpreter, folder / sheet.refiner.file, options.threads)
+        refiner = Refiner(second, sheet.refiner)
+    return GridDetector(interpreter, sheet, options, refiner)
 
 
 def read_sheet(folder: Path) -> DetectorSheet:
@@ -80,7 +94,13 @@ def read_document(folder: Path) -> Mapping[str, Any]:
 class GridDetector:
     """See ``protocols.Detector``; a picture of another shape is shrunk or enlarged whole, its shape kept."""
 
-    def __init__(self, interpreter: Interpreter, sheet: DetectorSheet, options: DetectorOptions) -> None:
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        sheet: DetectorSheet,
+        options: DetectorOptions,
+        refiner: Refiner | None = None,
+    ) -> None:
         """Check that network and sheet fit.
 
         Raises:
@@ -95,10 +115,10 @@ class GridDetector:
         self.interpreter = interpreter
         self._sheet = sheet
         self._options = options
+        self._refiner = refiner
         self.score = sheet.score if options.score_floor is None else min(max(options.score_floor, 1e-6), 1 - 1e-6)
         self._grids = [_Grid.match(interpreter, Grids(sheet.size_wh), stride) for stride in STRIDES]
-        table = input_table(sheet.mean, sheet.std, interpreter, "detector")
-        self._table = None if table is None else table[None]
+        self._input = PictureInput(sheet.mean, sheet.std, interpreter, "detector")
 
     def detect(self, pixels: Pixels, score: float | None = None) -> Detections:
         """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide.
@@ -110,11 +130,22 @@ class GridDetector:
         """
         check_pixels(pixels)
         least = self.score if score is None else min(max(score, 1e-6), 1 - 1e-6)
-        logit = math.log(least / (1 - least))
+        first = least if self._refiner is None else min(least, self._refiner.least)
+        logit = math.log(first / (1 - first))
         found = self._look(pixels, logit)
         if self._options.tiles and self._shrink(pixels.shape[:2]) > _TILES_ABOVE:
             found = merged([found, *self._tiles(pixels, logit)], self.score)
-        return found[found.width >= self._options.min_face_px]
+        found = found[found.width >= self._options.min_face_px]
+        if self._refiner is None:
+            return found
+        found = self._refiner.look(pixels, found)
+        return found[found.score >= least]
+
+    @property
+    def interpreters(self) -> dict[str, Interpreter]:
+        """What runs its networks, by their names."""
+        second = {} if self._refiner is None else {"refiner": self._refiner.interpreter}
+        return {"detector": self.interpreter, **second}
 
     def _shrink(self, shape_hw: tuple[int, ...]) -> float:
         """How many times smaller a picture becomes to fit in."""
@@ -146,12 +177,7 @@ class GridDetector:
             room = np.full((height, width, 3), _ROOM, np.uint8)
             room[top : top + inner_wh[1], left : left + inner_wh[0]] = pixels
             pixels = room
-        if self._table is not None:
-            values = np.asarray(cv2.LUT(pixels, self._table))
-        else:
-            mean, std = np.asarray(self._sheet.mean, np.float32), np.asarray(self._sheet.std, np.float32)
-            values = (pixels.astype(np.float32) - mean) / std
-        return values[None], np.float32(scale), left, top
+        return self._input(pixels), np.float32(scale), left, top
 
     def _outputs(self, tensor: NDArray[Any]) -> list[tuple[_Grid, list[NDArray[Any]]]]:
         outputs = self.interpreter.run(tensor)
@@ -177,8 +203,10 @@ class GridDetector:
         return found
 
     def close(self) -> None:
-        """Free the network; may be called again."""
+        """Free the networks; may be called again."""
         self.interpreter.close()
+        if self._refiner is not None:
+            self._refiner.close()
 
 
 @dataclass(frozen=True)
@@ -217,16 +245,9 @@ class _Grid:
         scores = outputs[0].reshape(-1)
         scale, zero_point = self.ports[0]
         cells = np.flatnonzero(scores >= (logit / scale + zero_point if scale else logit))
-        logits = _real(scores[cells], self.ports[0])
-        shapes = _real(outputs[1].reshape(-1, SHAPE)[cells], self.ports[1])
+        logits = real(scores[cells], self.ports[0])
+        shapes = real(outputs[1].reshape(-1, SHAPE)[cells], self.ports[1])
         return self.centres[cells], np.full(len(cells), self.stride, np.float32), logits, shapes
-
-
-def _real(values: NDArray[Any], port: tuple[float, int]) -> Floats:
-    """Quantised numbers as float32, widened before the zero point is taken off."""
-    if not port[0]:
-        return np.asarray(values, np.float32)
-    return (values.astype(np.float32) - np.float32(port[1])) * np.float32(port[0])
 
 
 def _starts(length: int, size: int) -> list[int]:

@@ -71,8 +71,7 @@ class FaceChain(Closing):
         return "; ".join(told) or None
 
     def _interpreters(self) -> list[tuple[str, Interpreter]]:
-        own = getattr(self.detector, "interpreter", None)
-        return [("encoder", self.encoder.interpreter), *([("detector", own)] if own is not None else [])]
+        return [("encoder", self.encoder.interpreter), *getattr(self.detector, "interpreters", {}).items()]
 
     def chips(self, pixels: Pixels, landmarks: Floats) -> Pixels:
         """Aligned chips uint8 (N, h, w, 3) RGB for landmarks (N, 5, 2)."""

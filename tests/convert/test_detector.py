@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from convert.__main__ import main
-from convert.detector import DETECTOR_FILE, convert_detector, take_along
+from convert.detector import DETECTOR_FILE, REFINER_FILE, convert_detector, take_along
 from convert.edgetpu import gate
 from convert.golden import detector_pictures
 from edge_runtime.bundle import DETECTOR_GOLDEN, Bundle, file_digest
@@ -29,6 +29,17 @@ def fitted(tmp_path_factory) -> Path:
     from tests.train.detector.small import fit_small
 
     return fit_small(tmp_path_factory.mktemp("fitted") / "run").path
+
+
+@pytest.fixture(scope="module")
+def refined(fitted: Path, tmp_path_factory) -> Path:
+    """The same with a refiner that is as hardly trained."""
+    from tests.train.detector.small import fit_small_refiner
+
+    refiner = fit_small_refiner(tmp_path_factory.mktemp("refiner") / "run").path
+    out = tmp_path_factory.mktemp("refined") / "detector"
+    convert_detector(fitted, out, score=0.001, refiner=refiner, candidates=0.01)
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +100,7 @@ def test_a_bundle_whose_detector_is_another_file_is_refused(converted: Path, tmp
     alone = tmp_path / "alone"
     shutil.copytree(converted, alone)
     (alone / DETECTOR_FILE).write_bytes((converted / DETECTOR_FILE).read_bytes()[:-1])
-    with pytest.raises(BundleError, match="not the file that its sheet names"):
+    with pytest.raises(BundleError, match="not the files that its sheet names"):
         take_along(alone, tmp_path, json.loads((alone / SHEET).read_text())["name"])
 
 
@@ -119,6 +130,43 @@ def test_a_damaged_sheet_is_one_line(converted: Path, tmp_path: Path, key: str, 
     assert "\n" not in str(caught.value) and "make it again" in str(caught.value)
 
 
+def test_a_refiner_comes_along_and_is_part_of_the_name(refined: Path, converted: Path, tmp_path: Path) -> None:
+    for name in (DETECTOR_FILE, REFINER_FILE):
+        assert gate((refined / name).read_bytes()).maps_wholly
+    sheet, plain = (json.loads((folder / SHEET).read_text()) for folder in (refined, converted))
+    assert sheet["name"] != plain["name"] and sheet["refiner"]["file"] == REFINER_FILE
+    assert sheet["metrics"]["edgetpu"] == "maps wholly"
+    assert any(line.startswith("refiner: looks again at") for line in sheet["lineage"])
+    bundle = _bundle_with(refined, tmp_path / "bundle")
+    assert REFINER_FILE in bundle.manifest.files
+    detector = open_detector(f"bundle:{bundle.path}", DetectorOptions(min_face_px=1))
+    assert set(detector.interpreters) == {"detector", "refiner"}  # type: ignore[attr-defined]
+    bundle.check_golden_faces(detector)
+    detector.close()
+    once = open_detector(f"bundle:{bundle.path}", DetectorOptions(min_face_px=1, refine=False))
+    assert set(once.interpreters) == {"detector"}  # type: ignore[attr-defined]
+    once.close()
+    (bundle.path / REFINER_FILE).unlink()
+    with pytest.raises(BundleError, match=r"refiner\.tflite"):
+        Bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("size", 0), ("std", [1, 1, 0]), ("candidates", 0), ("file", "../r"), ("file", None)]
+)
+def test_a_damaged_sheet_of_a_refiner_is_one_line(refined: Path, tmp_path: Path, key: str, value: object) -> None:
+    folder = tmp_path / "detector"
+    shutil.copytree(refined, folder)
+    document = json.loads((folder / SHEET).read_text())
+    document["refiner"][key] = value
+    if value is None:
+        document["refiner"] = "x"
+    (folder / SHEET).write_text(json.dumps(document))
+    with pytest.raises(BundleError) as caught:
+        open_detector(f"bundle:{folder}")
+    assert "\n" not in str(caught.value) and "make it again" in str(caught.value)
+
+
 def test_a_sheet_of_another_network_is_one_line(converted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "detector"
     shutil.copytree(converted, folder)
@@ -136,6 +184,9 @@ def test_what_is_no_run_of_a_detector_is_one_line(tmp_path: Path, fitted: Path) 
     (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"kind": "encoder"}))
     with pytest.raises(InputError, match="expected a detector's run"):
         convert_detector(tmp_path / "run", tmp_path / "out")
+    with pytest.raises(InputError, match="expected a refiner's run"):
+        convert_detector(fitted, tmp_path / "out", refiner=fitted)
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_is_overwritten(converted: Path, fitted: Path) -> None:

@@ -1,13 +1,14 @@
-"""Batches of scenes from worker processes, in order; every scene is a function of seed, epoch and place alone."""
+"""Batches made by worker processes, in order; each is a function of seed, epoch and place alone."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -22,13 +23,21 @@ from train.labelled import LabelledPhotos
 _AHEAD = 8
 """Batches that may wait to be used."""
 
-SceneBatch = tuple[Pixels, Floats]
-"""Pictures uint8 (B, H, W, 3) RGB and targets float32 (B, cells, ``targets.COLUMNS``)."""
+Batch = tuple[Pixels, Any]
+"""Pictures uint8 (B, H, W, 3) RGB and what a network should say about them."""
+
+
+class BatchSource(Protocol):
+    """All that decides the batches; small, for it is sent to each worker process."""
+
+    def open(self) -> Callable[[int, int], Batch]:
+        """What makes the batch of an epoch and a step, both from 0."""
+        ...
 
 
 @dataclass(frozen=True)
 class SceneSource:
-    """All that decides the scenes.
+    """Whole scenes, for a detector.
 
     Attributes:
         files: labelled photos.
@@ -46,23 +55,36 @@ class SceneSource:
     harsh: float
     seed: int
 
+    def open(self) -> Callable[[int, int], Batch]:
+        """See ``BatchSource``; targets are float32 (B, cells, ``targets.COLUMNS``)."""
+        pool = open_pool(self.files, self.split)
 
-class SceneBatches:
-    """A context in which worker processes make scenes."""
+        def make(epoch: int, step: int) -> Batch:
+            return scene_batch(pool, self, [(epoch, step, place) for place in range(self.batch)])
 
-    def __init__(self, source: SceneSource, jobs: int) -> None:
-        self._source = source
+        return make
+
+
+def open_pool(files: Sequence[Path], split: str) -> PhotoPool:
+    """The photos of one split."""
+    return PhotoPool.of_split([LabelledPhotos.load(file) for file in files], split)
+
+
+class Batches:
+    """A context in which worker processes make batches."""
+
+    def __init__(self, source: BatchSource, jobs: int) -> None:
         self._pool = process_pool(max(jobs, 1), _start_worker, (source,))
 
-    def __enter__(self) -> SceneBatches:
+    def __enter__(self) -> Batches:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def epoch(self, number: int, steps: int) -> Iterator[SceneBatch]:
+    def epoch(self, number: int, steps: int) -> Iterator[Batch]:
         """The batches of epoch ``number``, from 0."""
-        waiting: deque[Future[SceneBatch]] = deque()
+        waiting: deque[Future[Batch]] = deque()
         places = iter(range(steps))
         for step in itertools.islice(places, _AHEAD):
             waiting.append(self._pool.submit(_make_batch, number, step))
@@ -73,23 +95,22 @@ class SceneBatches:
             yield batch
 
 
-_worker: tuple[SceneSource, PhotoPool] | None = None
+_make: Callable[[int, int], Batch] | None = None
 """Opened once in each worker process."""
 
 
-def _start_worker(source: SceneSource) -> None:
-    global _worker
+def _start_worker(source: BatchSource) -> None:
+    global _make
     cv2.setNumThreads(1)
-    _worker = source, PhotoPool.of_split([LabelledPhotos.load(file) for file in source.files], source.split)
+    _make = source.open()
 
 
-def _make_batch(epoch: int, step: int) -> SceneBatch:
-    assert _worker is not None
-    source, pool = _worker
-    return scene_batch(pool, source, [(epoch, step, place) for place in range(source.batch)])
+def _make_batch(epoch: int, step: int) -> Batch:
+    assert _make is not None
+    return _make(epoch, step)
 
 
-def scene_batch(pool: PhotoPool, source: SceneSource, places: Sequence[tuple[int, int, int]]) -> SceneBatch:
+def scene_batch(pool: PhotoPool, source: SceneSource, places: Sequence[tuple[int, int, int]]) -> tuple[Pixels, Floats]:
     """The scenes at ``places`` (epoch, step, place in the batch), each also mirrored and in other light.
 
     Composing costs more than all else, so what was composed is shown twice; the last one once if their number is odd.

@@ -10,6 +10,7 @@ from typing import Any
 from edge_runtime.errors import ConfigError
 from edge_runtime.settings import check_known, key, section
 from models.detector import DetectorSpec
+from models.refiner import RefinerSpec
 from train.recipe import read_recipe
 
 
@@ -54,9 +55,9 @@ class SceneFitPart:
     """How long and how.
 
     Attributes:
-        epochs: of ``scenes`` each; a run may go on with another number.
-        scenes: in an epoch, each a new one.
-        batch: scenes a step.
+        epochs: of ``pictures`` each; a run may go on with another number.
+        pictures: in an epoch, each a new one: scenes for a detector, faces for a refiner.
+        batch: pictures a step.
         learning_rate: at its height; cosine down to a hundredth, after ``warmup`` of all steps.
         warmup: share of all steps in which the learning rate grows.
         weight_decay: of AdamW.
@@ -65,13 +66,53 @@ class SceneFitPart:
     """
 
     epochs: int = key(60, low=1, high=100_000)
-    scenes: int = key(6400, low=2, high=10**7)
+    pictures: int = key(6400, low=2, high=10**7)
     batch: int = key(32, low=1, high=4096)
     learning_rate: float = key(3e-3, low=1e-7, high=10)
     warmup: float = key(0.02, low=0, high=0.5)
     weight_decay: float = key(0.01, low=0, high=1)
     harsh: float = key(1.0, low=0, high=2)
     precision: str = key("auto", choices=("auto", "float32", "mixed_bfloat16"))
+
+
+@dataclass(frozen=True)
+class RefinerPart:
+    """See ``models.refiner.RefinerSpec``.
+
+    Attributes:
+        scene_wh: width and height of the scenes that the detector searches, px.
+    """
+
+    size: int = key(64, low=32, high=256)
+    scene_wh: tuple[int, ...] = (320, 240)
+    widths: tuple[int, ...] = (16, 32, 64)
+    blocks: tuple[int, ...] = (1, 1)
+    squeezed: int = key(16, low=1, high=1024)
+    hidden: int = key(64, low=1, high=4096)
+
+    def spec(self) -> RefinerSpec:
+        """The network's shape.
+
+        Raises:
+            ConfigError: lists of other lengths than the network has parts.
+        """
+        lengths = [len(part) for part in (self.scene_wh, self.widths, self.blocks)]
+        if lengths != [2, 3, 2]:
+            raise ConfigError(f"[refiner]: expected 2, 3 and 2 numbers, found {lengths}")
+        return RefinerSpec(self.size, self.widths, self.blocks, self.squeezed, self.hidden)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class RefinerTermsPart:
+    """Weights of what may be wrong about a face, see ``train.detector.refiner``.
+
+    Attributes:
+        score: whether it is one.
+        landmarks: its five points.
+    """
+
+    score: float = key(1.0, low=0, high=1e3)
+    landmarks: float = key(5.0, low=0, high=1e3)
 
 
 @dataclass(frozen=True)
@@ -91,16 +132,36 @@ class DetectorRecipe:
 
     def values(self) -> dict[str, Any]:
         """Every section and key, JSON-ready, without name and text."""
-        return {name: part for name, part in dataclasses.asdict(self).items() if name not in ("name", "text")}
+        return _values(self)
 
 
-def is_detector(name_or_path: str) -> bool:
-    """Whether a recipe is for a detector: it has a section ``detector``.
+@dataclass(frozen=True)
+class RefinerRecipe:
+    """A whole recipe, checked; attributes as of ``DetectorRecipe``."""
+
+    name: str
+    text: str = field(repr=False)
+    refiner: RefinerPart = RefinerPart()
+    loss: RefinerTermsPart = RefinerTermsPart()
+    fit: SceneFitPart = SceneFitPart()
+
+    def values(self) -> dict[str, Any]:
+        """Every section and key, JSON-ready, without name and text."""
+        return _values(self)
+
+
+def _values(recipe: DetectorRecipe | RefinerRecipe) -> dict[str, Any]:
+    return {name: part for name, part in dataclasses.asdict(recipe).items() if name not in ("name", "text")}
+
+
+def recipe_kind(name_or_path: str) -> str:
+    """What a recipe is for: ``detector`` or ``refiner`` if it has a section of that name, else ``encoder``.
 
     Raises:
         ConfigError: no such recipe, or not TOML.
     """
-    return "detector" in read_recipe(name_or_path)[0]
+    document = read_recipe(name_or_path)[0]
+    return next((kind for kind in _PARTS if kind in document), "encoder")
 
 
 def load_detector_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> DetectorRecipe:
@@ -113,7 +174,16 @@ def load_detector_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> De
     return parse_detector_recipe(document, path.stem, text, str(path))
 
 
-_PARTS = {"detector": DetectorPart, "loss": TermsPart, "fit": SceneFitPart}
+def load_refiner_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> RefinerRecipe:
+    """The same of a refiner's."""
+    document, path, text = read_recipe(name_or_path, overrides)
+    return parse_refiner_recipe(document, path.stem, text, str(path))
+
+
+_PARTS: dict[str, dict[str, Any]] = {
+    "detector": {"detector": DetectorPart, "loss": TermsPart, "fit": SceneFitPart},
+    "refiner": {"refiner": RefinerPart, "loss": RefinerTermsPart, "fit": SceneFitPart},
+}
 
 
 def parse_detector_recipe(document: Mapping[str, Any], name: str, text: str, where: str) -> DetectorRecipe:
@@ -122,10 +192,21 @@ def parse_detector_recipe(document: Mapping[str, Any], name: str, text: str, whe
     Raises:
         ConfigError: an unknown key, a wrong type, or a value out of range.
     """
-    parts = {}
-    for name_of, table in document.items():
-        check_known(name_of, _PARTS, where, "section")
-        parts[name_of] = section(_PARTS[name_of], table, f"{where}: [{name_of}]")
-    recipe = DetectorRecipe(name, text, **parts)
+    recipe = DetectorRecipe(name, text, **_sections("detector", document, where))
     recipe.detector.spec()
     return recipe
+
+
+def parse_refiner_recipe(document: Mapping[str, Any], name: str, text: str, where: str) -> RefinerRecipe:
+    """The same of a refiner's."""
+    recipe = RefinerRecipe(name, text, **_sections("refiner", document, where))
+    recipe.refiner.spec()
+    return recipe
+
+
+def _sections(kind: str, document: Mapping[str, Any], where: str) -> dict[str, Any]:
+    parts = {}
+    for name, table in document.items():
+        check_known(name, _PARTS[kind], where, "section")
+        parts[name] = section(_PARTS[kind][name], table, f"{where}: [{name}]")
+    return parts

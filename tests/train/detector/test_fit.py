@@ -16,7 +16,7 @@ from tests.train.detector.small import fit_small, small_recipe
 from tests.train.labelled_photos import write_drawn
 from train.__main__ import main
 from train.detector.fit import fit_detector
-from train.detector.recipe import is_detector, load_detector_recipe
+from train.detector.recipe import load_detector_recipe, recipe_kind
 
 pytestmark = pytest.mark.desktop
 
@@ -27,7 +27,7 @@ def whole(tmp_path_factory):
 
 
 def test_a_run_leaves_a_plain_model_scenes_and_its_record(whole):
-    model = keras.saving.load_model(whole.detector_path, compile=False)
+    model = keras.saving.load_model(whole.model_path, compile=False)
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     assert model.output["shape8"].shape[1:] == (8, 12, 14)
     with np.load(whole.path / "scenes.npz") as scenes:
@@ -51,7 +51,7 @@ def test_a_cut_run_goes_on_to_the_same_weights(whole, tmp_path):
         original(path, variables, state)
         raise CutError
 
-    from train.detector import fit as module
+    from train.detector import fitting as module
 
     original = module.save_checkpoint
     module.save_checkpoint = cut
@@ -62,8 +62,8 @@ def test_a_cut_run_goes_on_to_the_same_weights(whole, tmp_path):
         module.save_checkpoint = original
     resumed = fit_small(folder)
     assert resumed.epochs_done == 2
-    old = keras.saving.load_model(whole.detector_path, compile=False).get_weights()
-    new = keras.saving.load_model(resumed.detector_path, compile=False).get_weights()
+    old = keras.saving.load_model(whole.model_path, compile=False).get_weights()
+    new = keras.saving.load_model(resumed.model_path, compile=False).get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(old, new, strict=True))
 
 
@@ -87,7 +87,7 @@ def test_nobody_to_fit_on_is_one_line(tmp_path):
 
 
 def test_the_recipe_that_comes_along():
-    assert is_detector("detector") and not is_detector("conv")
+    assert (recipe_kind("detector"), recipe_kind("refiner"), recipe_kind("conv")) == ("detector", "refiner", "encoder")
     assert load_detector_recipe("detector").detector.spec().size_wh == (320, 240)
     with pytest.raises(ConfigError, match="expected 2, 2, 3 and 3"):
         load_detector_recipe("detector", ["detector.blocks=[1]"])
@@ -97,7 +97,7 @@ def test_the_recipe_that_comes_along():
 
 def test_on_the_command_line(tmp_path, capsys):
     write_drawn(tmp_path / "l.npz")
-    options = ["--set", "detector.size_wh=[96, 64]", "--set", "fit.scenes=4", "--set", "fit.batch=4", "--epochs", "1"]
+    options = ["--set", "detector.size_wh=[96, 64]", "--set", "fit.pictures=4", "--set", "fit.batch=4", "--epochs", "1"]
     command = ["fit", "--recipe", "detector", "--chips", str(tmp_path / "l.npz"), "--run", str(tmp_path / "run")]
     assert main([*command, *options]) == 0
     assert "detector in" in capsys.readouterr().out

@@ -1,0 +1,104 @@
+"""A second look at each face that a detector found: better landmarks, and whether it is a face at all.
+
+The face is cut from the picture as it came, not as the detector saw it shrunk, and aligned by the landmarks found so
+far. A small network says how far each point still is from where it should be, and how sure it is that this is a face.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_runtime.detectors._sheet import RefinerSheet
+from edge_runtime.errors import BundleError, InputError
+from edge_runtime.faces.align import Template, similarity, warp
+from edge_runtime.faces.lookup import PictureInput, real
+from edge_runtime.protocols import Interpreter
+from edge_runtime.types import Detections, Floats, Pixels
+
+MARGIN_PX = -8.0
+"""Around the ArcFace chip of 112 px: chin and forehead help to tell a face from a hand."""
+_MOST = 64
+"""Faces of one picture that are looked at again, the surest first; further ones are left out."""
+
+
+def frame(size: int) -> Template:
+    """Where the landmarks found so far lie in the network's picture of ``size`` px a side."""
+    return Template.arcface(size, MARGIN_PX)
+
+
+def unit_px(template: Template) -> float:
+    """What the network's points are measured in: the distance of the template's eyes, px of its picture."""
+    points = template.as_array()
+    return float(np.linalg.norm(points[1] - points[0]))
+
+
+class Refiner:
+    """Looks at faces one by one."""
+
+    def __init__(self, interpreter: Interpreter, sheet: RefinerSheet) -> None:
+        """Check that network and sheet fit.
+
+        Raises:
+            BundleError: another input or other outputs than the sheet promises.
+        """
+        self.interpreter, self.least = interpreter, sheet.candidates
+        self._template = frame(sheet.size)
+        self._unit = unit_px(self._template)
+        expected = (1, sheet.size, sheet.size, 3)
+        shapes = [port.shape for port in interpreter.outputs]
+        if interpreter.input_shape != expected or sorted(shapes) != [(1, 1), (1, 10)]:
+            raise BundleError(
+                f"refiner: expected input {expected} and outputs (1, 1) and (1, 10), "
+                f"found {interpreter.input_shape} and {shapes}; convert it again"
+            )
+        self._score, self._points = shapes.index((1, 1)), shapes.index((1, 10))
+        self._input = PictureInput(sheet.mean, sheet.std, interpreter, "refiner")
+
+    def look(self, pixels: Pixels, faces: Detections) -> Detections:
+        """The same faces with better landmarks and scores, best first; boxes stay as they are.
+
+        A new score is the mean of both looks' logits. Faces whose landmarks have no similarity are left out.
+
+        Args:
+            pixels: uint8 (H, W, 3) RGB.
+            faces: px of ``pixels``, best first.
+        """
+        kept, logits, points = [], [], []
+        for k in range(min(len(faces), _MOST)):
+            try:
+                logit, landmarks = self._one(pixels, faces.landmarks[k])
+            except InputError:
+                continue
+            kept.append(k)
+            logits.append(logit)
+            points.append(landmarks)
+        if not kept:
+            return Detections.empty()
+        faces = faces[np.array(kept)]
+        before = np.log(np.clip(faces.score, 1e-6, 1 - 1e-6) / np.clip(1 - faces.score, 1e-6, 1 - 1e-6))
+        both = (before + np.array(logits, np.float32)) / 2
+        found = Detections(faces.xyxy, (1 / (1 + np.exp(-both))).astype(np.float32), np.stack(points))
+        return found[np.argsort(-found.score, kind="stable")]
+
+    def _one(self, pixels: Pixels, landmarks: Floats) -> tuple[float, Floats]:
+        """The logit and the corrected landmarks, float32 (5, 2), px of ``pixels``.
+
+        Raises:
+            InputError: landmarks that coincide.
+        """
+        matrix = similarity(landmarks, self._template.as_array())
+        outputs = self.interpreter.run(self._input(warp(pixels, matrix, self._template.size_wh)))
+        ports = self.interpreter.outputs
+        logit = float(real(outputs[self._score], ports[self._score].quantization)[0, 0])
+        offsets = real(outputs[self._points], ports[self._points].quantization).reshape(5, 2)
+        return logit, back(self._template.as_array() + offsets * self._unit, matrix)
+
+    def close(self) -> None:
+        """Free the network."""
+        self.interpreter.close()
+
+
+def back(points: Floats, matrix: Floats) -> Floats:
+    """Points (K, 2) of an aligned picture in the picture that ``matrix`` (2, 3), a similarity, aligned."""
+    inverse = np.linalg.inv(matrix[:, :2].astype(np.float64))
+    return np.asarray((points - matrix[:, 2]) @ inverse.T, np.float32)
