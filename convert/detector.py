@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from convert.golden import detector_pictures
 from convert.graph import int8_faults, read_graph
 from convert.quantize import quantise_detector
 from convert.recipe import Recipe, load_recipe
-from edge_runtime.bundle import DETECTOR_GOLDEN
+from edge_runtime.bundle import DETECTOR_GOLDEN, MANIFEST
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.detectors._sheet import DetectorSheet, RefinerSheet
 from edge_runtime.detectors.bundle import SHEET, open_grid_detector, read_document
@@ -37,12 +38,16 @@ OWN = "familiar-"
 """Names of our detectors begin so and go on with their files' sha256."""
 _RUN_FILE = "run.json"
 _SCENES_FILE = "scenes.npz"
+_MAPS = "maps wholly"
+_OF_REFINER = "refiner: "
 _SCORE = 0.5
-_CANDIDATES = 0.2
+_CANDIDATES = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="RUN", help="a detector's run of python -m train fit")
+    parser.add_argument(
+        "source", type=Path, metavar="RUN", help="a detector's run; or one converted before, or a bundle"
+    )
     parser.add_argument("--refiner", type=Path, metavar="RUN", help="run of a refiner that looks at its faces again")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder to make")
     parser.add_argument("--recipe", default="int8", metavar="NAME|FILE", help="int8, float16, dynamic, or a .toml")
@@ -52,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--score", type=float, default=_SCORE, metavar="S", help=f"least score of a face (default: {_SCORE})"
     )
-    look = f"the detector's score from which the refiner looks at a face (default: {_CANDIDATES})"
+    look = f"first look's score below which no second one makes more of a face (default: {_CANDIDATES})"
     parser.add_argument("--candidates", type=float, default=_CANDIDATES, metavar="S", help=look)
 
 
@@ -84,13 +89,13 @@ def convert_detector(
     """Make a detector's folder; returns its sheet.
 
     Args:
-        source: a detector's run.
+        source: a detector's run; or a folder of an earlier conversion, or a bundle, to give its detector a refiner.
         out: the folder to make.
         recipe_name: how to convert.
         score: the least of a face, after the refiner's look if there is one.
         evaluation: figures of ``train evaluate``, for the model card.
         refiner: run of a refiner; None for none.
-        candidates: the detector's score from which the refiner looks.
+        candidates: the first look's score below which no second one makes more of a face.
 
     Raises:
         InputError: no such runs, or a network that does not convert.
@@ -98,43 +103,84 @@ def convert_detector(
         UsageError: ``out`` may not be written.
     """
     check_target(out, replace=False)
-    record, scenes = _read(source, "detector")
     second = _read(refiner, "refiner") if refiner else None
     figures = _figures(evaluation) if evaluation else None
     recipe = load_recipe(recipe_name)
-    width, height = (int(side) for side in record["recipe"]["detector"]["size_wh"])
-    model, verdict, versions = _quantised(source, record, scenes, (width, height), recipe)
-    files, lineage, looked = {DETECTOR_FILE: model}, list(record["lineage"]), None
+    first = _converted(source) if _is_converted(source) else _fitted(source, recipe)
+    files, lineage, looked, verdict = {DETECTOR_FILE: first.model}, first.lineage, None, first.edgetpu
     extra: dict[str, Any] = {}
     if refiner and second:
         size = int(second[0]["recipe"]["refiner"]["size"])
         files[REFINER_FILE], maps, _ = _quantised(refiner, *second, (size, size), recipe)
-        verdict = verdict if maps.maps_wholly else maps
+        verdict = verdict if maps.maps_wholly else maps.why_not or ""
         looked = RefinerSheet(REFINER_FILE, size, *_channels(second[0]), candidates)
-        lineage += [f"refiner: {line}" for line in second[0]["lineage"]]
+        lineage = [*lineage, *(f"{_OF_REFINER}{line}" for line in second[0]["lineage"])]
         extra = {"refiner": looked.as_json() | {"run": _run(second[0])}}
     name = own_name(list(files.values()))
-    sheet = DetectorSheet(name, DETECTOR_FILE, (width, height), *_channels(record), score, looked)
+    sheet = DetectorSheet(name, DETECTOR_FILE, first.size_wh, first.mean, first.std, score, looked)
     out.mkdir(parents=True, exist_ok=True)
     for file, data in files.items():
         (out / file).write_bytes(data)
     golden = make_detector_golden(out, sheet)
     np.savez_compressed(out / DETECTOR_GOLDEN, **golden)
     document = sheet.as_json() | {
-        "run": _run(record),
-        "lineage": list(dict.fromkeys(lineage)),
+        "run": first.run,
+        "lineage": lineage,
         "metrics": {
             "bytes": sum(map(len, files.values())),
-            "edgetpu": "maps wholly" if verdict.maps_wholly else verdict.why_not,
+            "edgetpu": verdict,
             "golden_pictures": len(golden["pictures"]),
             "golden_faces": int(golden["faces"].sum()),
             "evaluation": figures,
         },
-        "versions": versions,
+        "versions": first.versions,
         **extra,
     }
     (out / SHEET).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return document
+
+
+@dataclass(frozen=True)
+class _First:
+    """A detector without its refiner, and what its sheet says of it."""
+
+    model: bytes
+    size_wh: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    run: dict[str, Any]
+    lineage: list[str]
+    edgetpu: str
+    versions: dict[str, str]
+
+
+def _fitted(source: Path, recipe: Recipe) -> _First:
+    """A run's detector, converted now."""
+    record, scenes = _read(source, "detector")
+    width, height = (int(side) for side in record["recipe"]["detector"]["size_wh"])
+    model, verdict, versions = _quantised(source, record, scenes, (width, height), recipe)
+    maps = _MAPS if verdict.maps_wholly else verdict.why_not or ""
+    return _First(model, (width, height), *_channels(record), _run(record), list(record["lineage"]), maps, versions)
+
+
+def _is_converted(source: Path) -> bool:
+    return (source / SHEET).is_file() or (source / MANIFEST).is_file()
+
+
+def _converted(source: Path) -> _First:
+    """The detector of a folder of an earlier conversion, or of a bundle; a refiner it has stays behind.
+
+    Raises:
+        BundleError: no detector there.
+    """
+    document = read_document(source)
+    sheet = DetectorSheet.from_json(document, str(source))
+    lineage = [line for line in document.get("lineage", []) if not line.startswith(_OF_REFINER)]
+    model = (source / sheet.file).read_bytes()
+    verdict = gate(model, sheet.file)
+    maps = _MAPS if verdict.maps_wholly else verdict.why_not or ""
+    told = document.get("run", {}), lineage, maps, document.get("versions", {})
+    return _First(model, sheet.size_wh, sheet.mean, sheet.std, *told)
 
 
 def own_name(files: Sequence[bytes]) -> str:

@@ -15,6 +15,7 @@ from keras import layers
 
 from edge_runtime.detectors._cells import STRIDES
 from edge_runtime.errors import InputError
+from models.parts import conv_relu, relu
 
 _RARE = -4.0
 """Bias of the scores: hardly any cell has a face (Lin et al., "Focal loss", 2017)."""
@@ -59,7 +60,7 @@ class DetectorSpec:
             self.stem[0], 3, 2, "same", activation="relu", kernel_initializer="he_normal", name="stem0", dtype=policy
         )(inputs)
         for index, channels in enumerate((self.stem[1], self.widths[0]), 1):
-            x = _conv(x, channels, f"stem{index}", policy, strides=2)
+            x = conv_relu(x, channels, f"stem{index}", policy, strides=2)
         maps = []
         for stride, channels, blocks in zip(STRIDES, self.widths, self.blocks, strict=True):
             if maps:
@@ -73,9 +74,7 @@ class DetectorSpec:
         # Not UpSampling2D: Keras repeats rows there, which TFLite does with operators the Edge TPU has not.
         rows, columns = maps[0].shape[1:3]
         around = layers.Resizing(rows, columns, "nearest", name="around_up", dtype=policy)(around)
-        maps[0] = layers.ReLU(name="around_relu", dtype=policy)(
-            layers.Add(name="around_add", dtype=policy)([maps[0], around])
-        )
+        maps[0] = relu(layers.Add(name="around_add", dtype=policy)([maps[0], around]), "around", policy)
         outputs = {}
         for stride, channels, x in zip(STRIDES, self.widths, maps, strict=True):
             x = _separable(x, channels, f"head{stride}", policy)
@@ -86,21 +85,13 @@ class DetectorSpec:
         return keras.Model(inputs, outputs, name="detector")
 
 
-def _conv(x: keras.KerasTensor, channels: int, name: str, policy: str, strides: int = 1) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        channels, 3, strides, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv", dtype=policy
-    )(x)
-    x = layers.BatchNormalization(name=f"{name}_norm", dtype=policy)(x)
-    return layers.ReLU(name=f"{name}_relu", dtype=policy)(x)
-
-
 def _separable(x: keras.KerasTensor, channels: int, name: str, policy: str, strides: int = 1) -> keras.KerasTensor:
-    return layers.ReLU(name=f"{name}_relu", dtype=policy)(_linear(x, channels, name, policy, strides))
+    return relu(_linear(x, channels, name, policy, strides), name, policy)
 
 
 def _residual(x: keras.KerasTensor, channels: int, name: str, policy: str) -> keras.KerasTensor:
     y = _linear(x, channels, name, policy)
-    return layers.ReLU(name=f"{name}_relu", dtype=policy)(layers.Add(name=f"{name}_add", dtype=policy)([x, y]))
+    return relu(layers.Add(name=f"{name}_add", dtype=policy)([x, y]), name, policy)
 
 
 def _linear(x: keras.KerasTensor, channels: int, name: str, policy: str, strides: int = 1) -> keras.KerasTensor:

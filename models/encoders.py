@@ -13,6 +13,7 @@ import keras
 from keras import layers
 
 from edge_runtime.errors import InputError
+from models.parts import conv_relu, residual
 
 EncoderKind = Literal["dense", "conv"]
 
@@ -79,10 +80,9 @@ def _conv(spec: EncoderSpec, policy: str) -> keras.Model:
     inputs = keras.Input((spec.size, spec.size, spec.channels), name="chip")
     x = inputs
     for stage, (width, blocks) in enumerate(zip(spec.widths, spec.blocks, strict=True)):
-        x = _conv_norm(x, width, f"stage{stage}", policy, strides=2)
-        x = layers.ReLU(name=f"stage{stage}_relu", dtype=policy)(x)
+        x = conv_relu(x, width, f"stage{stage}", policy, strides=2)
         for block in range(blocks):
-            x = _residual(x, width, f"stage{stage}_block{block}", policy)
+            x = residual(x, width, f"stage{stage}_block{block}", policy)
     x = layers.DepthwiseConv2D(spec.grid, use_bias=False, name="pool", dtype=policy)(x)
     x = layers.BatchNormalization(name="pool_norm", dtype=policy)(x)
     x = layers.Reshape((spec.widths[-1],), name="flatten", dtype=policy)(x)
@@ -90,18 +90,3 @@ def _conv(spec: EncoderSpec, policy: str) -> keras.Model:
     # Without a learned scale every number of the code has the same say, and the same int8 step.
     x = layers.BatchNormalization(scale=False, name="code_norm", dtype="float32")(x)
     return keras.Model(inputs, x, name="encoder")
-
-
-def _conv_norm(x: keras.KerasTensor, width: int, name: str, policy: str, strides: int = 1) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        width, 3, strides, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv", dtype=policy
-    )(x)
-    return layers.BatchNormalization(name=f"{name}_norm", dtype=policy)(x)
-
-
-def _residual(x: keras.KerasTensor, width: int, name: str, policy: str) -> keras.KerasTensor:
-    y = _conv_norm(x, width, f"{name}a", policy)
-    y = layers.ReLU(name=f"{name}a_relu", dtype=policy)(y)
-    y = _conv_norm(y, width, f"{name}b", policy)
-    y = layers.Add(name=f"{name}_add", dtype=policy)([x, y])
-    return layers.ReLU(name=f"{name}_relu", dtype=policy)(y)

@@ -13,6 +13,7 @@ import keras
 from keras import layers
 
 from edge_runtime.errors import InputError
+from models.parts import conv_relu, relu, residual
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +54,16 @@ class RefinerSpec:
             self.widths[0], 3, 2, "same", activation="relu", kernel_initializer="he_normal", name="stem", dtype=policy
         )(inputs)
         for stride, channels, blocks in zip((4, 8), self.widths[1:], self.blocks, strict=True):
-            x = _relu(_conv(x, channels, f"down{stride}", policy, 2), f"down{stride}", policy)
+            x = conv_relu(x, channels, f"down{stride}", policy, strides=2)
             for block in range(blocks):
-                name = f"block{stride}_{block}"
-                y = _relu(_conv(x, channels, f"{name}a", policy), f"{name}a", policy)
-                y = _conv(y, channels, f"{name}b", policy)
-                x = _relu(layers.Add(name=f"{name}_add", dtype=policy)([x, y]), name, policy)
+                x = residual(x, channels, f"block{stride}_{block}", policy)
         x = layers.Conv2D(self.squeezed, 1, use_bias=False, name="squeeze_conv", dtype=policy)(x)
-        x = _relu(layers.BatchNormalization(name="squeeze_norm", dtype=policy)(x), "squeeze", policy)
+        x = relu(layers.BatchNormalization(name="squeeze_norm", dtype=policy)(x), "squeeze", policy)
         x = layers.Flatten(name="places", dtype=policy)(x)
         x = layers.Dense(self.hidden, use_bias=False, name="together_dense", dtype=policy)(x)
-        x = _relu(layers.BatchNormalization(name="together_norm", dtype=policy)(x), "together", policy)
+        x = relu(layers.BatchNormalization(name="together_norm", dtype=policy)(x), "together", policy)
         outputs = {
             "score": layers.Dense(1, name="score", dtype="float32")(x),
             "points": layers.Dense(10, name="points", dtype="float32")(x),
         }
         return keras.Model(inputs, outputs, name="refiner")
-
-
-def _conv(x: keras.KerasTensor, channels: int, name: str, policy: str, strides: int = 1) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        channels, 3, strides, "same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv", dtype=policy
-    )(x)
-    return layers.BatchNormalization(name=f"{name}_norm", dtype=policy)(x)
-
-
-def _relu(x: keras.KerasTensor, name: str, policy: str) -> keras.KerasTensor:
-    return layers.ReLU(name=f"{name}_relu", dtype=policy)(x)

@@ -41,7 +41,7 @@ class Refiner:
         Raises:
             BundleError: another input or other outputs than the sheet promises.
         """
-        self.interpreter, self.least = interpreter, sheet.candidates
+        self.interpreter, self.candidates = interpreter, sheet.candidates
         self._template = frame(sheet.size)
         self._unit = unit_px(self._template)
         expected = (1, sheet.size, sheet.size, 3)
@@ -57,7 +57,9 @@ class Refiner:
     def look(self, pixels: Pixels, faces: Detections) -> Detections:
         """The same faces with better landmarks and scores, best first; boxes stay as they are.
 
-        A new score is the mean of both looks' logits. Faces whose landmarks have no similarity are left out.
+        A new score is the mean of both looks' logits, but what the first look held for less than ``candidates`` is
+        raised by no second one: hands, seen alone, are much like faces. Faces whose landmarks have no similarity are
+        left out.
 
         Args:
             pixels: uint8 (H, W, 3) RGB.
@@ -75,8 +77,10 @@ class Refiner:
         if not kept:
             return Detections.empty()
         faces = faces[np.array(kept)]
-        before = np.log(np.clip(faces.score, 1e-6, 1 - 1e-6) / np.clip(1 - faces.score, 1e-6, 1 - 1e-6))
+        first = np.clip(faces.score, 1e-6, 1 - 1e-6)
+        before = np.log(first / (1 - first))
         both = (before + np.array(logits, np.float32)) / 2
+        both = np.where(first < self.candidates, np.minimum(before, both), both)
         found = Detections(faces.xyxy, (1 / (1 + np.exp(-both))).astype(np.float32), np.stack(points))
         return found[np.argsort(-found.score, kind="stable")]
 

@@ -24,7 +24,7 @@ class RefinerSheet:
         size: side of its input, px.
         mean: of each channel (RGB), 0..255.
         std: of each channel, positive.
-        candidates: the detector's score from which a face is looked at again.
+        candidates: the detector's score below which no second look makes more of a face.
     """
 
     file: str

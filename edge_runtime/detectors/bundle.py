@@ -130,7 +130,7 @@ class GridDetector:
         """
         check_pixels(pixels)
         least = self.score if score is None else min(max(score, 1e-6), 1 - 1e-6)
-        first = least if self._refiner is None else min(least, self._refiner.least)
+        first = least if self._refiner is None else min(least, self._refiner.candidates)
         logit = math.log(first / (1 - first))
         found = self._look(pixels, logit)
         if self._options.tiles and self._shrink(pixels.shape[:2]) > _TILES_ABOVE:
