@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         found, labeller = _from_list(Path(args.list), photos), f"the list {Path(args.list).name}"
     else:
-        labeller = f"{open_detector(args.teacher).name}, four looks at each photo averaged"
+        labeller = f"{open_detector(args.teacher).name}, six looks at each photo averaged"
         found = _from_teacher(photos, args.teacher, args.jobs)
     kept = [(photo, label) for photo, label in zip(photos, found, strict=True) if isinstance(label, LabelledPhoto)]
     if not any(len(label.faces) for _, label in kept):
@@ -80,7 +80,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def look(detector: Detector, pixels: Pixels) -> Detections:
-    """Every face of a picture as seen on average in four looks: as it is, mirrored, larger, and smaller with room.
+    """Every face of a picture as seen on average in six looks: as it is, larger, smaller with room, and all mirrored.
+
+    A detector need not be symmetric: YuNet's landmarks lie 1.2 % of the eyes' distance to the right of where they lie
+    in the mirrored picture. In pairs of looks that comes out even.
 
     Args:
         detector: with landmarks.
@@ -89,16 +92,22 @@ def look(detector: Detector, pixels: Pixels) -> Detections:
     Returns:
         Faces with the best of the looks' scores, boxes and landmarks averaged by score.
     """
-    height, width = pixels.shape[:2]
-    looks = [detector.detect(pixels), mirrored(detector.detect(np.ascontiguousarray(pixels[:, ::-1])), (width - 1) / 2)]
     larger = cv2.resize(pixels, None, fx=_LARGER, fy=_LARGER, interpolation=cv2.INTER_LINEAR)
-    looks.append(scaled(detector.detect(larger), 1 / _LARGER))
-    room = round(_ROOM * max(height, width))
+    room = round(_ROOM * max(pixels.shape[:2]))
     padded = cv2.copyMakeBorder(pixels, room, room, room, room, cv2.BORDER_REPLICATE)
     smaller = cv2.resize(padded, None, fx=_SMALLER, fy=_SMALLER, interpolation=cv2.INTER_AREA)
-    seen = scaled(detector.detect(smaller), 1 / _SMALLER)
-    looks.append(Detections(seen.xyxy - np.float32(room), seen.score, seen.landmarks - np.float32(room)))
+    looks = _both_ways(detector, pixels)
+    looks += [scaled(faces, 1 / _LARGER) for faces in _both_ways(detector, larger)]
+    for faces in _both_ways(detector, smaller):
+        seen = scaled(faces, 1 / _SMALLER)
+        looks.append(Detections(seen.xyxy - np.float32(room), seen.score, seen.landmarks - np.float32(room)))
     return _merged(looks)
+
+
+def _both_ways(detector: Detector, pixels: Pixels) -> list[Detections]:
+    """Faces of a picture, and those of the mirrored one as they lie in this one."""
+    turned = detector.detect(np.ascontiguousarray(pixels[:, ::-1]))
+    return [detector.detect(pixels), mirrored(turned, (pixels.shape[1] - 1) / 2)]
 
 
 def _merged(looks: Sequence[Detections]) -> Detections:

@@ -1,6 +1,6 @@
 """``python -m train evaluate DETECTOR --labelled FILE``: how well faces are found of people nothing was fitted on.
 
-Faces and places are compared with labels, which a teacher made with four looks at each whole photo; on scenes a second
+Faces and places are compared with labels, which a teacher made with six looks at each whole photo; on scenes a second
 detector (``--against``) is measured on the very same pixels, at the threshold at which both raise as many false alarms.
 """
 

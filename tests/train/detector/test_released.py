@@ -59,7 +59,7 @@ def test_faces_of_nobody_are_found_where_they_are(own):
 
 def test_drawings_without_a_face_give_hardly_a_box(own):
     boxes = [len(own.detect(drawing((320, 240), UNSEEN + number))) for number in range(180)]
-    assert np.count_nonzero(boxes) <= 4
+    assert np.count_nonzero(boxes) <= 1
 
 
 def final_photos(count: int) -> list[Path]:
@@ -88,7 +88,29 @@ def test_photos_of_unseen_people(own):
             errors.append(off / np.linalg.norm(true[0] - true[1]))
     assert found / len(paths) >= 0.99
     assert unconfirmed / len(paths) <= 0.03
-    assert np.mean(errors) <= 0.07
+    assert np.mean(errors) <= 0.042
+
+
+@real
+def test_a_face_on_its_side_is_found_soundly_or_not_at_all(own):
+    """Mostly: a tenth still gets landmarks that are wrong."""
+    upright = wrong = 0
+    paths = final_photos(100)
+    for path in paths:
+        pixels = read_image(path)
+        upright += len(own.detect(pixels)) > 0
+        faces = own.detect(np.ascontiguousarray(np.rot90(pixels)))
+        # Sound landmarks of a photo turned by a quarter have the eyes one above the other.
+        eyes = faces.landmarks[:, 1] - faces.landmarks[:, 0]
+        central = np.abs(faces.centre - 124.5).max(1, initial=0) < 40
+        wrong += bool((central & (np.abs(eyes[:, 0]) > 0.5 * np.abs(eyes[:, 1]))).any())
+    assert upright >= 0.99 * len(paths)
+    assert wrong / len(paths) <= 0.2
+
+
+def lit(pixels: np.ndarray) -> np.ndarray:
+    """A picture with its shadows brightened."""
+    return cv2.LUT(pixels, (255 * (np.arange(256) / 255) ** 0.45).astype(np.uint8))
 
 
 @real
@@ -114,9 +136,14 @@ def test_the_clip(own):
         for face in expected.xyxy[codes @ singer >= 0.3]:
             shown += 1
             seen += bool(iou(face[None], faces.xyxy).max(initial=0) >= 0.4)
-        confirmed = iou(faces.xyxy, any_face.detect(pixels).xyxy).max(1, initial=0) >= 0.2
+        # The audience in the dark are people too; brightened and enlarged, YuNet sees most of them.
+        confirmed = np.zeros(len(faces), bool)
+        for picture, larger in ((pixels, 1), (lit(pixels), 1), (lit(pixels), 2)):
+            shown_to = cv2.resize(picture, None, fx=larger, fy=larger) if larger > 1 else picture
+            seen_by = any_face.detect(np.asarray(shown_to, np.uint8))
+            confirmed |= iou(faces.xyxy * larger, seen_by.xyxy).max(1, initial=0) >= 0.2
         alarms += bool((~confirmed).any())
     capture.release()
     assert frames == 275 and shown > 80
     assert seen / shown >= 0.95
-    assert alarms / frames <= 0.1
+    assert alarms / frames <= 0.03
