@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.bundle import DETECTOR_GOLDEN, SCHEMA, Bundle, file_digest
+from edge_runtime.detectors.bundle import read_sheet
 from edge_runtime.faces.align import Template
 from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
@@ -113,7 +114,7 @@ def make_bundle(
     cohort = np.rint(127 * cohort / np.abs(cohort).max(1, keepdims=True)).astype(np.int8)
     np.savez(folder / "cohort.npz", codes=cohort)
     (folder / "CARD.md").write_text("# a bundle for tests\n")
-    for name in ("detector.tflite", DETECTOR_GOLDEN):
+    for name in (*read_sheet(RELEASED).files, DETECTOR_GOLDEN):
         shutil.copy(RELEASED / name, folder / name)
     with_files(folder)
     write_manifest(folder, strangers)

@@ -70,7 +70,7 @@ def test_a_bundle_gets_a_compiled_file_beside_the_other(
 ) -> None:
     before = Bundle(bundle)
     assert main(["compile", str(bundle)]) == 0
-    files = [before.path / name for name in ("encoder.tflite", "detector.tflite")]
+    files = [before.path / name for name in ("encoder.tflite", "detector.tflite", "refiner.tflite")]
     operators = sum(len(gate(file.read_bytes()).operators) for file in files)
     assert f"all {operators} operators mapped" in capsys.readouterr().out
     made = Bundle(bundle)
@@ -85,7 +85,7 @@ def test_a_bundle_gets_a_compiled_file_beside_the_other(
     assert main(["compile", str(bundle)]) == 0  # again, from the file it was
 
 
-def test_detector_and_encoder_are_compiled_together(tmp_path: Path, compiler: pytest.MonkeyPatch) -> None:
+def test_all_models_are_compiled_together(tmp_path: Path, compiler: pytest.MonkeyPatch) -> None:
     import json
 
     from tests.builders import write_manifest
@@ -99,8 +99,9 @@ def test_detector_and_encoder_are_compiled_together(tmp_path: Path, compiler: py
     (bundle / "manifest.json").write_text(json.dumps(document))
     assert main(["compile", str(bundle), "--out", str(tmp_path / "out")]) == 0
     made = Bundle(tmp_path / "out")
-    assert {"encoder_edgetpu.tflite", "detector_edgetpu.tflite"} <= set(made.manifest.files)
-    assert len(made.manifest.raw["metrics"]["edgetpu_compiler"]["operators"]) == 2
+    assert {"encoder_edgetpu.tflite", "detector_edgetpu.tflite", "refiner_edgetpu.tflite"} <= set(made.manifest.files)
+    assert len(made.manifest.raw["metrics"]["edgetpu_compiler"]["operators"]) == 3
+    assert made.manifest.raw["detector"]["refiner"]["edgetpu_file"] == "refiner_edgetpu.tflite"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from edge_runtime.daemon.control import ControlClient
 from edge_runtime.daemon.service import Service
 from edge_runtime.enrolment.live import enroll_views, gather_views
 from edge_runtime.errors import CameraError, EnrolmentError, FamiliarError, GalleryError, InputError, UsageError
+from edge_runtime.images import read_image
+from edge_runtime.sources.synthetic import PORTRAITS, still
 from tests.builders import draw_face, make_bundle
 from tests.clips import visit, write_clip
 from tests.running_service import LIVE, RunningService, make_config, until
@@ -328,7 +330,9 @@ def test_somebody_before_the_camera_is_enrolled_while_it_runs(config: Config, mo
 def test_live_enrolment_says_what_is_missing(bundle: Path, tmp_path: Path) -> None:
     crowd = np.concatenate([draw_face(0, 110), draw_face(1, 110)], 1)
     small = np.full((480, 640, 3), 120, np.uint8)
-    small[200:257, 300:357] = draw_face(0, 38)
+    portrait = still(read_image(min(PORTRAITS.glob("*.png"))))
+    away = cv2.resize(portrait, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)
+    small[200 : 200 + away.shape[0], 300 : 300 + away.shape[1]] = away
     dark = draw_face(2, 110) // 6
     for name, picture, says in (
         ("empty", np.full((240, 320, 3), 120, np.uint8), "step in front of the camera"),
