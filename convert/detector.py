@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -288,17 +289,21 @@ def take_along(detector: Path, draft: Path, made_with: str) -> dict[str, Any]:
 
 def _read(source: Path, kind: str) -> tuple[dict[str, Any], Pixels]:
     """A run of a detector or a refiner: its record and the pictures to calibrate on."""
-    try:
+    with _readable(source, kind):
         record = json.loads((source / _RUN_FILE).read_text(encoding="utf-8"))
-        if record.get("kind") != kind:
-            hint = (
-                "" if record.get("kind") in ("detector", "refiner") else "; python -m convert model takes an encoder's"
-            )
-            raise InputError(f"{source}: expected a {kind}'s run, found another{hint}")
-        with np.load(source / _SCENES_FILE, allow_pickle=False) as archive:
-            scenes = archive["pictures"]
+        found = record.get("kind", "encoder")
+    if found != kind:
+        raise InputError(f"{source}: expected the run of a {kind}, found that of another network ({found})")
+    with _readable(source, kind), np.load(source / _SCENES_FILE, allow_pickle=False) as archive:
+        return record, archive["pictures"]
+
+
+@contextmanager
+def _readable(source: Path, kind: str) -> Iterator[None]:
+    """One line for whatever a damaged or unfinished run comes to."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(
             f"{source}: expected a finished run of a {kind}'s recipe, cannot read it ({error}); fit it to its end"
         ) from error
-    return record, scenes

@@ -182,9 +182,9 @@ def test_what_is_no_run_of_a_detector_is_one_line(tmp_path: Path, fitted: Path) 
     shutil.copytree(fitted, tmp_path / "run")
     record = json.loads((fitted / "run.json").read_text())
     (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"kind": "encoder"}))
-    with pytest.raises(InputError, match="expected a detector's run"):
+    with pytest.raises(InputError, match=r"expected the run of a detector, found that of another network \(encoder\)"):
         convert_detector(tmp_path / "run", tmp_path / "out")
-    with pytest.raises(InputError, match="expected a refiner's run"):
+    with pytest.raises(InputError, match=r"the run of a refiner, found that of another network \(detector\)"):
         convert_detector(fitted, tmp_path / "out", refiner=fitted)
     assert not (tmp_path / "out").exists()
 
