@@ -138,7 +138,7 @@ class GridDetector:
         found = found[found.width >= self._options.min_face_px]
         if self._refiner is None:
             return found
-        found = self._refiner.look(pixels, found)
+        found = self._refiner.look(pixels, found, self._shrink(pixels.shape[:2]))
         return found[found.score >= least]
 
     @property
