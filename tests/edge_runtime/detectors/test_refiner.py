@@ -64,16 +64,29 @@ def test_the_new_score_is_the_mean_of_both_logits_and_orders_the_faces() -> None
     np.testing.assert_allclose(looked.xyxy, found(FACE + 9, FACE).xyxy)
 
 
-def test_a_large_face_has_to_convince_the_second_look_by_itself() -> None:
-    large = ((FACE - FACE[0]) * 2).astype(np.float32)
-    assert np.ptp(large[:, 0]) >= 48 > np.ptp(FACE[:, 0])
-    sure = 0.99
-    for landmarks, shrink, expected in ((large, 1.0, -1.0), (large, 2.0, (np.log(99) + 1) / 2), (FACE, 1.0, None)):
-        looked = Refiner(Saying([1.0], np.zeros((5, 2))), SHEET).look(
-            make_pixels(160, 200), found(landmarks, score=sure), shrink
-        )
-        logit = np.log(looked.score[0] / (1 - looked.score[0]))
-        assert logit == pytest.approx((np.log(99) + 1) / 2 if expected is None else expected, abs=1e-3)
+LARGE = ((FACE - FACE[0]) * 2).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "shrink", "logits", "expected"),
+    [
+        (FACE, 1.0, [1.0], (np.log(99) + 1) / 2),
+        (LARGE, 2.0, [1.0], (np.log(99) + 1) / 2),
+        (LARGE, 1.0, [6.0], min((np.log(99) + 6) / 2, 6 - 2)),
+        (LARGE, 1.0, [1.0, 3.0], -1.0),
+        (LARGE, 1.0, [-3.0, 5.0], 1.0),
+        (LARGE, 1.0, [-3.0, -9.0], -5.0),
+    ],
+)
+def test_a_large_face_has_to_convince_the_second_look_or_a_third(
+    landmarks: np.ndarray, shrink: float, logits: list[float], expected: float
+) -> None:
+    """It is wide enough at 48 px of the picture that the detector saw."""
+    assert np.ptp(LARGE[:, 0]) >= 48 > np.ptp(FACE[:, 0])
+    saying = Saying(logits, np.zeros((5, 2)))
+    looked = Refiner(saying, SHEET).look(make_pixels(160, 200), found(landmarks, score=0.99), shrink)
+    assert np.log(looked.score[0] / (1 - looked.score[0])) == pytest.approx(expected, abs=1e-3)
+    assert saying.logits == []
 
 
 def test_landmarks_that_coincide_are_no_face() -> None:
