@@ -22,7 +22,7 @@ _SURE_OF_LARGE = 2.0
 _SURE_AGAIN = 4.0
 """A face this wide to the detector shows enough to be sure of: the second look's logit is to reach the first of these.
 If it does not, the face is looked at once more from where the landmarks were put, and is to reach the second. That
-leaves out nine in ten of those whose landmarks are wrong because the head lies on its side, and hardly an upright one."""
+leaves out nine in ten of those whose landmarks are wrong because the head lies on its side, and few others."""
 _MOST = 64
 """Faces of one picture that are looked at again, the surest first; further ones are left out."""
 
