@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime.errors import ConfigError, InputError
-from train.recipe import Recipe, load_recipe, parse_recipe, recipe_names
+from train.recipe import Recipe, load_recipe, parse_recipe, read_recipe, recipe_names
 
 
 def test_an_empty_recipe_is_the_defaults():
