@@ -23,6 +23,8 @@ _SURE_AGAIN = 4.0
 """A face this wide to the detector shows enough to be sure of: the second look's logit is to reach the first of these.
 If it does not, the face is looked at once more from where the landmarks were put, and is to reach the second. That
 leaves out nine in ten of those whose landmarks are wrong because the head lies on its side, and few others."""
+_DOUBTED = 0.4
+"""The most that such a face gets: enough to follow it, as somebody who turns away, not to take it for a face."""
 _MOST = 64
 """Faces of one picture that are looked at again, the surest first; further ones are left out."""
 
@@ -93,7 +95,8 @@ class Refiner:
         now = np.array(logits, np.float32)
         both = (before + now) / 2
         both = np.where(first < self.candidates, np.minimum(before, both), both)
-        both = np.where(large, np.minimum(both, now - _SURE_OF_LARGE), both)
+        doubted = large & (now < _SURE_OF_LARGE)
+        both = np.where(doubted, np.minimum(both, np.log(_DOUBTED / (1 - _DOUBTED))), both)
         found = Detections(faces.xyxy, (1 / (1 + np.exp(-both))).astype(np.float32), np.stack(points))
         return found[np.argsort(-found.score, kind="stable")]
 

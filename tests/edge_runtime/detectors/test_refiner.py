@@ -72,10 +72,10 @@ LARGE = ((FACE - FACE[0]) * 2).astype(np.float32)
     [
         (FACE, 1.0, [1.0], (np.log(99) + 1) / 2),
         (LARGE, 2.0, [1.0], (np.log(99) + 1) / 2),
-        (LARGE, 1.0, [6.0], min((np.log(99) + 6) / 2, 6 - 2)),
-        (LARGE, 1.0, [1.0, 3.0], -1.0),
-        (LARGE, 1.0, [-3.0, 5.0], 1.0),
-        (LARGE, 1.0, [-3.0, -9.0], -5.0),
+        (LARGE, 1.0, [6.0], (np.log(99) + 6) / 2),
+        (LARGE, 1.0, [1.0, 3.0], np.log(0.4 / 0.6)),
+        (LARGE, 1.0, [-3.0, 5.0], (np.log(99) + 3) / 2),
+        (LARGE, 1.0, [-7.0, -9.0], (np.log(99) - 7) / 2),
     ],
 )
 def test_a_large_face_has_to_convince_the_second_look_or_a_third(
