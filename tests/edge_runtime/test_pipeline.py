@@ -189,7 +189,7 @@ def names_by_place(pipeline):
 def test_two_who_meet_out_of_sight_and_turn_back_do_not_swap_names(chain):
     # Both walk on towards each other, vanish, and are back where they came from: by their motion they passed.
     pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0, "Ben": 4}), CONFIG, "front")
-    meet = paths([20] * 14 + [20 + 14 * i for i in range(11)], [460] * 14 + [460 - 14 * i for i in range(11)], hidden=5)
+    meet = paths([20] * 14 + [20 + 14 * i for i in range(11)], [460] * 14 + [460 - 14 * i for i in range(11)], hidden=7)
     part = paths([170 - 12 * i for i in range(12)] + [20] * 20, [310 + 12 * i for i in range(12)] + [460] * 20)
     events = play(pipeline, *meet, *part)
     assert pipeline.counts["exchanged"] + pipeline.counts["joined"] >= 1
