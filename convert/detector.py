@@ -39,7 +39,6 @@ OWN = "familiar-"
 """Names of our detectors begin so and go on with their files' sha256."""
 _RUN_FILE = "run.json"
 _SCENES_FILE = "scenes.npz"
-_MAPS = "maps wholly"
 _OF_REFINER = "refiner: "
 _SCORE = 0.5
 _CANDIDATES = 0.5
@@ -113,7 +112,7 @@ def convert_detector(
     if refiner and second:
         size = int(second[0]["recipe"]["refiner"]["size"])
         files[REFINER_FILE], maps, _ = _quantised(refiner, *second, (size, size), recipe)
-        verdict = verdict if maps.maps_wholly else maps.why_not or ""
+        verdict = verdict if maps.maps_wholly else _said(maps)
         looked = RefinerSheet(REFINER_FILE, size, *_channels(second[0]), candidates)
         lineage = [*lineage, *(f"{_OF_REFINER}{line}" for line in second[0]["lineage"])]
         extra = {"refiner": looked.as_json() | {"run": _run(second[0])}}
@@ -160,8 +159,8 @@ def _fitted(source: Path, recipe: Recipe) -> _First:
     record, scenes = _read(source, "detector")
     width, height = (int(side) for side in record["recipe"]["detector"]["size_wh"])
     model, verdict, versions = _quantised(source, record, scenes, (width, height), recipe)
-    maps = _MAPS if verdict.maps_wholly else verdict.why_not or ""
-    return _First(model, (width, height), *_channels(record), _run(record), list(record["lineage"]), maps, versions)
+    told = _run(record), list(record["lineage"]), _said(verdict), versions
+    return _First(model, (width, height), *_channels(record), *told)
 
 
 def _is_converted(source: Path) -> bool:
@@ -178,10 +177,13 @@ def _converted(source: Path) -> _First:
     sheet = DetectorSheet.from_json(document, str(source))
     lineage = [line for line in document.get("lineage", []) if not line.startswith(_OF_REFINER)]
     model = (source / sheet.file).read_bytes()
-    verdict = gate(model, sheet.file)
-    maps = _MAPS if verdict.maps_wholly else verdict.why_not or ""
-    told = document.get("run", {}), lineage, maps, document.get("versions", {})
+    told = document.get("run", {}), lineage, _said(gate(model, sheet.file)), document.get("versions", {})
     return _First(model, sheet.size_wh, sheet.mean, sheet.std, *told)
+
+
+def _said(verdict: Verdict) -> str:
+    """What a sheet says of the Edge TPU."""
+    return "maps wholly" if verdict.maps_wholly else verdict.why_not or ""
 
 
 def own_name(files: Sequence[bytes]) -> str:

@@ -20,7 +20,7 @@ from edge_runtime.types import Pixels
 from models.cost import multiply_adds
 from train.checkpoint import CHECKPOINT, begun, fingerprint, restore, save_checkpoint
 from train.detector.batches import Batches, BatchSource
-from train.detector.recipe import DetectorRecipe, RefinerRecipe, SceneFitPart
+from train.detector.recipe import FinderRecipe, SceneFitPart
 from train.files import replacing, write_json
 from train.labelled import LabelledPhotos
 from train.means import StepMeans
@@ -123,7 +123,7 @@ def labelled_for(files: Sequence[str | Path]) -> list[LabelledPhotos]:
 
 def fit_subject(
     subject: Subject,
-    recipe: DetectorRecipe | RefinerRecipe,
+    recipe: FinderRecipe,
     photos: Sequence[LabelledPhotos],
     folder: str | Path,
     seed: int,

@@ -22,8 +22,12 @@ def score_loss(target: Any, weight: Any, logit: Any) -> Any:
         the sum over all cells.
     """
     probability = ops.sigmoid(logit)
-    entropy = ops.maximum(logit, 0.0) - logit * target + ops.log1p(ops.exp(-ops.abs(logit)))
-    return ops.sum(weight * ops.square(target - probability) * entropy)
+    return ops.sum(weight * ops.square(target - probability) * cross_entropy(target, logit))
+
+
+def cross_entropy(target: Any, logit: Any) -> Any:
+    """Of each score, in the shape of ``target`` (0 or 1) and ``logit``; never infinite."""
+    return ops.maximum(logit, 0.0) - logit * target + ops.log1p(ops.exp(-ops.abs(logit)))
 
 
 def box_loss(target: Any, weight: Any, shape: Any, size: Any) -> Any:

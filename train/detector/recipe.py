@@ -116,42 +116,38 @@ class RefinerTermsPart:
 
 
 @dataclass(frozen=True)
-class DetectorRecipe:
-    """A whole recipe, checked.
+class FinderRecipe:
+    """What the recipes of a detector and of a refiner have in common.
 
     Attributes:
         name: of the file.
         text: the TOML it was read from, before any ``--set``.
+        fit: how long and how.
     """
 
     name: str
     text: str = field(repr=False)
-    detector: DetectorPart = DetectorPart()
-    loss: TermsPart = TermsPart()
     fit: SceneFitPart = SceneFitPart()
 
     def values(self) -> dict[str, Any]:
         """Every section and key, JSON-ready, without name and text."""
-        return _values(self)
+        return {name: part for name, part in dataclasses.asdict(self).items() if name not in ("name", "text")}
 
 
 @dataclass(frozen=True)
-class RefinerRecipe:
-    """A whole recipe, checked; attributes as of ``DetectorRecipe``."""
+class DetectorRecipe(FinderRecipe):
+    """A detector's whole recipe, checked."""
 
-    name: str
-    text: str = field(repr=False)
+    detector: DetectorPart = DetectorPart()
+    loss: TermsPart = TermsPart()
+
+
+@dataclass(frozen=True)
+class RefinerRecipe(FinderRecipe):
+    """A refiner's whole recipe, checked."""
+
     refiner: RefinerPart = RefinerPart()
     loss: RefinerTermsPart = RefinerTermsPart()
-    fit: SceneFitPart = SceneFitPart()
-
-    def values(self) -> dict[str, Any]:
-        """Every section and key, JSON-ready, without name and text."""
-        return _values(self)
-
-
-def _values(recipe: DetectorRecipe | RefinerRecipe) -> dict[str, Any]:
-    return {name: part for name, part in dataclasses.asdict(recipe).items() if name not in ("name", "text")}
 
 
 def recipe_kind(name_or_path: str) -> str:

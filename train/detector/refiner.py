@@ -14,7 +14,7 @@ from edge_runtime.detectors import open_detector
 from edge_runtime.types import Pixels
 from train.detector.fitting import MEAN, STD, DetectorRun, fit_subject, labelled_for
 from train.detector.looks import LookSource
-from train.detector.losses import landmark_loss
+from train.detector.losses import cross_entropy, landmark_loss
 from train.detector.recipe import RefinerRecipe, RefinerTermsPart
 
 _CALIBRATION_FACES = 512
@@ -98,8 +98,8 @@ class Taught(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """The weighted sum of the terms, each averaged over the faces that it is about."""
-        sure, logit = y[:, 0], y_pred[:, 0]
-        entropy = ops.maximum(logit, 0.0) - logit * sure + ops.log1p(ops.exp(-ops.abs(logit)))
+        sure = y[:, 0]
+        entropy = cross_entropy(sure, y_pred[:, 0])
         faces = ops.maximum(ops.sum(y[:, 2]), 1.0)
         values = (
             self._terms.score * ops.sum(y[:, 1] * entropy) / ops.maximum(ops.sum(y[:, 1]), 1.0),
