@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from edge_runtime.cli import tool_main
+from edge_runtime.app.command_line import tool_main
 
 COMMANDS = {
-    "model": "turn a trained Keras encoder into a bundle, full int8 by default",
-    "wrap": "make a bundle from somebody's .tflite face encoder",
-    "detector": "turn a trained face detector into int8, for bundles to take along",
-    "gate": "say of any .tflite file whether it maps to the Edge TPU, and why not",
-    "compile": "compile a bundle's models for the Edge TPU, where its compiler is",
-    "sign": "sign a bundle, or make a key to sign with",
+    "model": ("model.conversion", "turn a trained Keras encoder into a bundle, full int8 by default"),
+    "wrap": ("model.wrap", "make a bundle from somebody's .tflite face encoder"),
+    "detector": ("model.detector", "turn a trained face detector into int8, for bundles to take along"),
+    "gate": ("edgetpu.gate", "say of any .tflite file whether it maps to the Edge TPU, and why not"),
+    "compile": ("model.compile", "compile a bundle's models for the Edge TPU, where its compiler is"),
+    "sign": ("model.sign", "sign a bundle, or make a key to sign with"),
 }
-"""Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""
+"""A verb: its module, with ``add_arguments(parser)`` and ``run(args) -> int``, and what it does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

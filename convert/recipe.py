@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError
-from edge_runtime.settings import key, read_toml, section
+from edge_runtime.schema.table import key, read_toml, section
 
 RECIPES = Path(__file__).parent / "recipes"
 QUANTISATIONS = ("int8", "int8_qat", "float16", "dynamic", "none")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from edge_runtime.errors import ConfigError, InputError
-from edge_runtime.settings import check_known, key, read_toml, section
+from edge_runtime.schema.table import check_known, key, read_toml, section
 from edge_runtime.storage.files import with_sides
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")

@@ -5,7 +5,7 @@ Messages say what was expected, what was found, and what to do next, on one line
 
 from __future__ import annotations
 
-from edge_runtime.masking import masked
+from edge_runtime.text.masking import masked
 
 
 class FamiliarError(Exception):

@@ -1,7 +1,7 @@
 """One camera's frames in, events out: detect, follow, align, judge quality, encode, match, decide.
 
 No thread and no clock: every time comes with the frame, so a clip gives the same events at any speed. What a stage
-took is measured, but only a live camera's :class:`~edge_runtime.tracking.pace.Pace` acts on it.
+took is measured, but only a live camera's :class:`~edge_runtime.tracking.scheduler.Pace` acts on it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from edge_runtime.decision.matcher import Matcher
 from edge_runtime.faces.chain import FaceChain
 from edge_runtime.faces.crops import face_crop
 from edge_runtime.faces.quality import QualityLimits, measure, rejection, weight
-from edge_runtime.strangers.memory import Recognised, Sighting, StrangerMemory
-from edge_runtime.tracking.contacts import Contacts
+from edge_runtime.tracking.best_shot import View
+from edge_runtime.tracking.identity import Average, Subject, exchange, lost_near, verdict
 from edge_runtime.tracking.motion import MotionGate
-from edge_runtime.tracking.pace import Pace
-from edge_runtime.tracking.subject import Average, Subject, exchange, lost_near, verdict
+from edge_runtime.tracking.occlusion import Contacts
+from edge_runtime.tracking.scheduler import Pace
 from edge_runtime.tracking.tracker import Tracker
-from edge_runtime.tracking.views import View
 from edge_runtime.types import Detections, Event, EventKind, Floats, Frame, Match, Pixels
+from edge_runtime.unknowns.memory import Recognised, Sighting, StrangerMemory
 
 _UNKNOWN_AFTER = 2
 """A stranger is called one after this many times the views a name needs: late light or a turned head may help."""

@@ -11,10 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.bundle import DETECTOR_GOLDEN, SCHEMA, Bundle, file_digest
+from edge_runtime.bundle.folder import Bundle, file_digest
+from edge_runtime.bundle.manifest import SCHEMA
+from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.detectors.bundle import read_sheet
-from edge_runtime.faces.align import Template
-from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder
+from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.faces.golden import DETECTOR_GOLDEN
+from edge_runtime.geometry.alignment import Template
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Detections, Event, Frame, Pixels
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import parse_config
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.detectors import DetectorOptions

@@ -25,9 +25,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edge_runtime.daemon.control import ControlClient
+from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import FamiliarError
-from edge_runtime.images import list_images
+from edge_runtime.pictures.reader import list_images
 from edge_runtime.sources.synthetic import PORTRAITS
 from tests.builders import RELEASED, ROOT
 

@@ -36,7 +36,7 @@ def test_no_module_of_the_device_loads_the_desktop() -> None:
 
 def test_help_of_every_command_needs_no_interpreter() -> None:
     program = (
-        "from edge_runtime.cli import main\n"
+        "from edge_runtime.app.command_line import main\n"
         "try:\n"
         "    main(['--help'])\n"
         "except SystemExit as done:\n"

@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from edge_runtime.cli import tool_main
+from edge_runtime.app.command_line import tool_main
 
 COMMANDS = {
-    "prepare": "find, align and crop the faces of a folder of photos into one chips file",
-    "fit": "train an autoencoder by a recipe",
-    "evaluate": "measure codes: pairs, open-set identification, reconstruction",
-    "compare": "one table over several measured runs",
-    "report": "one self-contained HTML page about a run",
-    "label": "find the faces of whole photos, for training a detector",
-    "slim": "a run's float encoder in half the bytes, to tune from",
-    "generate": "draw faces of people who do not exist",
+    "prepare": ("data.prepare", "find, align and crop the faces of a folder of photos into one chips file"),
+    "fit": ("fit", "train an autoencoder by a recipe"),
+    "evaluate": ("evaluation.evaluate", "measure codes: pairs, open-set identification, reconstruction"),
+    "compare": ("evaluation.compare", "one table over several measured runs"),
+    "report": ("evaluation.report", "one self-contained HTML page about a run"),
+    "label": ("data.label", "find the faces of whole photos, for training a detector"),
+    "slim": ("encoder.slim", "a run's float encoder in half the bytes, to tune from"),
+    "generate": ("encoder.generate", "draw faces of people who do not exist"),
 }
-"""Each is the module of its name, with ``add_arguments(parser)`` and ``run(args) -> int``."""
+"""A verb: its module, with ``add_arguments(parser)`` and ``run(args) -> int``, and what it does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,9 +20,8 @@ from edge_runtime.capture import channel
 from edge_runtime.capture.channel import DrawnSlots, Message
 from edge_runtime.config import LogConfig
 from edge_runtime.errors import FamiliarError
-from edge_runtime.log import log
-from edge_runtime.masking import masked
-from edge_runtime.sources._source import fresh_room
+from edge_runtime.system.log import log
+from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame, Pixels
 
 _GRACE_S = 0.2
@@ -107,7 +106,7 @@ class _Outbox:
                 self._drop()
             self._changed.wait_for(lambda: slots.free or self._gone)
             if self._gone:
-                return fresh_room(height, width)
+                return np.empty((height, width, 3), np.uint8)
             slot = slots.free.pop()
             self._drawn = slot, slots.picture(slot, height, width)
             return self._drawn[1]

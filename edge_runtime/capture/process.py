@@ -21,10 +21,10 @@ from pathlib import Path
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
-from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError, FamiliarError, revive
-from edge_runtime.log import log
-from edge_runtime.masking import masked
+from edge_runtime.system.closing import Closing
+from edge_runtime.system.log import log
+from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame
 
 START_S = 20.0

@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from edge_runtime.access import open_chain
 from edge_runtime.config import Config, DecideConfig, load_config
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.faces.chain import FaceChain
-from edge_runtime.faces.encoder import normalise
+from edge_runtime.faces.chain import FaceChain, open_chain
 from edge_runtime.gallery.templates import Templates
+from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.pipeline import Pipeline, StageTime
 from edge_runtime.sources import open_source
 

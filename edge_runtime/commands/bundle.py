@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import bundle_path, load_config, trusted_keys
 from edge_runtime.errors import UsageError
+from edge_runtime.faces.encoder import open_encoder
+from edge_runtime.faces.golden import check_golden
 from edge_runtime.interpreters import try_model
 
 _ABSENT = "(absent)"
@@ -56,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
 def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> None:
     # In a child first: a bundle is somebody else's, and a model may be made to crash an interpreter.
     try_model(bundle.path / bundle.manifest.encoder_file, interpreter)
-    encoder = bundle.open_encoder(interpreter, threads)
+    encoder = open_encoder(bundle, interpreter, threads)
     try:
-        lowest = bundle.check_golden(encoder)
+        lowest = check_golden(bundle, encoder)
     finally:
         encoder.close()
     codes = len(bundle.strangers()) if "cohort.npz" in bundle.manifest.files else 0

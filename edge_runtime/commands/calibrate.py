@@ -15,15 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.access import open_chain, open_gallery
 from edge_runtime.config import Config, check_output, load_config, socket_path
-from edge_runtime.contact_sheet import save_sheet
-from edge_runtime.daemon.control import ControlClient
-from edge_runtime.decision.calibrate import Calibration
-from edge_runtime.decision.error_curves import Curves, draw_curves
-from edge_runtime.decision.left_out import LeftOut, leave_one_out
+from edge_runtime.control.client import ControlClient
+from edge_runtime.decision.calibration import Calibration
+from edge_runtime.decision.leave_one_out import LeftOut, leave_one_out
 from edge_runtime.decision.matcher import make_matcher
+from edge_runtime.drawing.contact_sheet import save_sheet
+from edge_runtime.drawing.error_curves import Curves, draw_curves
 from edge_runtime.errors import InputError, UsageError
+from edge_runtime.faces.chain import open_chain
+from edge_runtime.gallery.opening import open_gallery
 
 _WISHES = (0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 _WEEK_S = 7 * 24 * 3600.0

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from edge_runtime.config import describe, load_config
-from edge_runtime.masking import masked
+from edge_runtime.text.masking import masked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from edge_runtime.config import load_config
-from edge_runtime.demo import run_demo, table
+from edge_runtime.demo.demo import run_demo, table
 from edge_runtime.sources.synthetic import SceneOptions
 
 

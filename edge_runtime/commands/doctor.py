@@ -11,7 +11,7 @@ import json
 import os
 
 from edge_runtime.config import Config, default_path, load_config, socket_path
-from edge_runtime.daemon.control import ControlClient
+from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import FamiliarError
 
 

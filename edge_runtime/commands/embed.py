@@ -19,13 +19,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from edge_runtime.access import open_chain
 from edge_runtime.config import Config, check_output, load_config
 from edge_runtime.errors import ImageError, InputError, UsageError
-from edge_runtime.faces.chain import FaceChain, central_face
-from edge_runtime.images import list_images, read_image
-from edge_runtime.pool import spread
+from edge_runtime.faces.chain import FaceChain, central_face, open_chain
+from edge_runtime.pictures.reader import list_images, read_image
 from edge_runtime.storage.files import write_whole
+from edge_runtime.system.workers import spread
 from edge_runtime.types import Floats
 
 _BATCH = 16

@@ -17,13 +17,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from edge_runtime.access import MAX_PHOTO_BYTES, PeopleAccess, open_people
+from edge_runtime.app.people import open_people
 from edge_runtime.config import check_output, load_config
 from edge_runtime.enrolment.photo import EnrolmentResult
 from edge_runtime.enrolment.refused_sheet import draw_refused
 from edge_runtime.errors import EnrolmentError, InputError, UsageError
 from edge_runtime.gallery.names import clean_name
-from edge_runtime.images import list_images
+from edge_runtime.pictures.reader import list_images
+from edge_runtime.requests.people import MAX_PHOTO_BYTES, PeopleAccess
 
 _GOOD_NUMBER = 3
 
@@ -119,7 +120,7 @@ def _from_photos(
 
 
 def _from_camera(people: PeopleAccess, name: str, args: argparse.Namespace) -> list[EnrolmentResult]:
-    from edge_runtime.enrolment.live import enroll_views, gather_views
+    from edge_runtime.app.live_enrolment import enroll_views, gather_views
 
     told = ""
     with tqdm(

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from edge_runtime.access import open_directory
 from edge_runtime.config import events_path, load_config
 from edge_runtime.decision.explanation import when, who
 from edge_runtime.errors import UsageError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.record import Record
+from edge_runtime.gallery.opening import open_directory
 from edge_runtime.types import Event, EventKind
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.access import key_source, open_directory
 from edge_runtime.config import Config, check_output, events_path, gallery_path, load_config
 from edge_runtime.decision.explanation import Standards, explain, top_two, when
 from edge_runtime.errors import EventLogError, InputError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.faces.quality import QualityLimits
+from edge_runtime.gallery.opening import key_source, open_directory
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.storage.files import write_whole
 from edge_runtime.types import Event

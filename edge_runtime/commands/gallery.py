@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_runtime.access import key_source
 from edge_runtime.config import Config, check_output, gallery_path, load_config, strangers_path
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.gallery.exchange import fingerprint, pack, unpack
-from edge_runtime.gallery.sole_use import sole_use
+from edge_runtime.gallery.opening import key_source
 from edge_runtime.gallery.store import Gallery
+from edge_runtime.storage.exclusive_lock import sole_use
 from edge_runtime.storage.files import write_whole
-from edge_runtime.strangers.book import reseal
+from edge_runtime.unknowns.book import reseal
 
 _ACTIONS = {
     "show": "where it lies, whose codes it holds, and what was done to it",

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.access import open_chain, open_gallery
 from edge_runtime.commands.enroll import list_photos
 from edge_runtime.config import load_config
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.errors import ImageError
-from edge_runtime.faces.chain import FaceChain
+from edge_runtime.faces.chain import FaceChain, open_chain
 from edge_runtime.faces.quality import QualityLimits, measure, rejection
-from edge_runtime.images import read_image
+from edge_runtime.gallery.opening import open_gallery
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.types import Pixels
 
 Row = dict[str, Any]

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from edge_runtime.access import PeopleAccess, open_people
+from edge_runtime.app.people import open_people
+from edge_runtime.app.reembedding import reembed
 from edge_runtime.commands._options import add_common_again
 from edge_runtime.commands.enroll import day_end
 from edge_runtime.config import gallery_path, load_config
 from edge_runtime.errors import UsageError
-from edge_runtime.gallery.reembedding import reembed
-from edge_runtime.images import list_images
+from edge_runtime.pictures.reader import list_images
+from edge_runtime.requests.people import PeopleAccess
 
 _ACTIONS = {
     "list": ("everybody, in the order they were added", ()),

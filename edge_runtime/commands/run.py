@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         print(self_test(_config(args)))
         return 0
     from edge_runtime.daemon.service import Service
-    from edge_runtime.log import log
+    from edge_runtime.system.log import log
 
     def tell(lines: list[str]) -> None:
         for line in lines:

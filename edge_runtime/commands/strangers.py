@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.access import PeopleAccess, open_people
+from edge_runtime.app.people import open_people
 from edge_runtime.commands._options import add_common_again
 from edge_runtime.config import check_output, load_config
-from edge_runtime.contact_sheet import Tile, draw_sheet, save_sheet
+from edge_runtime.drawing.contact_sheet import Tile, draw_sheet, save_sheet
 from edge_runtime.errors import EnrolmentError, UsageError
-from edge_runtime.images import decode_image
+from edge_runtime.pictures.reader import decode_image
+from edge_runtime.requests.people import PeopleAccess
 
 _ACTIONS = {
     "list": ("everybody remembered, the latest seen first", ()),

@@ -6,13 +6,13 @@ import random
 import time
 from typing import Literal
 
-from edge_runtime.backoff import delay_s
 from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProcess
 from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError
-from edge_runtime.masking import masked
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.tracking.stillness import Stillness
+from edge_runtime.system.retry import delay_s
+from edge_runtime.text.masking import masked
+from edge_runtime.tracking.freeze import Stillness
 from edge_runtime.types import Event, EventKind, Frame
 
 FIRST_RETRY_S = 0.5

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edge_runtime.log import Log, log
+from edge_runtime.system.log import Log, log
 from edge_runtime.types import Event
 
 State = Literal["ok", "degraded", "failing"]

@@ -6,11 +6,13 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from edge_runtime.access import open_chain, open_gallery
 from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.config import Config, GalleryConfig, gallery_path
 from edge_runtime.decision.matcher import make_matcher
 from edge_runtime.errors import SelfTestError
+from edge_runtime.faces.chain import open_chain
+from edge_runtime.faces.golden import check_golden, check_golden_faces
+from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.pipeline import Pipeline
 
 FRAMES = 20
@@ -34,8 +36,8 @@ def self_test(config: Config) -> str:
         FamiliarError: bundle, interpreter, gallery or capture cannot be used.
     """
     with open_chain(config) as chain:
-        cosine = chain.bundle.check_golden(chain.encoder)
-        chain.bundle.check_golden_faces(chain.detector)
+        cosine = check_golden(chain.bundle, chain.encoder)
+        check_golden_faces(chain.bundle, chain.detector)
         people = 0
         if gallery_path(config).exists():
             with open_gallery(config, chain, create=False) as gallery:

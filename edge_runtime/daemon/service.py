@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from edge_runtime.access import COMMANDS, open_chain, open_strangers
-from edge_runtime.closing import Closing
+from edge_runtime.capture.own_cameras import no_such_camera
 from edge_runtime.config import (
     LIVE_SECTIONS,
     Config,
@@ -29,25 +28,31 @@ from edge_runtime.config import (
     socket_path,
     strangers_path,
 )
+from edge_runtime.control.protocol import Answer
+from edge_runtime.control.server import ControlServer
 from edge_runtime.daemon.camera import Camera
-from edge_runtime.daemon.control import Answer, ControlServer
-from edge_runtime.daemon.gallery_keeper import GalleryKeeper
+from edge_runtime.daemon.gallery_monitor import GalleryKeeper
 from edge_runtime.daemon.health import Health
-from edge_runtime.daemon.live import LiveView, Sightings, no_such_camera
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, StrangersError, UsageError
 from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
-from edge_runtime.gallery.sole_use import sole_use
+from edge_runtime.faces.chain import open_chain
+from edge_runtime.faces.golden import check_golden, check_golden_faces
 from edge_runtime.gallery.store import Gallery
-from edge_runtime.log import log
 from edge_runtime.pipeline import Pipeline
+from edge_runtime.requests.live_view import LiveView, Sightings
+from edge_runtime.requests.people import COMMANDS
 from edge_runtime.sinks import open_sink
-from edge_runtime.strangers.keeper import StrangersKeeper
-from edge_runtime.tracking.pace import throttled
+from edge_runtime.storage.exclusive_lock import sole_use
+from edge_runtime.system.closing import Closing
+from edge_runtime.system.log import log
+from edge_runtime.tracking.scheduler import throttled
 from edge_runtime.types import Event, Frame
+from edge_runtime.unknowns.keeper import StrangersKeeper
+from edge_runtime.unknowns.opening import open_strangers
 
 _IDLE_S = 5.0
 """Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
@@ -108,8 +113,8 @@ class Service(Closing):
             self.health = Health(self._wake)
             stack.enter_context(sole_use(gallery_path(config), "daemon"))
             self.chain = stack.enter_context(open_chain(config))
-            self.chain.bundle.check_golden(self.chain.encoder)
-            self.chain.bundle.check_golden_faces(self.chain.detector)
+            check_golden(self.chain.bundle, self.chain.encoder)
+            check_golden_faces(self.chain.bundle, self.chain.detector)
             self._keeper = stack.enter_context(GalleryKeeper(config, self.chain, self.health, self._latest))
             log.hide(self.matcher.templates.names)
             stack.enter_context(sole_use(events_path(config), "daemon", "log of events", "[events] db"))

@@ -10,7 +10,7 @@ from edge_runtime.config import Config
 from edge_runtime.daemon.camera import Camera
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.events.log import EventLog
-from edge_runtime.masking import masked
+from edge_runtime.text.masking import masked
 
 
 def frames_per_s(camera: Camera) -> float:

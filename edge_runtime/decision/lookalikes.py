@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_runtime.decision.left_out import leave_one_out
+from edge_runtime.decision.leave_one_out import leave_one_out
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.types import Floats
 

@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
-from edge_runtime.decision.calibrate import Calibration, calibrate
-from edge_runtime.decision.int8_rows import Int8Rows
+from edge_runtime.decision.calibration import Calibration, calibrate
 from edge_runtime.decision.lookalikes import Lookalikes, find_lookalikes
+from edge_runtime.decision.row_search import Int8Rows
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.types import Floats, Match

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import load_config
 from edge_runtime.deploy.connection import Connection
 from edge_runtime.deploy.facts import Facts

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from edge_runtime.bundle import MANIFEST, Bundle, file_digest
+from edge_runtime.bundle.folder import Bundle, file_digest
+from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.deploy.layout import FIRST_CONFIGURATION, Layout, package_text
 from edge_runtime.errors import DeployError, InputError
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_runtime.tracking.overlap import iou
+from edge_runtime.geometry.boxes import iou
 from edge_runtime.types import Detections, Floats
 
 STRIDES = (8, 16, 32)

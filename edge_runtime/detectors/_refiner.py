@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_runtime.detectors._sheet import RefinerSheet
+from edge_runtime.bundle.detector_spec import RefinerSheet
+from edge_runtime.bundle.quantisation import PictureInput, real
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.faces.align import Template, similarity, warp
-from edge_runtime.faces.lookup import PictureInput, real
+from edge_runtime.geometry.alignment import Template, similarity, warp
 from edge_runtime.protocols import Interpreter
 from edge_runtime.types import Detections, Floats, Pixels
 

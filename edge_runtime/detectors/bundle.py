@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.bundle import MANIFEST, Bundle
+from edge_runtime.bundle.detector_spec import DetectorSheet
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.manifest import MANIFEST
+from edge_runtime.bundle.quantisation import PictureInput, real
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.detectors._cells import SHAPE, STRIDES, Grids, decode, merged
 from edge_runtime.detectors._refiner import Refiner
-from edge_runtime.detectors._sheet import DetectorSheet
 from edge_runtime.errors import BundleError, ConfigError
-from edge_runtime.faces.lookup import PictureInput, real
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.types import Detections, Floats, Pixels, check_pixels

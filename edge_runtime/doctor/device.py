@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.config import CameraConfig
 from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
-from edge_runtime.interpreters._edgetpu import compiled_file, library
-from edge_runtime.masking import masked
+from edge_runtime.interpreters import compiled_file, tpu_library
+from edge_runtime.text.masking import masked
 
 _LITTLE_MB = 150
 _HOT_C, _TOO_HOT_C = 75.0, 85.0
@@ -119,7 +119,7 @@ def edge_tpu(examination: Examination) -> Iterator[Row]:
         yield Row("edge tpu", "fail", f"{locked[0]} is there, {me} may not use it", mend)
         return
     try:
-        ctypes.CDLL(library())
+        ctypes.CDLL(tpu_library())
     except OSError as error:
         yield Row("edge tpu", "fail", said(error), "sudo apt install libedgetpu1-std   (or set FAMILIAR_LIBEDGETPU)")
         return
@@ -128,7 +128,7 @@ def edge_tpu(examination: Examination) -> Iterator[Row]:
         mend = f"python -m convert compile {bundle.path.name}   (on the desktop, then familiar deploy)"
         yield Row("edge tpu", "fail" if wanted else "warn", f"{nodes[0]}, but the bundle has no compiled models", mend)
     else:
-        yield Row("edge tpu", "ok", f"{nodes[0]}, {library()}")
+        yield Row("edge tpu", "ok", f"{nodes[0]}, {tpu_library()}")
 
 
 def cameras(examination: Examination) -> Iterator[Row]:

@@ -8,11 +8,13 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_runtime.access import key_source, open_chain, open_gallery
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import bundle_path, events_path, gallery_path, key_path, strangers_path, trusted_keys
 from edge_runtime.doctor.rows import Examination, Row, said
 from edge_runtime.errors import BundleError, FamiliarError, GalleryError, SelfTestError
+from edge_runtime.faces.chain import open_chain
+from edge_runtime.faces.golden import check_golden, check_golden_faces
+from edge_runtime.gallery.opening import key_source, open_gallery
 from edge_runtime.interpreters import on_cpu
 
 _LITTLE_MB, _MUCH_MB = 50, 500
@@ -33,8 +35,8 @@ def bundle(examination: Examination) -> Iterator[Row]:
     yield Row("bundle", "ok", f"{found.manifest.name} {found.hash[:12]}{signed}")
     try:
         with open_chain(config, interpreter=on_cpu(config.runtime.interpreter)) as chain:
-            cosine = chain.bundle.check_golden(chain.encoder)
-            chain.bundle.check_golden_faces(chain.detector)
+            cosine = check_golden(chain.bundle, chain.encoder)
+            check_golden_faces(chain.bundle, chain.detector)
             examination.seen["chain"] = chain
     except SelfTestError as error:
         yield Row("golden outputs", "fail", said(error), "familiar config show   (see [runtime] interpreter)")

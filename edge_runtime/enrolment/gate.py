@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_runtime.decision.calibrate import calibrate
+from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.lookalikes import find_lookalikes
-from edge_runtime.decision.realism import Realism
 from edge_runtime.enrolment.outliers import consistency
 from edge_runtime.gallery.names import same_name
 from edge_runtime.gallery.templates import Templates

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.faces.encoder import normalise
+from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
 
 _STRANGERS_BELOW = 0.90, 0.98

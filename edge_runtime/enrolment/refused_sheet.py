@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from edge_runtime.contact_sheet import GREEN, RED, Tile, draw_sheet, save_sheet
+from edge_runtime.drawing.contact_sheet import GREEN, RED, Tile, draw_sheet, save_sheet
 from edge_runtime.enrolment.photo import EnrolmentResult
 from edge_runtime.errors import ImageError
-from edge_runtime.images import read_image
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.types import Pixels
 
 _MOST = 24

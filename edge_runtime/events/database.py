@@ -7,8 +7,8 @@ from itertools import count
 from pathlib import Path
 
 from edge_runtime.errors import EventLogError
-from edge_runtime.storage.database import check_all_private, is_damage, make_blank, move_whole, transaction
 from edge_runtime.storage.files import with_sides
+from edge_runtime.storage.sqlite import check_all_private, is_damage, make_blank, move_whole, transaction
 
 SCHEMA = 1
 UPGRADES: dict[int, tuple[str, ...]] = {}

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from edge_runtime.backoff import delay_s
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.record import Record
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import Sink
+from edge_runtime.system.retry import delay_s
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 60.0

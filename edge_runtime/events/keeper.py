@@ -15,7 +15,7 @@ from edge_runtime.events.clock import LogClock
 from edge_runtime.events.database import BrokenLogError, damage, newest_in, set_aside
 from edge_runtime.events.queue import Waiting
 from edge_runtime.events.store import EventStore, Position, Pruned
-from edge_runtime.storage.database import is_damage
+from edge_runtime.storage.sqlite import is_damage
 
 _DAY_S = 86_400.0
 _PROBE_BYTES = 65_536

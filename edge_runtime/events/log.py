@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.closing import Closing
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.delivery import FIRST_RETRY_S, LAST_RETRY_S, Delivery
 from edge_runtime.events.keeper import Keeper, LogTroubleError
@@ -22,6 +21,7 @@ from edge_runtime.events.record import Record
 from edge_runtime.events.store import Position
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import Sink
+from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
 
 CAPACITY = 10_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from edge_runtime.closing import Closing
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.database import connect_to_read
 from edge_runtime.events.record import COLUMNS, Record, open_crop
 from edge_runtime.gallery.directory import Directory
+from edge_runtime.system.closing import Closing
 
 _COLUMNS = ", ".join(name for name in COLUMNS if name != "crop")
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.closing import Closing
 from edge_runtime.errors import EventLogError
 from edge_runtime.events import database
 from edge_runtime.events.record import COLUMNS, FORGOTTEN, to_row
 from edge_runtime.gallery.directory import Directory
-from edge_runtime.storage.database import is_damage, transaction
+from edge_runtime.storage.sqlite import is_damage, transaction
+from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
 
 PRUNE_ROWS = 1000

@@ -6,12 +6,13 @@ import dataclasses
 
 import numpy as np
 
-from edge_runtime.bundle import Bundle
-from edge_runtime.closing import Closing
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.config import Config, bundle_path, trusted_keys
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.faces.align import align
-from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
+from edge_runtime.geometry.alignment import align
 from edge_runtime.protocols import Detector, Interpreter
+from edge_runtime.system.closing import Closing
 from edge_runtime.types import Detections, Floats, Pixels
 
 _RIVAL_WIDTH = 0.6
@@ -57,7 +58,7 @@ class FaceChain(Closing):
         if detector == "bundle":
             detector = f"bundle:{bundle.path}" if bundle.manifest.own_detector else bundle.manifest.detector
         options = dataclasses.replace(options or DetectorOptions(), interpreter=interpreter, threads=threads)
-        return cls(bundle, open_detector(detector, options), bundle.open_encoder(interpreter, threads))
+        return cls(bundle, open_detector(detector, options), open_encoder(bundle, interpreter, threads))
 
     @property
     def accelerators(self) -> dict[str, str]:
@@ -103,3 +104,23 @@ def rivals(detections: Detections, chosen: int) -> int:
     """How many other faces are wide enough that they could be the one that is meant."""
     wide = detections.width >= _RIVAL_WIDTH * detections.width[chosen]
     return int(np.count_nonzero(wide)) - 1
+
+
+def open_chain(config: Config, detector: str | None = None, interpreter: str | None = None) -> FaceChain:
+    """The configured bundle behind the configured detector.
+
+    Args:
+        config: see ``config.Config``.
+        detector: instead of the configured one.
+        interpreter: instead of the configured one.
+
+    Raises:
+        FamiliarError: bundle, detector or interpreter cannot be used.
+    """
+    return FaceChain.open(
+        Bundle(bundle_path(config), trusted_keys(config)),
+        detector or config.detect.detector,
+        interpreter or config.runtime.interpreter,
+        config.runtime.threads,
+        DetectorOptions(config.detect.min_face_px, tiles=config.detect.tiles),
+    )

@@ -2,105 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.preprocessing import Preprocessing
+from edge_runtime.bundle.quantisation import input_table
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.faces.align import Template
-from edge_runtime.faces.lookup import input_table
+from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Interpreter
 from edge_runtime.types import Floats, Pixels
-
-Colour = Literal["rgb", "bgr", "grey"]
-GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
-"""Luma of RGB (ITU-R BT.601), as cameras and JPEG use it."""
-
-_SHORTEST_CODE = 1e-6
-_FARTHEST_PX = 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """From an RGB chip to the numbers a model was trained on: (value - mean) / std in its colour order.
-
-    Attributes:
-        colour: ``rgb``, ``bgr`` or ``grey`` (BT.601 luma, one channel).
-        mean: per channel, in 0..255.
-        std: per channel, in 0..255, positive.
-        template: alignment and size of the chip.
-    """
-
-    colour: Colour
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    template: Template
-
-    def __post_init__(self) -> None:
-        if self.colour not in ("rgb", "bgr", "grey"):
-            raise InputError(f"colour: expected rgb, bgr or grey, received {self.colour!r}")
-        numbers = np.array([*self.mean, *self.std])
-        if not len(self.mean) == len(self.std) == self.channels or not np.isfinite(numbers).all() or min(self.std) <= 0:
-            raise InputError(
-                f"normalisation: expected {self.channels} means and positive stds, "
-                f"received {self.mean!r} and {self.std!r}"
-            )
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """From the keys ``colour``, ``mean``, ``std`` and ``template`` (``points``, ``size_wh``) of a JSON document.
-
-        Raises:
-            InputError: a value out of range.
-            KeyError, TypeError, ValueError, IndexError: a value missing, or of another kind.
-        """
-        points, size_wh = document["template"]["points"], document["template"]["size_wh"]
-        template = Template(
-            tuple((float(x), float(y)) for x, y in points),
-            (int(size_wh[0]), int(size_wh[1])),
-        )
-        if not all(abs(value) < _FARTHEST_PX for point in template.points for value in point):
-            raise InputError(f"template: expected finite points near the chip, received {points!r}")
-        return cls(
-            document["colour"], tuple(map(float, document["mean"])), tuple(map(float, document["std"])), template
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON-ready; the inverse of :meth:`from_json`."""
-        return {
-            "colour": self.colour,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "template": {
-                "points": [list(point) for point in self.template.points],
-                "size_wh": list(self.template.size_wh),
-            },
-        }
-
-    @property
-    def channels(self) -> int:
-        return 1 if self.colour == "grey" else 3
-
-    def reorder(self, chips: Pixels) -> Pixels:
-        """uint8 (N, h, w, 3) RGB to uint8 (N, h, w, C) in the model's colours."""
-        if self.colour == "rgb":
-            return chips
-        if self.colour == "bgr":
-            return chips[..., ::-1]
-        grey = chips.astype(np.float32) @ GREY_WEIGHTS
-        return np.asarray(np.rint(grey)[..., None], np.uint8)
-
-    def as_float(self, chips: Pixels) -> Floats:
-        """uint8 (N, h, w, 3) RGB to the float32 (N, h, w, C) that training and float models take."""
-        return self.scale(self.reorder(chips))
-
-    def scale(self, ordered: NDArray[Any]) -> Floats:
-        """(value - mean) / std in float32, for values 0..255 whose last axis is the model's channels (or 1)."""
-        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
-        return np.asarray((ordered.astype(np.float32) - mean) / std, np.float32)
 
 
 class TfliteEncoder:
@@ -176,10 +90,18 @@ class TfliteEncoder:
         self.interpreter.close()
 
 
-def normalise(codes: Floats) -> tuple[Floats, Floats]:
-    """Codes (N, D) at unit length and their lengths (N,); a code of (nearly) zero length stays zero, length 0."""
-    norms = np.linalg.norm(codes, axis=1).astype(np.float32)
-    good = np.isfinite(norms) & (norms > _SHORTEST_CODE)
-    unit = np.zeros_like(codes, dtype=np.float32)
-    unit[good] = codes[good] / norms[good, None]
-    return unit, np.where(good, norms, np.float32(0))
+def open_encoder(bundle: Bundle, interpreter: str = "auto", threads: int = 1) -> TfliteEncoder:
+    """A bundle's encoder on an installed interpreter.
+
+    Raises:
+        InterpreterError: none is installed, or it refuses the model.
+        BundleError: model and manifest do not fit together.
+    """
+    opened = open_interpreter(interpreter, bundle.path / bundle.manifest.encoder_file, threads)
+    encoder = TfliteEncoder(opened, bundle.manifest.preprocessing, bundle.manifest.mirrored)
+    if encoder.code_size != bundle.manifest.code_size:
+        raise BundleError(
+            f"{bundle.path}: expected codes of {bundle.manifest.code_size}, the model gives {encoder.code_size}; "
+            "make the bundle again"
+        )
+    return encoder

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edge_runtime.errors import InputError
-from edge_runtime.faces.align import Template
 from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.geometry.alignment import Template
 from edge_runtime.types import Floats, Pixels
 
 WHAT_WOULD_DO = {
@@ -59,18 +58,6 @@ def covered(encoder: TfliteEncoder, chip: Pixels, template: Template, least: Map
         if (value := float(found[part][0])) < limit:
             return f"{part} covered (expected at least {limit:.3f}, found {value:.3f}); {WHAT_WOULD_DO[part]}"
     return None
-
-
-def parse_reliance(values: Mapping[str, object]) -> dict[str, float]:
-    """What a manifest says of it.
-
-    Raises:
-        InputError: another part, or no number in 0..2.
-    """
-    least = {str(part): float(value) for part, value in values.items()}  # type: ignore[arg-type]
-    if not set(least) <= set(WHAT_WOULD_DO) or not all(0 <= value <= 2 for value in least.values()):
-        raise InputError(f"reliance: expected {', '.join(WHAT_WOULD_DO)} in 0..2, found {least}")
-    return least
 
 
 def _rows(template: Template) -> dict[str, tuple[int, int]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from edge_runtime.faces.align import Template, align
+from edge_runtime.geometry.alignment import Template, align
 from edge_runtime.types import Floats, Pixels
 
 WHAT_WOULD_DO = {

@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from edge_runtime.closing import Closing
 from edge_runtime.errors import GalleryError
 from edge_runtime.gallery import migration
 from edge_runtime.gallery.rows import Rows
 from edge_runtime.gallery.vault import Vault, new_rotation
-from edge_runtime.storage import database
+from edge_runtime.storage import sqlite as database
 from edge_runtime.storage.keys import KEY_BYTES, KeySource, load_key, put_waiting, take_waiting, waiting_key
+from edge_runtime.system.closing import Closing
 
 
 class GalleryFile(Closing):

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from edge_runtime.gallery.vault import Vault, new_rotation
-from edge_runtime.storage import database
+from edge_runtime.storage import sqlite as database
 
 
 def copies(path: Path) -> list[Path]:

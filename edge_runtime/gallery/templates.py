@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
-from edge_runtime.faces.encoder import normalise
+from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
 
 

@@ -11,12 +11,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.backends import backend_names, load_backend
 from edge_runtime.errors import ConfigError, InterpreterError
-from edge_runtime.interpreters._edgetpu import EdgeTpuInterpreter, compiled_file, open_delegate
+from edge_runtime.interpreters._edgetpu import EdgeTpuInterpreter, open_delegate
+from edge_runtime.interpreters._edgetpu import compiled_file as compiled_file
+from edge_runtime.interpreters._edgetpu import tpu_library as tpu_library
 from edge_runtime.interpreters._flatbuffer import FlatbufferInterpreter
 from edge_runtime.interpreters._trial import try_in_child
 from edge_runtime.protocols import Interpreter
+from edge_runtime.system.backends import backend_names, load_backend
 
 _HERE = __name__
 _TPU = "edgetpu"

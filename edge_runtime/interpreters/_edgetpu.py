@@ -39,7 +39,7 @@ def compiled_file(model: Path) -> Path:
     return model.with_name(f"{model.stem}_edgetpu.tflite")
 
 
-def library() -> str:
+def tpu_library() -> str:
     """Name or path of libedgetpu."""
     return os.environ.get(LIBRARY_VARIABLE) or LIBRARY
 
@@ -54,7 +54,7 @@ def open_delegate(load_delegate: Any, device: str) -> Any:
     Raises:
         InterpreterError: no libedgetpu, or no TPU answers.
     """
-    name = library()
+    name = tpu_library()
     try:
         # First by itself: the packages' own loader complains on standard error where this fails.
         ctypes.CDLL(name)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError, InterpreterError
 from edge_runtime.protocols import Port
-from edge_runtime.quiet import XNNPACK, without_lines
+from edge_runtime.system.native_output import XNNPACK, without_lines
 
 
 class FlatbufferInterpreter:

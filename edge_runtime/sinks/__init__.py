@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge_runtime.backends import load_backend
 from edge_runtime.protocols import Sink
+from edge_runtime.system.backends import load_backend
 
 _HERE = __name__
 

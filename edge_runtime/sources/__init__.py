@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge_runtime.backends import backend_names, load_backend
 from edge_runtime.protocols import FrameSource
+from edge_runtime.system.backends import backend_names, load_backend
 
 _HERE = __name__
 

@@ -10,9 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.closing import Closing
 from edge_runtime.errors import CameraError
 from edge_runtime.protocols import Room
+from edge_runtime.system.closing import Closing
 from edge_runtime.types import Frame, Pixels
 
 _END_OF_IMAGE = b"\xff\xd9"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_runtime.errors import CameraError, ConfigError, ImageError, InputError
-from edge_runtime.images import list_images, read_image
-from edge_runtime.log import log
+from edge_runtime.pictures.reader import list_images, read_image
 from edge_runtime.sources._source import Source
+from edge_runtime.system.log import log
 from edge_runtime.types import Frame
 
 FPS = 25

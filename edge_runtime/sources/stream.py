@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
-from edge_runtime.masking import masked
 from edge_runtime.sources._source import VideoSource, is_motion_jpeg
+from edge_runtime.text.masking import masked
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _OPEN_TIMEOUT_S = 15

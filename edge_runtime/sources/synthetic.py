@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import CameraError, ConfigError
-from edge_runtime.images import read_image
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.sources._source import Source
 from edge_runtime.types import Floats, Frame, Pixels
 

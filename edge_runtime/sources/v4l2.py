@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
-from edge_runtime.log import log
 from edge_runtime.sources._options import Wishes, split_wishes
 from edge_runtime.sources._source import VideoSource, is_motion_jpeg
+from edge_runtime.system.log import log
 
 _ENOUGH_FPS = 15.0
 """The rate a camera should reach where only a size is wished for."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.tracking.overlap import iou
+from edge_runtime.geometry.boxes import iou
 from edge_runtime.types import Detections, Floats
 
 MIN_IOU = 0.2

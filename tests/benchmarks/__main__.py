@@ -19,14 +19,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.capture.process import CaptureProcess
-from edge_runtime.decision.calibrate import calibrate
+from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.faces.align import align, similarity
-from edge_runtime.faces.encoder import Preprocessing, Template, TfliteEncoder
+from edge_runtime.faces.encoder import Template, TfliteEncoder, open_encoder
 from edge_runtime.gallery.templates import Templates
+from edge_runtime.geometry.alignment import align, similarity
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.sources import open_source
 from edge_runtime.types import Frame
@@ -92,7 +93,7 @@ def detectors() -> Iterator[Row]:
 
 def encoders(bundle: Bundle) -> Iterator[Row]:
     size_wh = bundle.manifest.preprocessing.template.size_wh
-    encoder = bundle.open_encoder()
+    encoder = open_encoder(bundle)
     chip = make_pixels(size_wh[1], size_wh[0])[None]
     label = f"encode: {bundle.manifest.name} int8 / MobileFaceNet float"
     model = SHARED / "reference" / "mobilefacenet_float.tflite"
@@ -177,8 +178,8 @@ def memory(bundle: Bundle) -> Iterator[Row]:
     report = "; print([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1])"
     floor = "import numpy, cv2"
     whole = (
-        "from edge_runtime.bundle import Bundle; from edge_runtime.faces.chain import FaceChain; "
-        f"c = FaceChain.open(Bundle({str(bundle.path)!r})); c.bundle.check_golden(c.encoder)"
+        "from edge_runtime.bundle.folder import Bundle; from edge_runtime.faces.chain import FaceChain; "
+        f"c = FaceChain.open(Bundle({str(bundle.path)!r})); c.check_golden(bundle, c.encoder)"
     )
     sizes = []
     for code in (whole, floor):

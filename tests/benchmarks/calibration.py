@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from convert.cohort import Cohort, Gaussian, make_cohort, person_means, person_tracks
-from convert.realism import TRACK_VIEWS, running
-from edge_runtime.decision.calibrate import calibrate
-from edge_runtime.decision.left_out import leave_one_out
-from edge_runtime.decision.realism import Realism
-from edge_runtime.faces.encoder import normalise
+from convert.cohort.correction import TRACK_VIEWS, running
+from convert.cohort.draw import Cohort, Gaussian, make_cohort, person_means, person_tracks
+from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.decision.calibration import calibrate
+from edge_runtime.decision.leave_one_out import leave_one_out
 from edge_runtime.gallery.templates import Templates
-from edge_runtime.measures.metrics import wilson_interval
+from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.metrics.biometrics import wilson_interval
 from edge_runtime.types import Floats
 
 WISHES = (10.0, 1.0)

@@ -24,13 +24,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import Config, DecideConfig, parse_config
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.faces.chain import FaceChain, central_face
 from edge_runtime.gallery.templates import Templates
-from edge_runtime.images import read_image
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.protocols import Detector
 from edge_runtime.sources import open_source

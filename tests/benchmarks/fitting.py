@@ -11,12 +11,12 @@ import cv2
 from models.autoencoder import Autoencoder
 from models.decoders import DecoderSpec
 from tests.train.drawn_chips import make_chips
-from train.datasets import Faces
-from train.fit import encoder_spec, precision
-from train.losses import WeightedLoss
-from train.recipe import load_recipe
-from train.schedule import make_optimiser
-from train.views import Views
+from train.encoder.datasets import Faces
+from train.encoder.fit import encoder_spec, precision
+from train.encoder.losses import WeightedLoss
+from train.encoder.recipe import load_recipe
+from train.encoder.views import Views
+from train.fitting.schedule import make_optimiser
 
 
 @contextmanager

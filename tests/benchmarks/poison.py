@@ -22,13 +22,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from edge_runtime.access import open_chain
 from edge_runtime.config import DecideConfig, load_config
 from edge_runtime.decision.matcher import make_matcher
 from edge_runtime.enrolment.photo import Enroller
-from edge_runtime.faces.chain import FaceChain
+from edge_runtime.faces.chain import FaceChain, open_chain
 from edge_runtime.gallery.store import Gallery
-from edge_runtime.images import read_image
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.types import Pixels
 from tests.benchmarks.calibration import People, load
 

@@ -15,10 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.bundle import Bundle
-from edge_runtime.decision.calibrate import Calibration
-from edge_runtime.decision.int8_rows import Int8Rows
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.decision.calibration import Calibration
 from edge_runtime.decision.matcher import Matcher
+from edge_runtime.decision.row_search import Int8Rows
+from edge_runtime.faces.encoder import open_encoder
 from edge_runtime.gallery.templates import Templates
 from tests.benchmarks.__main__ import some_bundle
 from tests.builders import make_pixels
@@ -79,7 +80,7 @@ def match(bundle: Bundle) -> str:
     calibration = Calibration(0.5, 1.0, 1.0, 3.0, (0.0, 3.0), np.linspace(0, 1, 4000, dtype=np.float32))
     matcher, probe = Matcher(templates, calibration, 0.02), codes[:1]
     width, height = bundle.manifest.preprocessing.template.size_wh
-    encoder, chip = bundle.open_encoder(), make_pixels(height, width)[None]
+    encoder, chip = open_encoder(bundle), make_pixels(height, width)[None]
     middle, low, high = ratio(lambda: matcher.match(probe), lambda: encoder.encode(chip), 30)
     return (
         f"one match of 1,000 people x 10 / one encode ({bundle.manifest.name}): {middle:.2f} ({low:.2f} to {high:.2f})"

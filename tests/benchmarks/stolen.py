@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.faces.encoder import normalise
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.gallery.vault import Vault
+from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.storage.keys import KeySource
 from tests.benchmarks.calibration import load
 

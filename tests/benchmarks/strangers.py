@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import bundle_path, load_config
-from edge_runtime.strangers.crowd import Crowd
-from edge_runtime.strangers.linkage import CHANCE, Linkage
-from edge_runtime.strangers.memory import Sighting
+from edge_runtime.unknowns.crowd import Crowd
+from edge_runtime.unknowns.linkage import CHANCE, Linkage
+from edge_runtime.unknowns.memory import Sighting
 from tests.benchmarks.calibration import People, load
 
 _FIGURES = ("precision", "recall", "mixed", "strangers", "people", "visits")

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.backends import backend_names
 from edge_runtime.errors import ConfigError
 from edge_runtime.events.log import EventLog
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.sinks import open_sink
+from edge_runtime.system.backends import backend_names
 from tests.builders import make_event
 from tests.waiting import wait_for
 

@@ -9,11 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from convert.golden import draw_chips
-from edge_runtime.bundle import file_digest
-from edge_runtime.faces.align import Template
-from edge_runtime.faces.encoder import Preprocessing
-from train.chips import CROP_TEMPLATE, Crop, write_chips
+from convert.model.golden import draw_chips
+from edge_runtime.bundle.folder import file_digest
+from edge_runtime.bundle.preprocessing import Preprocessing
+from edge_runtime.geometry.alignment import Template
+from train.data.chips import CROP_TEMPLATE, Crop, write_chips
 
 PREPROCESSING = Preprocessing("grey", (127.5,), (127.5,), Template.arcface(28, 6))
 SPLITS = {"train": (6, 8), "select": (14, 4), "cohort": (14, 1)}

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edge_runtime.config import load_config
-from edge_runtime.demo import run_demo, table
+from edge_runtime.demo.demo import run_demo, table
 from edge_runtime.sources.synthetic import SceneOptions
 from tests.builders import ROOT
 

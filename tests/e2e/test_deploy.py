@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from tests.builders import ROOT, draw_face, make_bundle, write_manifest
 from tests.e2e.loopback import STANDIN, Loopback, missing, start_sshd
 

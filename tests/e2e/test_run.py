@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.daemon.control import ControlClient
+from edge_runtime.control.client import ControlClient
 from tests.builders import ROOT, SHARED, draw_face, make_bundle
 from tests.clips import visit, write_clip
 from tests.event_lines import EventLines

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.cli import main
+from edge_runtime.app.command_line import main
 from tests.builders import make_bundle
 from tests.clips import visit, write_clip
 

@@ -116,7 +116,7 @@ def test_a_yes_or_no_comes_from_anywhere(tmp_path):
 
 
 def test_a_shown_configuration_hides_passwords(tmp_path, capsys):
-    from edge_runtime import cli
+    from edge_runtime.app import command_line as cli
 
     path = write(tmp_path, '[camera.front]\nsource = "rtsp://user:secret@host/live"\n')
     for more in ([], ["--json"]):

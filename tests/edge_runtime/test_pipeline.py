@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.config import parse_config
-from edge_runtime.decision.calibrate import calibrate
+from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.faces.chain import FaceChain

@@ -16,15 +16,16 @@ from types import FrameType
 import numpy as np
 
 from convert.__main__ import main as convert_main
-from convert.graph import int8_faults, read_graph
-from edge_runtime.bundle import MANIFEST, Bundle, Manifest
-from edge_runtime.cli import main as familiar_main
+from convert.edgetpu.graph import int8_faults, read_graph
+from edge_runtime.app.command_line import main as familiar_main
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.manifest import MANIFEST, Manifest
+from edge_runtime.bundle.signature import SIGNATURE, make_private_key, sign
 from edge_runtime.errors import FamiliarError, InterpreterError
 from edge_runtime.interpreters import try_model
-from edge_runtime.signature import SIGNATURE, make_private_key, sign
 from tests.builders import TINY_MODEL, make_bundle
+from tests.convert.edgetpu.test_verdict import MAPS, REFUSED
 from tests.convert.models import ModelMaker
-from tests.convert.test_edgetpu import MAPS, REFUSED
 from tests.fuzz.mutation import spoil_bytes, spoil_document
 
 _CASE_LIMIT_S = 20

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_runtime.types import Detections
 from tests.builders import draw_face
-from train.labelled import LabelledPhoto, LabelledPhotos, write_labelled
+from train.data.labelled import LabelledPhoto, LabelledPhotos, write_labelled
 
 
 def drawn_photo(person: int, width: int = 100) -> tuple[np.ndarray, Detections]:

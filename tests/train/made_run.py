@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.faces.align import Template
-from edge_runtime.faces.encoder import Preprocessing
+from edge_runtime.bundle.preprocessing import Preprocessing
+from edge_runtime.geometry.alignment import Template
 from tests.builders import BOX_POINTS, draw_face
-from train.chips import Chips, make_crop, write_chips
+from train.data.chips import Chips, make_crop, write_chips
 
 PHOTOS = 4
 SELECT, TRAIN, COHORT = range(5), range(5, 6), range(6, 7)
@@ -38,7 +38,7 @@ def make_run(folder: Path, preprocessing: Preprocessing = GREY, code_size: int =
     """The folder of a run on such chips, as ``train fit`` leaves one."""
     import keras
 
-    from train.runs import Run, describe_chips, versions
+    from train.runs.run import Run, describe_chips, versions
 
     folder.mkdir(parents=True)
     chips = make_chips(folder.parent / "chips.npz")

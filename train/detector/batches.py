@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from edge_runtime.detectors._cells import Grids
-from edge_runtime.pool import process_pool
+from edge_runtime.system.workers import process_pool
 from edge_runtime.types import Floats, Pixels
+from train.data.labelled import LabelledPhotos
 from train.detector.scenes import PhotoPool, compose, mirrored_scene, spoil
 from train.detector.targets import make_targets
-from train.labelled import LabelledPhotos
 
 _AHEAD = 8
 """Batches that may wait to be used."""

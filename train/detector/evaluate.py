@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from edge_runtime.contact_sheet import GREEN, RED, Tile, draw_sheet
 from edge_runtime.detectors import DetectorOptions, open_detector
+from edge_runtime.drawing.contact_sheet import GREEN, RED, Tile, draw_sheet
 from edge_runtime.errors import InputError
 from edge_runtime.faces.chain import central_face
+from edge_runtime.geometry.boxes import iou
 from edge_runtime.protocols import Detector
-from edge_runtime.tracking.overlap import iou
 from edge_runtime.types import Detections, Floats, Pixels
+from train.data.files import replacing
+from train.data.labelled import LabelledPhotos
 from train.detector.backgrounds import UNSEEN, drawing
 from train.detector.scenes import PhotoPool, make_scene
 from train.detector.targets import SceneFaces, face_size
-from train.files import replacing
-from train.labelled import LabelledPhotos
 
 BINS_PX = (12.0, 16.0, 24.0, 48.0, 120.0, np.inf)
 """Edges of the bins of size: the square root of a face's area, px of a scene."""

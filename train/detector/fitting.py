@@ -14,18 +14,18 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from edge_runtime.bundle import file_digest
+from edge_runtime.bundle.folder import file_digest
 from edge_runtime.errors import InputError
 from edge_runtime.types import Pixels
 from models.cost import multiply_adds
-from train.checkpoint import CHECKPOINT, begun, fingerprint, restore, save_checkpoint
+from train.data.files import replacing, write_json
+from train.data.labelled import LabelledPhotos
 from train.detector.batches import Batches, BatchSource
 from train.detector.recipe import FinderRecipe, SceneFitPart
-from train.files import replacing, write_json
-from train.labelled import LabelledPhotos
-from train.means import StepMeans
-from train.precision import precision
-from train.runs import RUN_FILE, commit, versions
+from train.fitting.means import StepMeans
+from train.fitting.precision import precision
+from train.runs.checkpoint import CHECKPOINT, begun, fingerprint, restore, save_checkpoint
+from train.runs.run import RUN_FILE, commit, versions
 
 MEAN, STD = 127.5, 127.5
 """The networks see (value - MEAN) / STD."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.detectors._refiner import frame, unit_px
-from edge_runtime.faces.align import Template, similarity, warp
+from edge_runtime.geometry.alignment import Template, similarity, warp
 from edge_runtime.protocols import Detector
 from edge_runtime.types import Detections, Floats, Pixels
 from train.detector.batches import Batch, open_pool

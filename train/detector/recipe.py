@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge_runtime.errors import ConfigError
-from edge_runtime.settings import check_known, key, section
+from edge_runtime.schema.table import check_known, key, section
 from models.detector import DetectorSpec
 from models.refiner import RefinerSpec
-from train.recipe import read_recipe
+from train.fitting.recipe_file import read_recipe
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def recipe_kind(name_or_path: str) -> str:
 
 
 def load_detector_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> DetectorRecipe:
-    """Read a detector's recipe, as ``train.recipe.load_recipe`` reads an encoder's.
+    """Read a detector's recipe, as ``train.encoder.recipe.load_recipe`` reads an encoder's.
 
     Raises:
         ConfigError: as there.

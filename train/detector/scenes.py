@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.types import Detections, Floats, Pixels
+from train.data.labelled import LabelledPhotos, mirrored
 from train.detector.backgrounds import draw_background
 from train.detector.targets import SceneFaces, face_size
-from train.labelled import LabelledPhotos, mirrored
 
 SURE = 0.6
 """A label's score from which it is a face to learn; below, neither that nor background."""

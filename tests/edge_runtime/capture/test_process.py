@@ -17,8 +17,8 @@ import pytest
 from edge_runtime.capture.process import CaptureLostError, CaptureProcess
 from edge_runtime.config import LogConfig
 from edge_runtime.errors import CameraError, ConfigError
-from edge_runtime.log import log
 from edge_runtime.sources import open_source
+from edge_runtime.system.log import log
 from tests.builders import ROOT, make_pixels
 from tests.clips import write_clip
 

@@ -22,8 +22,8 @@ import pytest
 
 from edge_runtime.config import CameraConfig
 from edge_runtime.daemon.camera import Camera
-from edge_runtime.log import log
 from edge_runtime.pipeline import Pipeline
+from edge_runtime.system.log import log
 from edge_runtime.types import Event, Frame, Pixels
 from tests.builders import make_pixels
 from tests.cameras import (

@@ -6,7 +6,7 @@ import io
 import threading
 
 from edge_runtime.daemon.health import EXIT_CODES, Health
-from edge_runtime.log import Log
+from edge_runtime.system.log import Log
 
 
 def made() -> tuple[Health, io.StringIO, list[int]]:

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.config import CameraConfig, Config
+from edge_runtime.control.client import ControlClient
 from edge_runtime.daemon.camera import LAST_RETRY_S, retry_delay_s
-from edge_runtime.daemon.control import ControlClient
 from edge_runtime.daemon.selftest import self_test
 from edge_runtime.daemon.service import Service
 from edge_runtime.errors import CameraError, ConfigError, ControlError, GalleryError, SelfTestError, UsageError
@@ -109,7 +109,7 @@ def test_people_change_what_is_matched_before_the_answer(configured: Callable[..
 def test_what_another_program_does_to_the_gallery_is_noticed(
     configured: Callable[..., Config], visit_clip: str
 ) -> None:
-    from edge_runtime.access import open_gallery
+    from edge_runtime.gallery.opening import open_gallery
 
     with Service(configured(door=visit_clip)) as service:
         with open_gallery(service.config, service.chain) as other:

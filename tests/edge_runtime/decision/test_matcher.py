@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_runtime.decision.calibrate import Calibration
+from edge_runtime.decision.calibration import Calibration
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from edge_runtime.bundle.detector_spec import RefinerSheet
 from edge_runtime.detectors._refiner import Refiner, back, frame, unit_px
-from edge_runtime.detectors._sheet import RefinerSheet
 from edge_runtime.errors import BundleError
-from edge_runtime.faces.align import similarity
+from edge_runtime.geometry.alignment import similarity
 from edge_runtime.types import Detections
 from tests.builders import make_pixels
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_runtime.bundle.cohort_correction import Realism
 from edge_runtime.decision.lookalikes import find_lookalikes
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.decision.realism import Realism
 from edge_runtime.enrolment.gate import Strangers, check, collision, inconsistency
 from edge_runtime.enrolment.outliers import consistency
-from edge_runtime.faces.encoder import normalise
 from edge_runtime.gallery.templates import Templates
+from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
 from tests.edge_runtime.decision.test_matcher import make_calibration
 

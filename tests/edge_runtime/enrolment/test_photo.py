@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import Bundle
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.enrolment.photo import Enroller
 from edge_runtime.errors import InputError
 from edge_runtime.faces.chain import FaceChain, rivals

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.preprocessing import GREY_WEIGHTS, Preprocessing
 from edge_runtime.errors import BundleError, InputError
-from edge_runtime.faces.align import Template
-from edge_runtime.faces.encoder import GREY_WEIGHTS, Preprocessing, TfliteEncoder, normalise
+from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.geometry.alignment import Template
+from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Port
 from tests.builders import TINY_MODEL, TINY_PREPROCESSING, make_pixels

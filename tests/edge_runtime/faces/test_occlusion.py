@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.bundle import MANIFEST, Bundle, Manifest
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.enrolment.photo import Enroller
 from edge_runtime.errors import BundleError
 from edge_runtime.faces.chain import FaceChain

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.detectors._refiner import frame, unit_px
-from edge_runtime.faces.align import similarity
+from edge_runtime.geometry.alignment import similarity
 from edge_runtime.types import Detections
 from tests.builders import RELEASED
 from tests.train.labelled_photos import write_drawn

@@ -8,18 +8,19 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.faces.align import Template, align
 from edge_runtime.faces.chain import central_face
-from edge_runtime.faces.encoder import Preprocessing, TfliteEncoder
-from edge_runtime.images import list_images, read_image
+from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.geometry.alignment import Template, align
+from edge_runtime.geometry.boxes import iou
 from edge_runtime.interpreters import open_interpreter
+from edge_runtime.pictures.reader import list_images, read_image
 from edge_runtime.sources.synthetic import PORTRAITS, Scene, SceneOptions, still
-from edge_runtime.tracking.overlap import iou
 from tests.builders import RELEASED, SHARED
+from train.data.label import look
+from train.data.photos import read_split
 from train.detector.backgrounds import UNSEEN, drawing
-from train.label import look
-from train.photos import read_split
 
 YUNET = SHARED / "reference" / "yunet_n_320.onnx"
 CLIP = SHARED / "data" / "clips" / "short_hamilton_clip.mp4"

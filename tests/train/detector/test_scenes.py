@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from tests.train.labelled_photos import write_drawn
+from train.data.labelled import LabelledPhotos
 from train.detector.backgrounds import UNSEEN, draw_background, drawing
 from train.detector.scenes import PhotoPool, make_scene
-from train.labelled import LabelledPhotos
 
 SIZE = (320, 240)
 

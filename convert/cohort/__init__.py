@@ -1,0 +1,1 @@
+"""The strangers a bundle brings along."""

@@ -1,0 +1,1 @@
+"""Whether a model maps to the Edge TPU, and its compiler."""

@@ -1,0 +1,83 @@
+"""Pictures for a device's self-test: drawn by a seed, of nobody."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from edge_runtime.bundle.manifest import GOLDEN_COSINE
+from edge_runtime.errors import BundleError
+from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.sources.synthetic import Scene, SceneOptions
+from edge_runtime.types import Floats, Pixels
+
+_CANDIDATES = 4
+
+
+def draw_chips(count: int, size_wh: tuple[int, int], seed: int = 0) -> Pixels:
+    """Smooth coloured noise with ellipses and lines over it, uint8 (count, h, w, 3) RGB.
+
+    Every chip has colours that a swap of channels would change, and edges that a shift would.
+    """
+    rng = np.random.default_rng(seed)
+    width, height = size_wh
+    chips = np.empty((count, height, width, 3), np.uint8)
+    for chip in chips:
+        noise = cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), width / 8)
+        picture = 128 + 45 * noise / noise.std() + rng.uniform(-50, 50, 3)
+        picture = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
+        for _ in range(4):
+            centre = tuple(int(v) for v in rng.uniform(0.2, 0.8, 2) * size_wh)
+            axes = tuple(int(v) for v in 1 + rng.uniform(0.05, 0.3, 2) * size_wh)
+            colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+            cv2.ellipse(picture, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+        for _ in range(2):
+            ends = [tuple(int(v) for v in rng.uniform(0, 1, 2) * size_wh) for _ in range(2)]
+            cv2.line(picture, *ends, tuple(int(v) for v in rng.integers(0, 256, 3)), max(width // 24, 1), cv2.LINE_AA)
+        chip[:] = cv2.GaussianBlur(picture, (0, 0), 0.6)
+    return chips
+
+
+def make_golden(encoder: TfliteEncoder, size_wh: tuple[int, int], count: int, seed: int = 0) -> tuple[Pixels, Floats]:
+    """Chips for the self-test and the codes they must give.
+
+    Of several times as many drawn, those with codes of the most usual length are kept: a very long one is
+    clipped at the ends of int8, in a short one a last bit that two interpreters round differently weighs too much,
+    and a zero one would test nothing.
+
+    Returns:
+        uint8 (count, h, w, 3) RGB and float32 (count, D) of unit length.
+
+    Raises:
+        BundleError: the model gives too few of them a code.
+    """
+    chips = draw_chips(_CANDIDATES * count, size_wh, seed)
+    codes, norms = encoder.encode(chips)
+    usable = norms > 0
+    distance = np.where(usable, np.abs(norms - np.median(norms[usable] if usable.any() else norms)), np.inf)
+    kept = np.sort(np.argsort(distance, kind="stable")[:count])
+    if not usable[kept].all():
+        raise BundleError(
+            f"golden chips: expected codes for {count} drawn pictures, found {int(usable.sum())} of "
+            f"{len(chips)} that are not zero; the encoder is dead, train it again"
+        )
+    return chips[kept], codes[kept]
+
+
+def golden_floor(encoder: TfliteEncoder, chips: Pixels, codes: Floats) -> float:
+    """The least cosine that passes the self-test: half way from 1 to what a swap of red and blue leaves.
+
+    Never below ``GOLDEN_COSINE``; an encoder whose codes all are alike needs it nearer to 1, or it would not notice.
+    """
+    swapped, _ = encoder.encode(np.ascontiguousarray(chips[..., ::-1]))
+    left = float((swapped * codes).sum(1).min())
+    return round(max(GOLDEN_COSINE, (1 + left) / 2), 6)
+
+
+def detector_pictures() -> Pixels:
+    """Pictures for a detector's self-test, uint8 (N, 240, 320, 3) RGB: of people who do not exist, and an empty one."""
+    scene = Scene(SceneOptions(seed=1))
+    moments = np.linspace(0, scene.length_s, 26)[1:-1]
+    crowded = sorted(moments, key=lambda at_s: -len(scene.showing(float(at_s))))[:3]
+    frames = [scene.render(float(at_s)) for at_s in (*crowded, 0.0)]
+    return np.stack([cv2.resize(frame, (320, 240), interpolation=cv2.INTER_AREA) for frame in frames])

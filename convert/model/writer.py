@@ -1,0 +1,77 @@
+"""Writes a bundle whole or not at all: in a folder beside the target, checked as a device checks it, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.bundle.folder import Bundle, file_digest
+from edge_runtime.bundle.manifest import MANIFEST
+from edge_runtime.errors import UsageError
+
+
+def check_target(target: Path, replace: bool) -> None:
+    """Say early that a bundle could not go to ``target``.
+
+    Raises:
+        UsageError: something is there that may not be replaced.
+    """
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise UsageError(f"--out {target}: expected a new folder, found a file or link; name another")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not (target / MANIFEST).is_file():
+        raise UsageError(f"--out {target}: expected a new folder or a bundle, found other files; name another")
+    if not replace:
+        raise UsageError(f"--out {target}: expected a new folder, found a bundle; name another or say --replace")
+
+
+@contextlib.contextmanager
+def drafted(target: Path, replace: bool = False) -> Iterator[Path]:
+    """Give a folder to write a bundle's files to, which becomes ``target`` when the block ends well.
+
+    With ``replace``, the old bundle is moved aside first and comes back if the new one cannot take its place.
+
+    Raises:
+        UsageError: as for :func:`check_target`.
+        BundleError: what was written is not a bundle.
+    """
+    check_target(target, replace)
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    draft, old = beside / "new", beside / "old"
+    try:
+        draft.mkdir()
+        yield draft
+        Bundle(draft)
+        for path in draft.iterdir():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+        check_target(target, replace)
+        if target.is_dir():
+            target.rename(old)
+        try:
+            draft.rename(target)
+        except OSError:
+            if old.is_dir():
+                old.rename(target)
+            raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_manifest(folder: Path, document: dict[str, Any]) -> None:
+    """Write ``manifest.json`` over the files that lie in ``folder``: their sha256 and sizes enter it."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        digest, size = file_digest(path)
+        files[path.name] = {"sha256": digest, "bytes": size}
+    text = json.dumps(document | {"files": files}, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

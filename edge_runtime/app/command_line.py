@@ -1,0 +1,138 @@
+"""``familiar``: one error line and an exit code; a traceback only with ``--debug``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from types import FrameType
+
+from edge_runtime.errors import FamiliarError, InterpreterError
+from edge_runtime.system.backends import backend_names, load_backend
+from edge_runtime.system.native_output import ABSL, without_lines
+
+_COMMANDS = "edge_runtime.commands"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code.
+
+    SIGTERM leaves through the ``finally`` blocks: no process and nothing half-written stays behind.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 pass through as they are
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, leave)
+    return guarded(lambda: _run(arguments), "--debug" in arguments, "familiar")
+
+
+def tool_main(package: str, description: str, verbs: Mapping[str, tuple[str, str]], argv: Sequence[str] | None) -> int:
+    """The command line of a desktop package, as ``python -m train``; returns the exit code.
+
+    Only the verb that is typed is imported, so that help and light verbs need no TensorFlow. SIGTERM leaves
+    through the ``finally`` blocks: nothing half-written stays behind.
+
+    Args:
+        package: its name.
+        description: of the whole.
+        verbs: for each name its module in the package, with ``add_arguments(parser)`` and ``run(args) -> int``,
+            and a summary.
+        argv: without the program's name; None: the process's own.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # TensorFlow's start-up notes would bury our own lines; an explicit setting of the user wins.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    parser = argparse.ArgumentParser(prog=f"python -m {package}", description=description)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (place, summary) in verbs.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
+        if arguments[:1] == [name]:
+            try:
+                with without_lines(*ABSL):
+                    module = importlib.import_module(f"{package}.{place}")
+            except ModuleNotFoundError as error:
+                print(f"{package}: {error.name} is not installed; pip install -e '.[desktop]'", file=sys.stderr)
+                return InterpreterError.exit_code
+            except KeyboardInterrupt:  # importing TensorFlow takes seconds
+                print(f"{package} {name}: interrupted", file=sys.stderr)
+                return 128 + signal.SIGINT
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, leave)
+    return guarded(lambda: int(args.run(args)), args.debug, f"{package} {args.command}")
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """A signal handler that ends the process through the ``finally`` blocks."""
+    raise SystemExit(128 + number)
+
+
+def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untyped-def]
+    """Call ``action`` and turn what goes wrong into one line on standard error and an exit code."""
+    try:
+        return int(action())
+    except FamiliarError as error:
+        if debug:
+            raise
+        print(f"{program}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of our output is gone; keep Python from complaining once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{program}: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: Sequence[str]) -> int:
+    args = _parser(arguments).parse_args(arguments)
+    return int(args.run(args))
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", metavar="FILE", help="configuration file (default: the user's, then /etc/familiar)")
+    common.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key")
+    common.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
+    parser = argparse.ArgumentParser(
+        prog="familiar", description="Tells familiar faces from strangers, on this device."
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    names = backend_names(_COMMANDS)
+    # A known first word needs only its own module; help and mistakes need them all.
+    wanted = [arguments[0]] if arguments and arguments[0] in names else names
+    for name in names:
+        if name in wanted:
+            module = load_backend(_COMMANDS, name, "command")
+            summary = (module.__doc__ or "").partition("\n")[0]
+            sub = commands.add_parser(name, parents=[common], help=summary, description=module.__doc__)
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"familiar {version('familiar-edge')}"
+    except PackageNotFoundError:
+        return "familiar (not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""The people of this device: the daemon's if one is running, else those of the files."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from edge_runtime.capture.own_cameras import OwnCameras
+from edge_runtime.config import (
+    Config,
+    events_path,
+    gallery_path,
+    socket_path,
+)
+from edge_runtime.enrolment.photo import Enroller
+from edge_runtime.events.store import forget_without_daemon
+from edge_runtime.faces.chain import open_chain
+from edge_runtime.gallery.opening import key_source, open_gallery
+from edge_runtime.gallery.store import Gallery
+from edge_runtime.requests.people import LocalPeople, PeopleAccess
+from edge_runtime.unknowns.opening import strangers_alone
+
+
+def open_people(config: Config, enrolling: bool = False, strangers: bool = False) -> PeopleAccess:
+    """The daemon's people if one is running, else those of the files.
+
+    Args:
+        config: says where socket, gallery, key and bundle are.
+        enrolling: open the bundle too, and make the gallery where there is none.
+        strangers: open the strangers too.
+
+    Raises:
+        FamiliarError: daemon, bundle, detector, interpreter or gallery cannot be used.
+    """
+    from edge_runtime.control.client import ControlClient
+
+    client = ControlClient.connect(socket_path(config))
+    if client is not None:
+        return client
+    if enrolling:
+        return _open_for_enrolling(config, strangers)
+    path = gallery_path(config)
+    if not path.exists():
+        return LocalPeople(None)
+    with ExitStack() as resources:
+        gallery = resources.enter_context(Gallery.open_existing(path, key_source(config)))
+        book = resources.enter_context(strangers_alone(config)) if strangers else None
+        return LocalPeople(
+            gallery,
+            resources=resources.pop_all(),
+            on_forget=lambda: forget_without_daemon(events_path(config), gallery.directory()),
+            strangers=lambda: book,
+        )
+
+
+def _open_for_enrolling(config: Config, strangers: bool) -> LocalPeople:
+    with ExitStack() as resources:
+        cameras = resources.enter_context(OwnCameras(config.camera))
+        chain = resources.enter_context(open_chain(config))
+        gallery = resources.enter_context(open_gallery(config, chain))
+        book = resources.enter_context(strangers_alone(config, chain)) if strangers else None
+        return LocalPeople(
+            gallery,
+            lambda: Enroller(chain, gallery, keep_crops=config.gallery.keep_crops),
+            config.images.max_megapixels,
+            resources.pop_all(),
+            config.decide.margin,
+            cameras.latest,
+            strangers=lambda: book,
+        )

@@ -1,0 +1,1 @@
+"""What goes to a device: manifest, preprocessing, detector's data sheet, signature."""

@@ -1,0 +1,130 @@
+"""What goes to a device: a folder with a manifest, checked byte for byte when it is opened.
+
+The manifest carries the preprocessing as data, so that nothing about a model is guessed from its shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.bundle.manifest import MANIFEST, Manifest
+from edge_runtime.bundle.signature import SIGNATURE, check_signature
+from edge_runtime.errors import BundleError
+from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.types import Floats, Pixels
+
+_MAX_MANIFEST_BYTES = 1 << 20
+
+
+def file_digest(path: Path) -> tuple[str, int]:
+    """(sha256 in hex, size in bytes) of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size
+
+
+class Bundle:
+    """A bundle on disk whose files all are what its manifest says."""
+
+    def __init__(self, path: str | Path, trusted_keys: Sequence[str] = ()) -> None:
+        """Read the manifest and check every file, and the signature if there is one.
+
+        Args:
+            path: the bundle's folder.
+            trusted_keys: public keys, one of which must have signed it; empty: nobody need have.
+
+        Raises:
+            BundleError: no bundle there, a file missing, altered, or not listed, or a signature that is wrong,
+                or missing although keys are trusted.
+        """
+        self.path = Path(path)
+        manifest_path = self.path / MANIFEST
+        try:
+            if manifest_path.is_symlink() or manifest_path.stat().st_size > _MAX_MANIFEST_BYTES:
+                raise OSError(f"{MANIFEST} is a link or larger than a manifest can be")
+            data = manifest_path.read_bytes()
+            text = data.decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(
+                f"{self.path}: expected a bundle (a folder with {MANIFEST}), found none that can be read; "
+                "make one with python -m convert model, or set [bundle] path"
+            ) from error
+        # Before anything of it is believed.
+        self.signed_by = check_signature(self.path, data, trusted_keys)
+        self.manifest = Manifest.parse(text, str(manifest_path))
+        self._check_files()
+        self.hash = hashlib.sha256(data).hexdigest()
+        self.encoder_hash = self.manifest.files[self.manifest.encoder_file][0]
+
+    def _check_files(self) -> None:
+        for name, (digest, size) in self.manifest.files.items():
+            path = self.path / name
+            if path.is_symlink() or not path.is_file():
+                raise BundleError(f"{path}: expected a file of {size} bytes, found none; copy the bundle again")
+            found_digest, found_size = file_digest(path)
+            if (found_digest, found_size) != (digest, size):
+                raise BundleError(
+                    f"{path}: expected sha256 {digest[:12]}… and {size} bytes, "
+                    f"found {found_digest[:12]}… and {found_size}; the file was altered, copy the bundle again"
+                )
+        listed = {*self.manifest.files, MANIFEST, SIGNATURE}
+        extra = sorted(p.name for p in self.path.iterdir() if p.name not in listed and not p.name.startswith("."))
+        if extra:
+            raise BundleError(f"{self.path / extra[0]}: not listed in the manifest; remove it or make the bundle again")
+
+    def strangers(self) -> Floats:
+        """The cohort's codes, float32 (N, D) of unit length.
+
+        Raises:
+            BundleError: the file is absent or of another shape.
+        """
+        (codes,) = self.arrays("cohort.npz", "codes")
+        if codes.dtype != np.int8 or codes.ndim != 2 or codes.shape[1] != self.manifest.code_size or not len(codes):
+            raise BundleError(
+                f"{self.path}/cohort.npz: expected int8 (N, {self.manifest.code_size}), "
+                f"found {codes.dtype} {codes.shape}; make the bundle again"
+            )
+        return normalise(codes.astype(np.float32))[0]
+
+    def golden(self) -> tuple[Pixels, Floats]:
+        """Generated chips uint8 (N, h, w, 3) RGB and the codes float32 (N, D) of unit length they must give.
+
+        Raises:
+            BundleError: the file is absent, empty, or of another shape.
+        """
+        chips, codes = self.arrays("golden.npz", "chips", "codes")
+        width, height = self.manifest.preprocessing.template.size_wh
+        expected = (len(codes) if codes.ndim else 0, height, width, 3)
+        if (
+            chips.dtype != np.uint8
+            or chips.shape != expected
+            or codes.dtype.kind != "f"
+            or codes.shape != (len(chips), self.manifest.code_size)
+            or not len(chips)
+        ):
+            raise BundleError(
+                f"{self.path}/golden.npz: expected chips uint8 (N, {height}, {width}, 3) and codes float "
+                f"(N, {self.manifest.code_size}), found {chips.dtype} {chips.shape} and {codes.dtype} {codes.shape}; "
+                "make the bundle again"
+            )
+        return chips, np.asarray(codes, np.float32)
+
+    def arrays(self, name: str, *keys: str) -> list[NDArray[Any]]:
+        """Arrays of one of the bundle's .npz files.
+
+        Raises:
+            BundleError: it is not listed, damaged, or lacks one.
+        """
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.path}: expected {name}, which the manifest does not list; make the bundle again")
+        try:
+            with np.load(self.path / name, allow_pickle=False) as archive:
+                return [archive[key] for key in keys]
+        # numpy reads headers with Python's tokeniser: a damaged archive raises whatever that and zipfile come to.
+        except Exception as error:
+            raise BundleError(f"{self.path / name}: cannot be read ({error}); copy the bundle again") from error

@@ -1,0 +1,216 @@
+"""The gallery behind a running daemon, and the matcher made of it: looked after while others change, move or break it.
+
+A gallery that breaks under a running daemon costs it the names, not its life: it goes on with strangers only, says
+why, and takes the gallery up again as soon as it is sound. One that another program merely holds costs nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from edge_runtime.config import Config, gallery_path
+from edge_runtime.control.protocol import Answer
+from edge_runtime.daemon.health import Health
+from edge_runtime.decision.matcher import Matcher, make_matcher
+from edge_runtime.enrolment.photo import Enroller
+from edge_runtime.errors import BundleError, GalleryError
+from edge_runtime.faces.chain import FaceChain, open_chain
+from edge_runtime.gallery.opening import open_gallery
+from edge_runtime.gallery.store import Gallery, Templates
+from edge_runtime.interpreters import on_cpu
+from edge_runtime.requests.people import LocalPeople
+from edge_runtime.storage.sqlite import is_busy
+from edge_runtime.system.closing import Closing
+from edge_runtime.types import Frame
+from edge_runtime.unknowns.book import StrangersBook
+
+PART = "gallery"
+
+
+class GalleryKeeper(Closing):
+    """Safe to use from several threads.
+
+    Attributes:
+        config: in force; assign it before :meth:`refresh` with ``always``.
+        matcher: for the gallery as it is now; without names while it cannot be read.
+        strangers: those remembered, once they are open.
+    """
+
+    strangers: StrangersBook | None = None
+
+    def __init__(
+        self, config: Config, chain: FaceChain, health: Health, latest: Callable[[str], Frame] | None = None
+    ) -> None:
+        """Open the gallery, which is made where there is none.
+
+        Args:
+            config: says where gallery and key are, and how matches are decided.
+            chain: of the bundle in use.
+            health: gets to know of a gallery that breaks.
+            latest: a camera's latest frame, for enrolling from it.
+
+        Raises:
+            GalleryError: it cannot be used; at the start somebody is there to read this.
+        """
+        self.config = config
+        self._chain, self._health, self._latest = chain, health, latest
+        self._strangers = chain.bundle.strangers()
+        self._lock = threading.RLock()
+        """Held while a matcher is made, so that an older gallery never replaces a newer one."""
+        self._closed = False
+        self._enrolling: FaceChain | None = None
+        self._enrolling_lock = threading.Lock()
+        self._gallery: Gallery | None = open_gallery(config, chain)
+        self._people: LocalPeople | None = self._local_people(self._gallery)
+        try:
+            self._stamp, self._version = self._now()
+            self.matcher = self._make(self._gallery.templates())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def gallery(self) -> Gallery:
+        """The open gallery.
+
+        Raises:
+            GalleryError: it cannot be read at the moment.
+        """
+        return self._sound()[0]
+
+    @property
+    def sound(self) -> bool:
+        """Whether the gallery can be read, and knows whom it should."""
+        return self._gallery is not None
+
+    def call(self, command: str, arguments: dict[str, str], payload: bytes) -> Answer:
+        """One of ``access.COMMANDS``.
+
+        Raises:
+            FamiliarError: what the command raises, or the gallery cannot be read at the moment.
+        """
+        return self._sound()[1].call(command, arguments, payload)
+
+    def refresh(self, always: bool = False) -> Matcher | None:
+        """Look after the gallery; a new matcher if there is another one now.
+
+        May wait for another program that holds the gallery: not for the frame loop.
+
+        Args:
+            always: make a new matcher although nothing has changed.
+        """
+        with self._lock:
+            if self._closed:
+                return None
+            try:
+                matcher = self._look(always)
+            except GalleryError as error:
+                if self._closed:
+                    return None
+                if is_busy(error):
+                    self._health.report(PART, f"{error}; until then everybody known is recognised as before")
+                    return None
+                self._health.report(PART, f"{error}; until then everybody is a stranger")
+                matcher = self._let_go()
+            else:
+                self._health.mend(PART)
+            self.matcher = matcher or self.matcher
+            return matcher
+
+    def enrolling_chain(self) -> FaceChain:
+        """A chain of its own for enrolling, opened when first asked for: a large photo then stalls no camera.
+
+        Raises:
+            BundleError: the bundle on disk is another one than at the start.
+        """
+        with self._enrolling_lock:
+            if self._enrolling is None:
+                chain = open_chain(self.config, interpreter=on_cpu(self.config.runtime.interpreter))
+                if chain.bundle.hash != self._chain.bundle.hash:
+                    chain.close()
+                    raise BundleError(
+                        f"{chain.bundle.path}: expected the bundle this daemon was started with, found another one; "
+                        "restart the daemon"
+                    )
+                self._enrolling = chain
+            return self._enrolling
+
+    def close(self) -> None:
+        """Close gallery and chain; may be called again."""
+        self._closed = True
+        if self._gallery is not None:
+            self._gallery.close()
+        with self._enrolling_lock:
+            if self._enrolling is not None:
+                self._enrolling.close()
+
+    def _sound(self) -> tuple[Gallery, LocalPeople]:
+        gallery, people = self._gallery, self._people
+        if gallery is None or people is None:
+            told = next((one.reason for one in self._health.troubles if one.part == PART), "it cannot be read")
+            raise GalleryError(f"the gallery is out of use: {told}")
+        return gallery, people
+
+    def _look(self, always: bool) -> Matcher | None:
+        gallery = self._gallery
+        if gallery is None:
+            self._gallery = gallery = open_gallery(self.config, self._chain, create=False)
+            self._people = self._local_people(gallery)
+            always = True
+        stamp, version = self._now()
+        if stamp != self._stamp:
+            # Whatever touched the file: is it still one that would open? Our own connection might not notice.
+            open_gallery(self.config, self._chain, create=False).close()
+            if stamp[:2] != self._stamp[:2]:
+                gallery.close()
+                self._gallery = gallery = open_gallery(self.config, self._chain, create=False)
+                self._people = self._local_people(gallery)
+                always = True
+        if version == self._version and not always:
+            self._stamp = stamp
+            return None
+        matcher = self._make(gallery.templates())
+        # Templates forget whose time is up, which changes the version once more.
+        self._stamp, self._version = self._now()
+        return matcher
+
+    def _let_go(self) -> Matcher | None:
+        """Close what is broken; a matcher that knows nobody, if there was one that did."""
+        if self._gallery is not None:
+            self._gallery.close()
+        was, self._gallery, self._people = self._gallery, None, None
+        if was is None and not self.matcher.templates.names:
+            return None
+        size = self._chain.encoder.code_size
+        nobody = np.zeros(0, np.int64)
+        return self._make(Templates((), nobody, np.zeros((0, size), np.float32), np.zeros(0, np.float32), nobody))
+
+    def _now(self) -> tuple[tuple[int, ...], tuple[int, int, int]]:
+        """What the file is, device and inode first, and what it holds."""
+        path = gallery_path(self.config)
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise GalleryError(
+                f"{path}: expected the gallery, it is gone ({error.strerror}); put a backup in its place, "
+                "or restart the daemon for a new one: systemctl restart familiar"
+            ) from error
+        assert self._gallery is not None
+        stamp = (found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
+        return stamp, self._gallery.version
+
+    def _make(self, templates: Templates) -> Matcher:
+        return make_matcher(templates, self._chain.bundle, self.config.decide, self._strangers)
+
+    def _local_people(self, gallery: Gallery) -> LocalPeople:
+        return LocalPeople(
+            gallery,
+            lambda: Enroller(self.enrolling_chain(), gallery, keep_crops=self.config.gallery.keep_crops),
+            self.config.images.max_megapixels,
+            margin=self.config.decide.margin,
+            latest=self._latest,
+            strangers=lambda: self.strangers,
+        )

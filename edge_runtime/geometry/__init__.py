@@ -1,0 +1,1 @@
+"""Boxes, the alignment of faces, and the geometry of embeddings."""

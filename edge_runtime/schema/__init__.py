@@ -1,0 +1,1 @@
+"""Tables of a configuration, recipe or request into checked dataclasses."""

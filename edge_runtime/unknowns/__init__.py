@@ -1,0 +1,1 @@
+"""Visitors who were never named: told apart, counted, kept for a while, named, ignored or forgotten."""

@@ -1,0 +1,267 @@
+"""Strangers told apart as they come, in memory: each sighting goes to the nearest one, or is the first of another.
+
+No thread, no disk and no clock: times come with what is seen.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.types import Floats
+from edge_runtime.unknowns.linkage import Linkage
+from edge_runtime.unknowns.memory import Recognised, Sighting
+
+MOST_VIEWS = 6
+"""Kept of one stranger: what enrolling wants, and a page to recognise somebody by."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerView:
+    """What one visit left of a stranger; its crop is kept elsewhere.
+
+    Attributes:
+        view_id: opaque.
+        code: float32 (D,) of unit length.
+        weight: what it counts in the average, > 0.
+        at_s: when it was, seconds since the Unix epoch.
+    """
+
+    view_id: str
+    code: Floats
+    weight: float
+    at_s: float
+    camera: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Somebody seen and never named.
+
+    Attributes:
+        stranger_id: opaque; never of somebody else later.
+        visits: how often they came; see :class:`Crowd`.
+        first_s, last_s: when they were first and last seen, seconds since the Unix epoch.
+        clock_s: the last time by the clock that retention goes by, see ``LogClock``.
+        cameras: that saw them.
+        ignored: whether their coming and going is of no interest.
+        views: at most ``MOST_VIEWS``, the oldest first.
+    """
+
+    stranger_id: str
+    visits: int
+    first_s: float
+    last_s: float
+    clock_s: float
+    cameras: tuple[str, ...]
+    ignored: bool
+    views: tuple[StrangerView, ...]
+
+    def average(self) -> Floats:
+        """float32 (D,) of unit length: the views' weighted average."""
+        total = sum(view.code * np.float32(view.weight) for view in self.views)
+        code: Floats = normalise(np.asarray(total, np.float32)[None])[0][0]
+        return code
+
+
+class Crowd:
+    """Everybody remembered; for one thread at a time.
+
+    A visit goes on while its sightings follow each other within ``visit_s``: ten tracks in a minute are one.
+    """
+
+    def __init__(self, linkage: Linkage, most: int, visit_s: float, strangers: Iterable[Stranger] = ()) -> None:
+        """Begin with those known.
+
+        Args:
+            linkage: how alike two sightings of one stranger are.
+            most: how many are kept; beyond, those longest unseen go, ignored ones last.
+            visit_s: seconds out of sight after which somebody's coming back is another visit.
+            strangers: remembered before.
+        """
+        self._linkage, self._most, self._visit_s = linkage, most, visit_s
+        self._strangers = {one.stranger_id: one for one in strangers}
+        self._dismissed: set[str] = set()
+        self._known: dict[str, tuple[Stranger, Floats]] = {}
+        self._reckon()
+
+    def __len__(self) -> int:
+        return len(self._strangers)
+
+    def strangers(self) -> list[Stranger]:
+        """Everybody, the latest seen first."""
+        return sorted(self._strangers.values(), key=lambda one: -one.last_s)
+
+    def get(self, stranger_id: str) -> Stranger | None:
+        """The one of that id; None: not, or no longer, remembered."""
+        return self._strangers.get(stranger_id)
+
+    def find(self, stranger_id: str) -> Stranger:
+        """The one of that id.
+
+        Raises:
+            InputError: nobody remembered has it.
+        """
+        if stranger_id not in self._strangers:
+            raise InputError(f"{stranger_id!r}: no such stranger is remembered; familiar strangers lists who is")
+        return self._strangers[stranger_id]
+
+    @property
+    def ignoring(self) -> bool:
+        """Whether anybody is ignored."""
+        return any(one.ignored for one in self._strangers.values())
+
+    def recognise(self, code: Floats, first_s: float, hint: str | None = None) -> Recognised:
+        """Who it is that ``code`` was seen of; changes nothing.
+
+        Args:
+            code: float32 (D,) of unit length.
+            first_s: when this sighting began, seconds since the Unix epoch.
+            hint: who it seemed to be earlier in this sighting, which holds as long as it may be true.
+        """
+        known = self._nearest(code, hint)
+        if known is None:
+            return Recognised(hint if hint and hint not in self._strangers else self._new_id(), 1, False)
+        return Recognised(known.stranger_id, known.visits + (not self._goes_on(known, first_s)), known.ignored)
+
+    def take(self, sighting: Sighting, clock_s: float, hint: str | None = None) -> Stranger | None:
+        """Remember a sighting.
+
+        Args:
+            sighting: of somebody who was never named.
+            clock_s: now, see :class:`Stranger`.
+            hint: the id that :meth:`recognise` gave in this sighting.
+
+        Returns:
+            Who it was of; None if that one was dismissed meanwhile.
+        """
+        if hint in self._dismissed:
+            return None
+        seen = self.recognise(sighting.code, sighting.first_s, hint)
+        view = StrangerView(secrets.token_hex(8), sighting.code, sighting.weight, sighting.last_s, sighting.camera)
+        known = self._strangers.get(seen.stranger_id)
+        if known is None:
+            stranger = Stranger(
+                seen.stranger_id, 1, sighting.first_s, sighting.last_s, clock_s, (sighting.camera,), False, (view,)
+            )
+        else:
+            stranger = replace(
+                known,
+                visits=seen.visits,
+                last_s=max(known.last_s, sighting.last_s),
+                clock_s=clock_s,
+                cameras=tuple(dict.fromkeys((*known.cameras, sighting.camera))),
+                views=_kept(known.views, view, seen.visits == known.visits),
+            )
+        self._strangers[stranger.stranger_id] = stranger
+        self._reckon()
+        stranger = self._grown_together(stranger)
+        while len(self._strangers) > self._most:
+            others = [one for one in self._strangers.values() if one is not stranger]
+            del self._strangers[min(others, key=lambda one: (one.ignored, one.clock_s)).stranger_id]
+            self._reckon()
+        return stranger
+
+    def ignore(self, stranger_id: str, ignored: bool) -> Stranger:
+        """Take no interest in somebody, or take it again.
+
+        Raises:
+            InputError: nobody remembered has that id.
+        """
+        self._strangers[stranger_id] = replace(self.find(stranger_id), ignored=ignored)
+        return self._strangers[stranger_id]
+
+    def dismiss(self, stranger_id: str) -> Stranger:
+        """Forget somebody; who is in view as them now is not remembered either.
+
+        Raises:
+            InputError: nobody remembered has that id.
+        """
+        stranger = self.find(stranger_id)
+        self._dismissed.add(stranger_id)
+        del self._strangers[stranger_id]
+        self._reckon()
+        return stranger
+
+    def expire(self, before_s: float, ignored_before_s: float) -> None:
+        """Forget whoever was last seen before these times, by ``Stranger.clock_s``."""
+        for one in self.strangers():
+            if one.clock_s < (ignored_before_s if one.ignored else before_s):
+                del self._strangers[one.stranger_id]
+        self._reckon()
+
+    def _goes_on(self, known: Stranger, first_s: float) -> bool:
+        """Whether a sighting that began then is of their latest visit; where the wall clock went back, it is."""
+        return first_s - known.last_s <= self._visit_s
+
+    def _nearest(self, code: Floats, hint: str | None) -> Stranger | None:
+        if not self._ids:
+            return None
+        least = self._linkage.least(len(self._ids))
+        if hint in self._known and float(self._known[hint][1] @ code) >= least:
+            return self._strangers[hint]
+        likeness = self._averages @ code
+        best = int(np.argmax(likeness))
+        return self._strangers[self._ids[best]] if likeness[best] >= least else None
+
+    def _grown_together(self, stranger: Stranger) -> Stranger:
+        """Make those one whose averages came near; of whom one is ignored stay two, for that was said of one face."""
+        while (twin := self._twin(stranger)) is not None:
+            del self._strangers[stranger.stranger_id], self._strangers[twin.stranger_id]
+            stranger = _joined(stranger, twin, self._visit_s)
+            self._strangers[stranger.stranger_id] = stranger
+            self._reckon()
+        return stranger
+
+    def _twin(self, stranger: Stranger) -> Stranger | None:
+        likeness = self._averages @ self._known[stranger.stranger_id][1]
+        for number, one in enumerate(self._strangers.values()):
+            if one is stranger or one.ignored != stranger.ignored:
+                likeness[number] = -np.inf
+        best = int(np.argmax(likeness))
+        return self._strangers[self._ids[best]] if likeness[best] >= self._linkage.least(len(self._ids)) else None
+
+    def _new_id(self) -> str:
+        while (new := secrets.token_hex(3)) in self._strangers or new in self._dismissed:
+            pass
+        return new
+
+    def _reckon(self) -> None:
+        """Averages of everybody as they are now, float32 (n, D); of who has not changed they are known."""
+        before, self._known = self._known, {}
+        for key, one in self._strangers.items():
+            known = before.get(key)
+            self._known[key] = known if known is not None and known[0] is one else (one, one.average())
+        self._ids = list(self._known)
+        self._averages = np.array([average for _, average in self._known.values()], np.float32)
+
+
+def _kept(views: tuple[StrangerView, ...], new: StrangerView, goes_on: bool) -> tuple[StrangerView, ...]:
+    """One view a visit, the best; of many visits those that count most."""
+    if goes_on:
+        return (*views[:-1], new) if new.weight > views[-1].weight else views
+    return _best((*views, new))
+
+
+def _best(views: tuple[StrangerView, ...]) -> tuple[StrangerView, ...]:
+    best = sorted(views, key=lambda view: (view.weight, view.at_s))[-MOST_VIEWS:]
+    return tuple(sorted(best, key=lambda view: view.at_s))
+
+
+def _joined(one: Stranger, other: Stranger, visit_s: float) -> Stranger:
+    """Two that are one, under the id of the one seen first."""
+    first, second = sorted((one, other), key=lambda stranger: stranger.first_s)
+    together = abs(first.last_s - second.last_s) <= visit_s
+    return replace(
+        first,
+        visits=first.visits + second.visits - together,
+        last_s=max(first.last_s, second.last_s),
+        clock_s=max(first.clock_s, second.clock_s),
+        cameras=tuple(dict.fromkeys((*first.cameras, *second.cameras))),
+        views=_best((*first.views, *second.views)),
+    )

@@ -1,0 +1,138 @@
+"""The people commands give the same answers on the files and through the control socket."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edge_runtime.app.people import open_people
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.config import BundleConfig, Config, parse_config
+from edge_runtime.control.client import ControlClient
+from edge_runtime.control.server import ControlServer
+from edge_runtime.errors import GalleryError, InputError, UsageError
+from edge_runtime.requests.people import COMMANDS, LocalPeople, PeopleAccess
+from edge_runtime.types import Pixels
+from tests.builders import draw_face, make_bundle, make_pixels
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture
+def config(bundle: Bundle, tmp_path: Path) -> Config:
+    return parse_config(
+        {
+            "bundle": {"path": str(bundle.path)},
+            "gallery": {"path": str(tmp_path / "state/gallery.db"), "key_file": str(tmp_path / "conf/device.key")},
+            "control": {"socket": str(tmp_path / "control.sock")},
+        }
+    )
+
+
+@pytest.fixture(params=["files", "daemon"])
+def people(request: pytest.FixtureRequest, config: Config) -> Iterator[PeopleAccess]:
+    with ExitStack() as stack:
+        local = stack.enter_context(open_people(config, enrolling=True))
+        if request.param == "files":
+            yield local
+            return
+        stack.enter_context(ControlServer(Path(config.control.socket), local.call))
+        client = stack.enter_context(open_people(config, enrolling=True))
+        assert isinstance(client, ControlClient)
+        yield client
+
+
+def png(pixels: Pixels) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "png")
+    return stream.getvalue()
+
+
+def test_every_command_answers_alike(people: PeopleAccess) -> None:
+    assert people.call("people.list", {}) == {"people": []}
+    photo = png(draw_face(0))
+    result = people.call("enroll", {"name": "Anna", "source": "a.png"}, photo)
+    assert result["accepted"] and not result["known"]
+    assert people.call("enroll", {"name": "anna", "source": "b.png"}, photo)["known"]
+    shown = people.call("people.show", {"name": "anna"})
+    assert shown["name"] == "Anna" and shown["templates"] == 1
+    assert [(r["source"], r["template_id"]) for r in shown["records"]] == [("a.png", result["template_id"])]
+    renamed = people.call("people.rename", {"old": "Anna", "new": "Zo\u00eb"})
+    assert renamed["name"] == "Zo\u00eb" and renamed["person_id"] == shown["person_id"]
+    assert people.call("people.list", {})["people"] == [renamed]
+    assert people.call("people.forget", {"name": "zo\u00eb"}) == renamed
+    assert people.call("people.list", {}) == {"people": []}
+
+
+def test_refused_photo_is_an_answer_not_an_error(people: PeopleAccess) -> None:
+    photo = png(draw_face(0))
+    for data, reason in ((b"", "empty file"), (photo[: len(photo) // 2], "cut short"), (png(make_pixels()), "no face")):
+        result = people.call("enroll", {"name": "Anna", "source": "a.png"}, data)
+        assert not result["accepted"] and reason in result["reason"] and not result["reason"].startswith("a.png")
+    assert people.call("people.list", {}) == {"people": []}
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "error"),
+    [
+        ("people.show", {"name": "Nobody here"}, InputError),
+        ("people.forget", {"name": "Nobody here"}, InputError),
+        ("people.rename", {"old": "Nobody here", "new": "x"}, InputError),
+        ("enroll", {"name": "a\nb", "source": "x"}, InputError),
+        ("people.show", {}, UsageError),
+        ("people.show", {"name": 3}, UsageError),
+        ("people.list", {"name": "x"}, UsageError),
+        ("people.destroy", {}, UsageError),
+    ],
+)
+def test_wrong_calls_raise_the_same_error(
+    people: PeopleAccess, command: str, arguments: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        people.call(command, arguments, png(draw_face(0)))
+    assert "\n" not in str(caught.value)
+
+
+def test_nobody_is_there_before_the_first_gallery(config: Config, tmp_path: Path) -> None:
+    with open_people(config) as people:
+        assert people.call("people.list", {}) == {"people": []}
+        with pytest.raises(InputError, match="nobody is enrolled yet"):
+            people.call("people.forget", {"name": "Anna"})
+        with pytest.raises(UsageError):
+            people.call("enroll", {"name": "Anna", "source": "x"}, b"")
+    assert not list(tmp_path.iterdir())
+
+
+def test_people_can_be_listed_and_forgotten_without_their_bundle(config: Config, tmp_path: Path) -> None:
+    with open_people(config, enrolling=True) as people:
+        people.call("enroll", {"name": "Anna", "source": "a.png"}, png(draw_face(0)))
+    folder = tmp_path / "other"
+    shutil.copytree(config.bundle.path, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["encoder"]["template"]["points"][0][0] += 1  # another alignment: its codes do not compare
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    other = dataclasses.replace(config, bundle=BundleConfig(str(folder)))
+    with pytest.raises(GalleryError, match="enrol again"):
+        open_people(other, enrolling=True)
+    with open_people(other) as people:
+        assert people.call("people.forget", {"name": "Anna"})["name"] == "Anna"
+
+
+def test_every_command_has_its_arguments_listed() -> None:
+    people = {f"people.{verb}" for verb in ("list", "show", "rename", "drop", "note", "check", "forget")}
+    verbs = ("list", "show", "name", "ignore", "unignore", "forget", "clear")
+    strangers = {f"strangers.{verb}" for verb in verbs}
+    assert set(COMMANDS) == {*people, *strangers, "enroll.look", "enroll.pose", "enroll.views", "enroll"}
+    assert LocalPeople(None).call("people.check", {}) == {"findings": []}
+    assert LocalPeople(None).call("people.list", {}) == {"people": []}

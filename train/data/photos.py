@@ -1,0 +1,145 @@
+"""Folders of photos, and which people of them fit, choose, measure, or stand for strangers."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.errors import InputError, UsageError
+from edge_runtime.pictures.reader import list_images
+from train.data.archive import SPLITS
+
+_SHARES = (("train", 0.70), ("select", 0.80), ("final", 0.90), ("cohort", 1.0))
+"""Upper bounds of a name's hash, 0..1, for a split made without a file."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One picture of the data.
+
+    Attributes:
+        path: where it lies.
+        relative: the same below the data's folder, POSIX.
+        person: name of the folder it is in; empty where nobody knows.
+    """
+
+    path: Path
+    relative: str
+    person: str
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that every command has which goes through folders of photos."""
+    parser.add_argument("--split", metavar="CSV", help="columns person and split; default: by a hash of the name")
+    parser.add_argument("--unlabelled", action="store_true", help="nobody knows who is who: no names, all for training")
+    parser.add_argument("--source", metavar="TEXT", help="what the photos are, and their licence, for the model card")
+    parser.add_argument("--seed", type=int, default=0, help="of the split made without --split (default: 0)")
+    parser.add_argument("--limit", type=int, metavar="N", help="stop after N pictures, for a trial")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all)")
+
+
+def check_options(args: argparse.Namespace) -> Path:
+    """The file to write, ``args.out``, once it and the options of ``add_options`` are seen to make sense.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if args.jobs < 1 or (args.limit is not None and args.limit < 1):
+        raise UsageError("--jobs and --limit: expected at least 1")
+    if args.unlabelled and args.split:
+        raise UsageError("--unlabelled and --split: expected one of them; photos without names cannot be split by name")
+    out = Path(args.out)
+    if out.is_dir() or out.suffix != ".npz":
+        raise UsageError(f"--out {out}: expected the name of an .npz file")
+    return out
+
+
+def splits_of(photos: Sequence[Photo], csv_path: str | None, seed: int) -> dict[str, str]:
+    """The split of everybody in ``photos``, by a file or else by a hash; photos without names are all for training."""
+    people = sorted({photo.person for photo in photos})
+    if people == [""]:
+        return {"": "train"}
+    return read_split(csv_path, people) if csv_path else split(people, seed)
+
+
+def find_photos(root: Path, unlabelled: bool = False) -> list[Photo]:
+    """Every picture below ``root`` with its person, sorted.
+
+    Args:
+        root: a folder that holds one folder a person; with ``unlabelled``, any folder of pictures.
+        unlabelled: give nobody a name.
+
+    Raises:
+        InputError: no such folder, no pictures, or not a single folder of a person.
+    """
+    photos, loose = [], []
+    for path in list_images(root):
+        relative = path.relative_to(root)
+        if unlabelled or len(relative.parts) > 1:
+            photos.append(Photo(path, relative.as_posix(), "" if unlabelled else relative.parts[0]))
+        else:
+            loose.append(path)
+    if photos and loose:
+        print(f"{loose[0]}: in no person's folder, passed over ({len(loose)} in all)", file=sys.stderr)
+    if not photos:
+        raise InputError(
+            f"{root}: expected a folder per person with photos in it, found loose pictures only; "
+            f"move them to {root}/NAME/"
+        )
+    return photos
+
+
+def split(people: Sequence[str], seed: int) -> dict[str, str]:
+    """Give each person to one split by a hash of seed and name: 70 % train, 10 % each of the others.
+
+    A person stays where they are when others are added. Somebody is always in ``train``, and with two people
+    or more somebody is in ``select``.
+    """
+    shares = {
+        person: int.from_bytes(hashlib.sha256(f"{seed}:{person}".encode()).digest()[:8], "big") / 2**64
+        for person in people
+    }
+    chosen = {person: next(name for name, bound in _SHARES if share < bound) for person, share in shares.items()}
+    ranked = sorted(people, key=lambda person: shares[person])
+    chosen[ranked[0]] = "train"
+    if len(people) > 1 and "select" not in chosen.values():
+        training = [person for person in ranked if chosen[person] == "train"]
+        chosen[training[-1] if len(training) > 1 else ranked[-1]] = "select"
+    return chosen
+
+
+def read_split(path: str | Path, people: Sequence[str]) -> dict[str, str]:
+    """The split of each of ``people`` from a CSV with the columns ``person`` and ``split``.
+
+    Raises:
+        InputError: unreadable, columns missing, an unknown split, a person twice or not at all, or nobody in train.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            if not {"person", "split"} <= set(reader.fieldnames or ()):
+                raise InputError(
+                    f"{path}: expected the columns person and split, found {', '.join(reader.fieldnames or ())!r}"
+                )
+            rows = [(row["person"], row["split"]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected a CSV file with person and split, cannot read it ({error})") from error
+    chosen = dict(rows)
+    if len(chosen) != len(rows):
+        raise InputError(f"{path}: expected each person once, found somebody twice; make the split identity-disjoint")
+    if wrong := sorted({name for name in chosen.values() if name not in SPLITS}, key=str):
+        raise InputError(f"{path}: expected the splits {', '.join(SPLITS)}, found {wrong[0]!r}")
+    if absent := [person for person in people if person not in chosen]:
+        raise InputError(
+            f"{path}: expected a row for every person, found none for {absent[0]!r} "
+            f"({len(absent)} people in all); add them"
+        )
+    if not any(chosen[person] == "train" for person in people):
+        raise InputError(f"{path}: expected somebody in train, found nobody of the {len(people)} people there")
+    return chosen

@@ -1,0 +1,1 @@
+"""Fitting an autoencoder, whose encoder goes to a device."""

@@ -1,0 +1,1 @@
+"""What every fit has in common: rates, precision, averages."""
