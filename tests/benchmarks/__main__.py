@@ -25,7 +25,8 @@ from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.faces.encoder import Template, TfliteEncoder, open_encoder
+from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
+from edge_runtime.geometry.alignment import Template
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.alignment import align, similarity
 from edge_runtime.interpreters import open_interpreter

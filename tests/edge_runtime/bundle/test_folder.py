@@ -253,26 +253,26 @@ def test_the_manifest_may_ask_for_nearer_outputs_but_not_for_fewer(folder: Path)
     near = codes + 0.1 * noise / np.linalg.norm(noise, axis=1, keepdims=True)  # cosine about 0.995
     near /= np.linalg.norm(near, axis=1, keepdims=True)
     put(folder, "golden.npz", chips=chips, codes=near.astype(np.float32))
-    encoder = Bundle(folder).open_encoder()
-    assert Bundle(folder).check_golden(encoder) < 0.999
+    encoder = open_encoder(Bundle(folder))
+    assert check_golden(Bundle(folder), encoder) < 0.999
     change(folder, lambda m: m.update(golden={"cosine": 0.9995}))
     with pytest.raises(SelfTestError, match=r"0\.9995"):
-        Bundle(folder).check_golden(encoder)
+        check_golden(Bundle(folder), encoder)
     put(folder, "golden.npz", chips=chips, codes=codes[::-1])
     for floor in (-1.0, float("nan")):
         change(folder, lambda m, floor=floor: m.update(golden={"cosine": floor}))
         with pytest.raises(SelfTestError):
-            Bundle(folder).check_golden(encoder)
+            check_golden(Bundle(folder), encoder)
     encoder.close()
 
 
 def test_a_model_that_is_not_the_manifests_is_refused(folder: Path) -> None:
     change(folder, lambda m: m["encoder"].update(code_size=31))
     with pytest.raises(BundleError, match="expected codes of 31"):
-        Bundle(folder).open_encoder()
+        open_encoder(Bundle(folder))
     change(folder, lambda m: m["encoder"].update(code_size=32, colour="rgb", mean=[0] * 3, std=[1] * 3))
     with pytest.raises(BundleError, match="expected input"):
-        Bundle(folder).open_encoder()
+        open_encoder(Bundle(folder))
 
 
 def test_the_preprocessing_hash_is_of_all_that_shapes_a_chip(pristine: Path) -> None:

@@ -102,7 +102,7 @@ def test_codes_are_of_the_face_alone_whatever_the_bundle_does(
     document = json.loads((both / MANIFEST).read_text())
     document["encoder"]["mirrored"] = True
     (both / MANIFEST).write_text(json.dumps(document))
-    assert Bundle(both).open_encoder().mirrored and not open_encoder(bundle).mirrored
+    assert open_encoder(Bundle(both)).mirrored and not open_encoder(bundle).mirrored
     # Codes of the two never meet in a gallery.
     assert Bundle(both).manifest.preprocessing_hash("x") != bundle.manifest.preprocessing_hash("x")
     monkeypatch.setenv("FAMILIAR_BUNDLE_PATH", str(both))
@@ -198,7 +198,7 @@ def test_no_process_outlives_the_command(embed: Embed, tmp_path: Path, bundle: B
     for index in range(400):
         save(tmp_path / f"many/{index}.bmp", draw_face(index % 7, 120))
     command = [sys.executable, "-m", "edge_runtime", "embed", "many", "--out", "x.npz", "--jobs", "2"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as parent:
