@@ -309,7 +309,7 @@ def events_path(config: Config) -> Path:
     return Path(config.events.db) if config.events.db else gallery_path(config).with_name("events.db")
 
 
-def strangers_path(config: Config) -> Path:
+def unknowns_path(config: Config) -> Path:
     return gallery_path(config).with_name("strangers.db")
 
 
@@ -319,7 +319,7 @@ def check_output(config: Config, path: Path) -> Path:
     Raises:
         InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.
     """
-    databases = [gallery_path(config), events_path(config), strangers_path(config)]
+    databases = [gallery_path(config), events_path(config), unknowns_path(config)]
     files = (file for own in databases for file in with_sides(own))
     for own in (*files, key_path(config), default_path()):
         if path.resolve() == own.resolve():

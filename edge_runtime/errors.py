@@ -99,7 +99,7 @@ class EventLogError(FamiliarError, ValueError):
     exit_code = 14
 
 
-class StrangersError(FamiliarError, ValueError):
+class UnknownsError(FamiliarError, ValueError):
     """Strangers cannot be remembered, or what is remembered of them cannot be read."""
 
     exit_code = 15

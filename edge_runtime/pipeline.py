@@ -1,7 +1,7 @@
 """One camera's frames in, events out: detect, follow, align, judge quality, encode, match, decide.
 
 No thread and no clock: every time comes with the frame, so a clip gives the same events at any speed. What a stage
-took is measured, but only a live camera's :class:`~edge_runtime.tracking.scheduler.Pace` acts on it.
+took is measured, but only a live camera's :class:`~edge_runtime.tracking.scheduler.DetectionScheduler` acts on it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from edge_runtime.faces.quality import QualityLimits, measure, rejection, weight
 from edge_runtime.tracking.best_shot import View
 from edge_runtime.tracking.identity import Average, Subject, exchange, lost_near, verdict
 from edge_runtime.tracking.motion import MotionGate
-from edge_runtime.tracking.occlusion import Contacts
-from edge_runtime.tracking.scheduler import Pace
+from edge_runtime.tracking.occlusion import Occlusions
+from edge_runtime.tracking.scheduler import DetectionScheduler
 from edge_runtime.tracking.tracker import Tracker
 from edge_runtime.types import Detections, Event, EventKind, Floats, Frame, Match, Pixels
-from edge_runtime.unknowns.memory import Recognised, Sighting, StrangerMemory
+from edge_runtime.unknowns.memory import Recognised, Sighting, UnknownsMemory
 
 _UNKNOWN_AFTER = 2
 """A stranger is called one after this many times the views a name needs: late light or a turned head may help."""
@@ -62,7 +62,7 @@ class Pipeline:
         stages: time spent by stage: motion, detect, follow, align, encode, match.
         counts: frames; searched, and still: due, but nothing moved; faces, tracks, identified, unknown, rejected;
             spared: faces not looked at because they are decided, waited: views not encoded because a better one came,
-            held: views left out because two faces touched; exchanged and joined: tracks set right by their codes.
+            held: views left out because two faces touched; exchanged and joined: tracks set right by their embeddings.
         pace: which frames are due; on a live source it is to be told so.
     """
 
@@ -72,7 +72,7 @@ class Pipeline:
         matcher: Matcher,
         config: Config,
         camera: str,
-        strangers: StrangerMemory | None = None,
+        strangers: UnknownsMemory | None = None,
     ) -> None:
         """Start with no track.
 
@@ -85,7 +85,7 @@ class Pipeline:
         """
         self.stages: dict[str, StageTime] = {}
         self.counts: Counter[str] = Counter()
-        self.pace = Pace(config.detect.every, len(config.camera))
+        self.pace = DetectionScheduler(config.detect.every, len(config.camera))
         self._chain = chain
         self._matcher = matcher
         self._likeness = Likeness.of(chain.bundle.strangers())
@@ -97,7 +97,7 @@ class Pipeline:
         self._strangers = strangers
         self._gate = MotionGate()
         self._tracker = Tracker(camera, config.decide.left_after_s)
-        self._contacts = Contacts()
+        self._contacts = Occlusions()
         self._subjects: dict[str, Subject] = {}
         self._now_s = self._moved_s = self._searched_s = -np.inf
         self._unseen = 0
@@ -221,7 +221,7 @@ class Pipeline:
 
     def _touch(self, one: Subject, other: Subject, captured_s: float) -> None:
         # Two of whom nothing is known yet have nothing to be mistaken.
-        if one.code.views or other.code.views:
+        if one.embedding.views or other.embedding.views:
             one.touch(other, captured_s)
             other.touch(one, captured_s)
 
@@ -233,15 +233,15 @@ class Pipeline:
             self.counts["spared"] += 1
         else:
             seen = subject.track.last_s
-            code = self._view(frame, face, subject, doubt.after if doubt else subject.code)
-            if code and doubt:
+            embedding = self._view(frame, face, subject, doubt.after if doubt else subject.embedding)
+            if embedding and doubt:
                 yield from self._settle(frame, subject)
             if subject.track.last_s != seen or subject.track.track_id not in self._subjects:
                 return  # its face was another one's
-            if code and not subject.appeared and self._rejoined(subject):
+            if embedding and not subject.appeared and self._rejoined(subject):
                 return
             yield from self._announce(frame, subject)
-            if code and subject.appeared and not subject.doubt and subject.code.views >= self._decide.views:
+            if embedding and subject.appeared and not subject.doubt and subject.embedding.views >= self._decide.views:
                 yield from self._check(frame, subject)
             return
         yield from self._announce(frame, subject)
@@ -260,7 +260,7 @@ class Pipeline:
         elif subject.held is not None and frame.captured_s - subject.held.captured_s > _HOLD_S:
             yield from self._tell(subject)
         enough = subject.refusals.total() >= self._decide.views
-        if subject.appeared and enough and not subject.code.views and not subject.rejected:
+        if subject.appeared and enough and not subject.embedding.views and not subject.rejected:
             subject.rejected = True
             self.counts["rejected"] += 1
             reason = subject.refusals.most_common(1)[0][0]
@@ -292,16 +292,16 @@ class Pipeline:
             self.counts["waited"] += 1
             return False
         with self._stage("encode"):
-            codes, norms = self._chain.encoder.encode(view.chip)
+            embeddings, norms = self._chain.encoder.encode(view.chip)
         if norms[0] == 0:
             subject.refusals["not a face"] += 1
             return False
         subject.quality = view.quality
-        into.add(codes[0], view.weight, view.crop)
+        into.add(embeddings[0], view.weight, view.crop)
         return True
 
     def _settle(self, frame: Frame, subject: Subject) -> Iterator[Event]:
-        """After a contact: whose face is it, by the codes before and since?"""
+        """After a contact: whose face is it, by the embeddings before and since?"""
         doubt, now_s = subject.doubt, frame.captured_s
         if doubt is None:
             return
@@ -315,8 +315,8 @@ class Pipeline:
         elif answer not in ("keep", "alike"):
             subject.start_over()
             return
-        match = self._match(doubt.after.code)
-        # Where codes have not told the two apart, a name must be earned again.
+        match = self._match(doubt.after.embedding)
+        # Where embeddings have not told the two apart, a name must be earned again.
         believed = (subject.name,) if answer == "alike" and subject.name else (subject.name, None)
         if subject.decided and match.person not in believed:
             subject.start_over()
@@ -327,34 +327,34 @@ class Pipeline:
 
     def _may_be_lost(self, subject: Subject) -> bool:
         """Whether a new track may yet turn out to be one that was lost: then it is not announced."""
-        judged = subject.code.views >= self._decide.views or subject.refusals.total() >= self._decide.views
+        judged = subject.embedding.views >= self._decide.views or subject.refusals.total() >= self._decide.views
         return not judged and bool(lost_near(subject, self._subjects.values(), self._now_s))
 
     def _rejoined(self, subject: Subject) -> bool:
-        """Whether a new track is a lost one that goes on, by its code; then it is none of its own any more."""
-        if subject.doubt or not subject.code.views:
+        """Whether a new track is a lost one that goes on, by its embedding; then it is none of its own any more."""
+        if subject.doubt or not subject.embedding.views:
             return False
         lost = lost_near(subject, self._subjects.values(), self._now_s)
-        best = max(lost, key=lambda other: other.code.similarity(subject.code), default=None)
-        if best is None or best.code.similarity(subject.code) < self._likeness.same:
+        best = max(lost, key=lambda other: other.embedding.similarity(subject.embedding), default=None)
+        if best is None or best.embedding.similarity(subject.embedding) < self._likeness.same:
             return False
-        match = self._match(subject.code.code)
+        match = self._match(subject.embedding.embedding)
         if best.decided and best.name != (match.candidate if best.name else match.person):
             return False  # the gallery knows better
         self.counts["joined"] += 1
         self._tracker.join(best.track, subject.track)
         del self._subjects[subject.track.track_id]
         best.doubt = None
-        best.code.merge(subject.code)
+        best.embedding.merge(subject.embedding)
         best.choice.hurry()
         return True
 
-    def _match(self, code: Floats) -> Match:
+    def _match(self, embedding: Floats) -> Match:
         with self._stage("match"):
-            return self._matcher.match(code[None])[0]
+            return self._matcher.match(embedding[None])[0]
 
     def _check(self, frame: Frame, subject: Subject) -> Iterator[Event]:
-        match = self._match(subject.code.code)
+        match = self._match(subject.embedding.embedding)
         yield from self._judge(frame, subject, match)
         agreed = subject.decided and match.person == subject.name
         subject.choice.checked(frame.captured_s, self._decide.recheck_s if subject.decided else 0.0, agreed)
@@ -369,9 +369,9 @@ class Pipeline:
                     match = dataclasses.replace(match, person=None)
         before = subject.name
         if not subject.decided:
-            if match.person is None and subject.code.views < _UNKNOWN_AFTER * self._decide.views:
+            if match.person is None and subject.embedding.views < _UNKNOWN_AFTER * self._decide.views:
                 return
-            if match.person is not None and self._match(subject.code.latest).candidate != match.person:
+            if match.person is not None and self._match(subject.embedding.latest).candidate != match.person:
                 return  # the latest view alone must say the same
             subject.decided = True
         elif match.person == before or match.person is None:
@@ -436,14 +436,14 @@ class Pipeline:
         match = subject.match
         if self._strangers is None or match is None or match.person is not None or match.score >= match.threshold:
             return None
-        return self._strangers.recognise(subject.code.code, subject.first_wall)
+        return self._strangers.recognise(subject.embedding.embedding, subject.first_wall)
 
     def _remember(self, subject: Subject, wall_time: float) -> None:
         """Keep in mind who is never named now, as they were in all of the track."""
         if self._strangers is None or subject.stranger is None or not subject.decided or subject.name is not None:
             return
-        weight, crop = subject.code.best
-        sighting = Sighting(subject.code.code, weight, subject.first_wall, wall_time, self._camera, crop)
+        weight, crop = subject.embedding.best
+        sighting = Sighting(subject.embedding.embedding, weight, subject.first_wall, wall_time, self._camera, crop)
         subject.stranger = self._strangers.remember(sighting, subject.stranger.stranger_id) or subject.stranger
 
     def _leave(self, subject: Subject | None, captured_s: float, wall_time: float) -> Iterator[Event]:

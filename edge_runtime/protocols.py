@@ -46,7 +46,7 @@ class Detector(Protocol):
     """Finds faces in one RGB picture."""
 
     name: str
-    """Short name that enters the preprocessing hash: codes of two alignments do not compare."""
+    """Short name that enters the preprocessing hash: embeddings of two alignments do not compare."""
 
     score: float
     """What a face must reach to be one."""
@@ -100,14 +100,14 @@ class Interpreter(Protocol):
 
 
 class Encoder(Protocol):
-    """Turns aligned chips into codes of unit length."""
+    """Turns aligned chips into embeddings of unit length."""
 
-    code_size: int
+    embedding_size: int
 
     def encode(self, chips: Pixels) -> tuple[Floats, Floats]:
         """Codes float32 (N, D) of unit length, and their lengths before (N,).
 
-        A chip whose code is zero keeps a zero code and length 0: a rejection, never a match.
+        A chip whose embedding is zero keeps a zero embedding and length 0: a rejection, never a match.
         """
         ...
 

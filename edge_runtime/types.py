@@ -112,7 +112,7 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What the gallery says about one code.
+    """What the gallery says about one embedding.
 
     Attributes:
         person: the name decided on, or None for a stranger.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.decision.tail import Tail
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
@@ -22,7 +22,7 @@ _GALLERIES = 40
 _LARGEST_PART = 0.8
 """A gallery takes at most this share of the people there are, so that galleries differ."""
 _REFERENCE = (20.0, 0.01)
-"""Where ``Realism`` counts size and rate from."""
+"""Where ``CohortCorrection`` counts size and rate from."""
 
 TRACK_VIEWS = 4
 """People with at least as many photos stand in for tracks."""
@@ -49,7 +49,7 @@ class Track:
 
 def measure_realism(
     drawn: Floats, strangers: Floats, enrolled: Floats, tracks: Sequence[Track] = (), seed: int = 0
-) -> Realism:
+) -> CohortCorrection:
     """Compare drawn strangers with real ones.
 
     Args:
@@ -82,7 +82,7 @@ def measure_realism(
     plane[2] = np.clip(plane[2], -0.5, 1.0)
     spread = float(np.sqrt(np.average((values - table[:, :3] @ plane) ** 2, weights=weights)))
     track, people = _track(made, enrolled, tracks, len(strangers), rng)
-    return Realism(float(plane[0]), float(plane[1]), float(plane[2]), spread, track, people)
+    return CohortCorrection(float(plane[0]), float(plane[1]), float(plane[2]), spread, track, people)
 
 
 def _track(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.cohort.correction import Track, measure_realism
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.errors import InputError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
@@ -106,7 +106,7 @@ class Cohort:
     gallery: int
     quantiles: dict[str, dict[str, float]]
     rates: dict[str, dict[str, float]] | None
-    realism: Realism
+    realism: CohortCorrection
 
     @property
     def lenient(self) -> str | None:

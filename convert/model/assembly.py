@@ -213,7 +213,7 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                     "input": _port(interpreter.input_shape, interpreter.input_dtype, interpreter.input_quantization),
                     "output": _port(output.shape, output.dtype, output.quantization),
                     **source.preprocessing.as_json(),
-                    "code_size": encoder.code_size,
+                    "code_size": encoder.embedding_size,
                     "mirrored": encoder.mirrored,
                     "reliance": relied,
                 },

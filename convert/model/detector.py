@@ -24,7 +24,7 @@ from convert.model.golden import detector_pictures
 from convert.model.quantize import quantise_detector
 from convert.model.writer import check_target
 from convert.recipe import Recipe, load_recipe
-from edge_runtime.bundle.detector_spec import DetectorSheet, RefinerSheet
+from edge_runtime.bundle.detector_spec import DetectorSpec, RefinerSpec
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.detectors import DetectorOptions
@@ -114,11 +114,11 @@ def convert_detector(
         size = int(second[0]["recipe"]["refiner"]["size"])
         files[REFINER_FILE], maps, _ = _quantised(refiner, *second, (size, size), recipe)
         verdict = verdict if maps.maps_wholly else _said(maps)
-        looked = RefinerSheet(REFINER_FILE, size, *_channels(second[0]), candidates)
+        looked = RefinerSpec(REFINER_FILE, size, *_channels(second[0]), candidates)
         lineage = [*lineage, *(f"{_OF_REFINER}{line}" for line in second[0]["lineage"])]
         extra = {"refiner": looked.as_json() | {"run": _run(second[0])}}
     name = own_name(list(files.values()))
-    sheet = DetectorSheet(name, DETECTOR_FILE, first.size_wh, first.mean, first.std, score, looked)
+    sheet = DetectorSpec(name, DETECTOR_FILE, first.size_wh, first.mean, first.std, score, looked)
     out.mkdir(parents=True, exist_ok=True)
     for file, data in files.items():
         (out / file).write_bytes(data)
@@ -175,7 +175,7 @@ def _converted(source: Path) -> _First:
         BundleError: no detector there.
     """
     document = read_document(source)
-    sheet = DetectorSheet.from_json(document, str(source))
+    sheet = DetectorSpec.from_json(document, str(source))
     lineage = [line for line in document.get("lineage", []) if not line.startswith(_OF_REFINER)]
     model = (source / sheet.file).read_bytes()
     told = document.get("run", {}), lineage, _said(gate(model, sheet.file)), document.get("versions", {})
@@ -233,7 +233,7 @@ def _figures(path: Path) -> dict[str, Any]:
     return figures
 
 
-def make_detector_golden(folder: Path, sheet: DetectorSheet) -> dict[str, NDArray[Any]]:
+def make_detector_golden(folder: Path, sheet: DetectorSpec) -> dict[str, NDArray[Any]]:
     """Generated pictures and what a detector finds in them.
 
     Args:
@@ -277,7 +277,7 @@ def take_along(detector: Path, draft: Path, made_with: str) -> dict[str, Any]:
         BundleError: no detector there.
     """
     document = dict(read_document(detector))
-    sheet = DetectorSheet.from_json(document, str(detector))
+    sheet = DetectorSpec.from_json(document, str(detector))
     if sheet.name != own_name([(detector / file).read_bytes() for file in sheet.files]):
         raise BundleError(f"{detector}: not the files that its sheet names; copy the detector again")
     if document["name"] != made_with:

@@ -7,7 +7,7 @@ from typing import Any
 
 from convert.report.mirroring import in_words
 from convert.report.page import figures
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 
 _KINDS = {
     "int8": "full int8",
@@ -179,7 +179,7 @@ def _cohort(cohort: dict[str, Any], measured: dict[str, Any]) -> str:
 
 def _realism(like: dict[str, Any]) -> str:
     """What a device corrects by, in words."""
-    known = Realism.from_json(like)
+    known = CohortCorrection.from_json(like)
     ratios = {people: known.picture().real(0.01, people) / 0.01 for people in (5, 50, 500)}
     text = "Where 1 % of the drawn strangers pass, of real ones pass " + ", ".join(
         f"{ratio:.1f} % with {people} enrolled" for people, ratio in ratios.items()

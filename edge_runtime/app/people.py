@@ -17,7 +17,7 @@ from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import key_source, open_gallery
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.requests.people import LocalPeople, PeopleAccess
-from edge_runtime.unknowns.opening import strangers_alone
+from edge_runtime.unknowns.opening import unknowns_alone
 
 
 def open_people(config: Config, enrolling: bool = False, strangers: bool = False) -> PeopleAccess:
@@ -43,7 +43,7 @@ def open_people(config: Config, enrolling: bool = False, strangers: bool = False
         return LocalPeople(None)
     with ExitStack() as resources:
         gallery = resources.enter_context(Gallery.open_existing(path, key_source(config)))
-        book = resources.enter_context(strangers_alone(config)) if strangers else None
+        book = resources.enter_context(unknowns_alone(config)) if strangers else None
         return LocalPeople(
             gallery,
             resources=resources.pop_all(),
@@ -57,7 +57,7 @@ def _open_for_enrolling(config: Config, strangers: bool) -> LocalPeople:
         cameras = resources.enter_context(OwnCameras(config.camera))
         chain = resources.enter_context(open_chain(config))
         gallery = resources.enter_context(open_gallery(config, chain))
-        book = resources.enter_context(strangers_alone(config, chain)) if strangers else None
+        book = resources.enter_context(unknowns_alone(config, chain)) if strangers else None
         return LocalPeople(
             gallery,
             lambda: Enroller(chain, gallery, keep_crops=config.gallery.keep_crops),

@@ -1,7 +1,7 @@
-"""Codes of people made again after a change of encoder or detector, from kept crops or the photos shown again.
+"""Embeddings of people made again after a change of encoder or detector, from kept crops or the photos shown again.
 
-Codes of two encoders never compare, and a code cannot be turned back into a face. A gallery keeps a small picture of
-each face only where it was told to (``[gallery] keep_crops``), but it knows every photo it took by a fingerprint that
+Embeddings of two encoders never compare, and none can be turned back into a face. A gallery keeps a small picture
+of each face only where ``[gallery] keep_crops`` says so, but it knows every photo it took by a fingerprint that
 only it can compute. So whoever still has the photos shows them again, as a folder in any order: those it knows are
 encoded anew for the people they are of, and what then is missing is encoded from its crop, into a new gallery that
 takes the old one's place when it is whole. The old one stays beside it.
@@ -32,8 +32,8 @@ class Reembedding:
     """What became of everybody.
 
     Attributes:
-        made: how many codes each person has now, by name.
-        missing: for each person, where the codes came from that could not be made again.
+        made: how many embeddings each person has now, by name.
+        missing: for each person, where the embeddings came from that could not be made again.
         unusable: known photos and crops in which no face is found any more, or that cannot be read, with the reason.
         unknown: how many pictures the gallery had never taken.
         kept: where the old gallery is; empty as long as nothing was changed.
@@ -47,7 +47,7 @@ class Reembedding:
 
     @property
     def to_enrol_again(self) -> list[str]:
-        """People without any code of the new kind."""
+        """People without any embedding of the new kind."""
         return sorted(name for name, count in self.made.items() if not count)
 
     def as_json(self) -> dict[str, Any]:
@@ -57,16 +57,16 @@ class Reembedding:
 def reembed(
     config: Config, photos: Iterable[Path], may_lose: Callable[[Reembedding], bool], always: bool = False
 ) -> Reembedding | None:
-    """Make the configured gallery's codes again with the configured bundle and detector.
+    """Make the configured gallery's embeddings again with the configured bundle and detector.
 
     Args:
         config: says where gallery, key, socket and bundle are.
         photos: picture files, in any order; unknown ones are passed over.
-        may_lose: asked whether to go on where somebody would have no code any more; nothing changes if not.
-        always: also where the gallery's codes are of this bundle already.
+        may_lose: asked whether to go on where somebody would have no embedding any more; nothing changes if not.
+        always: also where the gallery's embeddings are of this bundle already.
 
     Returns:
-        What became of everybody; None if the codes are of this bundle already.
+        What became of everybody; None if the embeddings are of this bundle already.
 
     Raises:
         ControlError: a daemon has the gallery open.
@@ -89,7 +89,7 @@ def reembed(
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             with Gallery.open(
-                draft, key_path(config), *kinds, chain.encoder.code_size, chain.bundle.manifest.name
+                draft, key_path(config), *kinds, chain.encoder.embedding_size, chain.bundle.manifest.name
             ) as new:
                 result = transfer(old, new, chain, photos, config.images.max_megapixels)
             if result.to_enrol_again and not may_lose(result):
@@ -158,7 +158,7 @@ def transfer(
 
 @dataclass(frozen=True)
 class _Face:
-    """What one code is made again from: whose, a photo's or crop's file, its digest, the crop to keep, the record."""
+    """What an embedding is made again from: whose, a photo's or crop's file, its digest, the crop to keep, its row."""
 
     person_id: str
     data: bytes
@@ -181,10 +181,10 @@ def _encode(new: Gallery, chain: FaceChain, name: str, face: _Face, max_megapixe
         return "no face found"
     chosen = central_face(detections, (pixels.shape[1], pixels.shape[0]))
     landmarks = detections.landmarks[chosen : chosen + 1]
-    codes, norms = chain.encode(pixels, landmarks)
+    embeddings, norms = chain.encode(pixels, landmarks)
     if norms[0] == 0:
         return "the encoder sees nothing in this face"
     quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
     weighed, record = weight(quality, QualityLimits.for_enrolment()), face.record
-    new.add(name, codes[0], weighed, record.source, face.digest, record.forced, face.crop, face.person_id)
+    new.add(name, embeddings[0], weighed, record.source, face.digest, record.forced, face.crop, face.person_id)
     return None

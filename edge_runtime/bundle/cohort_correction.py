@@ -21,7 +21,7 @@ _LARGEST = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Realism:
+class CohortCorrection:
     """log(real rate / drawn rate) = offset + track + size * log(people / 20) + rate * log(drawn rate / 0.01).
 
     Attributes:

@@ -16,7 +16,7 @@ _SIDES_PX = (32, 4096)
 
 
 @dataclass(frozen=True, slots=True)
-class RefinerSheet:
+class RefinerSpec:
     """What there is to know about the network that looks at each face again.
 
     Attributes:
@@ -34,8 +34,8 @@ class RefinerSheet:
     candidates: float
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any], where: str) -> RefinerSheet:
-        """As ``DetectorSheet.from_json``."""
+    def from_json(cls, document: Mapping[str, Any], where: str) -> RefinerSpec:
+        """As ``DetectorSpec.from_json``."""
         with _read(where, "refiner"):
             mean, std = _channels(document)
             sheet = cls(str(document["file"]), int(document["size"]), mean, std, float(document["candidates"]))
@@ -55,11 +55,11 @@ class RefinerSheet:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorSheet:
+class DetectorSpec:
     """What there is to know about a detector's file, as data.
 
     Attributes:
-        name: enters the preprocessing hash: codes of two detectors' alignments do not compare.
+        name: enters the preprocessing hash: embeddings of two detectors' alignments do not compare.
         file: the .tflite file's name.
         size_wh: width and height of its input, px.
         mean: of each channel (RGB), 0..255.
@@ -74,7 +74,7 @@ class DetectorSheet:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     score: float
-    refiner: RefinerSheet | None = None
+    refiner: RefinerSpec | None = None
 
     @property
     def files(self) -> list[str]:
@@ -82,7 +82,7 @@ class DetectorSheet:
         return [self.file, *([self.refiner.file] if self.refiner else [])]
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any], where: str) -> DetectorSheet:
+    def from_json(cls, document: Mapping[str, Any], where: str) -> DetectorSpec:
         """Read the keys of a JSON document; others are passed over.
 
         Raises:
@@ -99,7 +99,7 @@ class DetectorSheet:
                 mean,
                 std,
                 float(document["score"]),
-                None if second is None else RefinerSheet.from_json(second, where),
+                None if second is None else RefinerSpec.from_json(second, where),
             )
         _check(where, "detector", sheet.file, mean, std, sheet.score, *sheet.size_wh)
         return sheet

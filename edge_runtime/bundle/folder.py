@@ -78,41 +78,47 @@ class Bundle:
             raise BundleError(f"{self.path / extra[0]}: not listed in the manifest; remove it or make the bundle again")
 
     def strangers(self) -> Floats:
-        """The cohort's codes, float32 (N, D) of unit length.
+        """The cohort's embeddings, float32 (N, D) of unit length.
 
         Raises:
             BundleError: the file is absent or of another shape.
         """
-        (codes,) = self.arrays("cohort.npz", "codes")
-        if codes.dtype != np.int8 or codes.ndim != 2 or codes.shape[1] != self.manifest.code_size or not len(codes):
+        (embeddings,) = self.arrays("cohort.npz", "codes")
+        if (
+            embeddings.dtype != np.int8
+            or embeddings.ndim != 2
+            or embeddings.shape[1] != self.manifest.embedding_size
+            or not len(embeddings)
+        ):
             raise BundleError(
-                f"{self.path}/cohort.npz: expected int8 (N, {self.manifest.code_size}), "
-                f"found {codes.dtype} {codes.shape}; make the bundle again"
+                f"{self.path}/cohort.npz: expected int8 (N, {self.manifest.embedding_size}), "
+                f"found {embeddings.dtype} {embeddings.shape}; make the bundle again"
             )
-        return normalise(codes.astype(np.float32))[0]
+        return normalise(embeddings.astype(np.float32))[0]
 
     def golden(self) -> tuple[Pixels, Floats]:
-        """Generated chips uint8 (N, h, w, 3) RGB and the codes float32 (N, D) of unit length they must give.
+        """Generated chips uint8 (N, h, w, 3) RGB and the embeddings float32 (N, D) of unit length they must give.
 
         Raises:
             BundleError: the file is absent, empty, or of another shape.
         """
-        chips, codes = self.arrays("golden.npz", "chips", "codes")
+        chips, embeddings = self.arrays("golden.npz", "chips", "codes")
         width, height = self.manifest.preprocessing.template.size_wh
-        expected = (len(codes) if codes.ndim else 0, height, width, 3)
+        expected = (len(embeddings) if embeddings.ndim else 0, height, width, 3)
         if (
             chips.dtype != np.uint8
             or chips.shape != expected
-            or codes.dtype.kind != "f"
-            or codes.shape != (len(chips), self.manifest.code_size)
+            or embeddings.dtype.kind != "f"
+            or embeddings.shape != (len(chips), self.manifest.embedding_size)
             or not len(chips)
         ):
             raise BundleError(
                 f"{self.path}/golden.npz: expected chips uint8 (N, {height}, {width}, 3) and codes float "
-                f"(N, {self.manifest.code_size}), found {chips.dtype} {chips.shape} and {codes.dtype} {codes.shape}; "
+                f"(N, {self.manifest.embedding_size}), found {chips.dtype} {chips.shape} and "
+                f"{embeddings.dtype} {embeddings.shape}; "
                 "make the bundle again"
             )
-        return chips, np.asarray(codes, np.float32)
+        return chips, np.asarray(embeddings, np.float32)
 
     def arrays(self, name: str, *keys: str) -> list[NDArray[Any]]:
         """Arrays of one of the bundle's .npz files.

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_runtime.bundle.cohort_correction import Realism
-from edge_runtime.bundle.detector_spec import DetectorSheet
+from edge_runtime.bundle.cohort_correction import CohortCorrection
+from edge_runtime.bundle.detector_spec import DetectorSpec
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import BundleError, InputError
 
@@ -33,28 +33,28 @@ class Manifest:
         files: sha256 and size in bytes of every other file, by name.
         encoder_file: the .tflite file's name.
         preprocessing: what the encoder expects.
-        code_size: length of a code.
+        embedding_size: length of an embedding.
         detector: name of the detector the training chips were made with, as ``yunet``.
         own_detector: that detector, where the bundle brings it along.
-        strangers: how many real people stand behind the cohort's codes.
+        strangers: how many real people stand behind the cohort's embeddings.
         golden_cosine: how near a device's outputs must come to the golden ones; at least ``GOLDEN_COSINE``.
         raw: the whole document, with recipe, run, metrics, licence, and lineage.
         realism: how real strangers differ from the cohort's; not at all where the bundle does not say.
-        mirrored: whether a code is the mean of a face's and of its mirror image's.
-        reliance: the least that an uncovered face's code relies on each part; empty where the bundle does not say.
+        mirrored: whether an embedding is the mean of a face's and of its mirror image's.
+        reliance: the least that an uncovered face's embedding relies on each part; empty where the bundle does not say.
     """
 
     name: str
     files: dict[str, tuple[str, int]]
     encoder_file: str
     preprocessing: Preprocessing
-    code_size: int
+    embedding_size: int
     detector: str
-    own_detector: DetectorSheet | None
+    own_detector: DetectorSpec | None
     strangers: int
     golden_cosine: float
     raw: dict[str, Any] = field(repr=False)
-    realism: Realism = field(default_factory=Realism)
+    realism: CohortCorrection = field(default_factory=CohortCorrection)
     mirrored: bool = False
     reliance: dict[str, float] = field(default_factory=dict)
 
@@ -89,11 +89,13 @@ class Manifest:
                 Preprocessing.from_json(encoder),
                 int(encoder["code_size"]),
                 str(raw["detector"]["name"]),
-                DetectorSheet.from_json(raw["detector"], where) if "file" in raw["detector"] else None,
+                DetectorSpec.from_json(raw["detector"], where) if "file" in raw["detector"] else None,
                 int(raw["cohort"]["people"]),
                 max(GOLDEN_COSINE, float(raw.get("golden", {}).get("cosine", GOLDEN_COSINE))),
                 raw,
-                Realism.from_json(raw["cohort"]["realism"]) if "realism" in raw["cohort"] else Realism(),
+                CohortCorrection.from_json(raw["cohort"]["realism"])
+                if "realism" in raw["cohort"]
+                else CohortCorrection(),
                 encoder.get("mirrored", False) is True,
                 parse_reliance(encoder.get("reliance", {})),
             )
@@ -108,10 +110,10 @@ class Manifest:
         named = [manifest.encoder_file, *(manifest.own_detector.files if manifest.own_detector else [])]
         if absent := [name for name in named if name not in files]:
             raise BundleError(f"{where}: names the file {absent[0]!r}, which it does not list; make the bundle again")
-        if manifest.code_size < 1 or manifest.strangers < 0:
+        if manifest.embedding_size < 1 or manifest.strangers < 0:
             raise BundleError(
                 f"{where}: expected a code size above 0 and a number of strangers, "
-                f"found {manifest.code_size} and {manifest.strangers}; make the bundle again"
+                f"found {manifest.embedding_size} and {manifest.strangers}; make the bundle again"
             )
         return manifest
 

@@ -63,10 +63,12 @@ def run(args: argparse.Namespace) -> int:
 def _matcher(chain: FaceChain, people: int) -> Matcher:
     """A gallery of people who are nobody: matching takes as long whoever they are."""
     count = people * _TEMPLATES_EACH
-    codes, _ = normalise(np.random.default_rng(0).normal(size=(count, chain.encoder.code_size)).astype(np.float32))
+    embeddings, _ = normalise(
+        np.random.default_rng(0).normal(size=(count, chain.encoder.embedding_size)).astype(np.float32)
+    )
     names = tuple(f"person {number}" for number in range(people))
     index = np.arange(count, dtype=np.int64)
-    templates = Templates(names, index % people, codes, np.ones(count, np.float32), index)
+    templates = Templates(names, index % people, embeddings, np.ones(count, np.float32), index)
     return make_matcher(templates, chain.bundle, DecideConfig(margin=0.0))
 
 

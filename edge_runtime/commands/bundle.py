@@ -63,18 +63,18 @@ def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> No
         lowest = check_golden(bundle, encoder)
     finally:
         encoder.close()
-    codes = len(bundle.strangers()) if "cohort.npz" in bundle.manifest.files else 0
+    embeddings = len(bundle.strangers()) if "cohort.npz" in bundle.manifest.files else 0
     files = bundle.manifest.files
     if as_json:
         document = {"ok": True, "bundle": bundle.hash, "signed_by": bundle.signed_by}
-        document |= {"golden_cosine_min": lowest, "cohort_codes": codes}
+        document |= {"golden_cosine_min": lowest, "cohort_codes": embeddings}
         print(json.dumps(document | {"files": sorted(files)}))
         return
     print(f"{bundle.path}: {_text(bundle.manifest.name)}, bundle {bundle.hash[:12]}")
     print(f"files    {len(files)} as listed, {sum(size for _, size in files.values()):,} bytes")
     print(f"signed   {'by ' + bundle.signed_by if bundle.signed_by else 'by nobody'}")
     print(f"golden   {len(bundle.golden()[0])} outputs, smallest cosine {lowest:.5f}")
-    print(f"cohort   {codes} codes from {bundle.manifest.strangers} people")
+    print(f"cohort   {embeddings} codes from {bundle.manifest.strangers} people")
 
 
 def _show(bundle: Bundle, as_json: bool) -> None:

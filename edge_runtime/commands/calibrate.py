@@ -18,7 +18,7 @@ import numpy as np
 from edge_runtime.config import Config, check_output, load_config, socket_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.decision.calibration import Calibration
-from edge_runtime.decision.leave_one_out import LeftOut, leave_one_out
+from edge_runtime.decision.leave_one_out import LeaveOneOut, leave_one_out
 from edge_runtime.decision.matcher import make_matcher
 from edge_runtime.drawing.contact_sheet import save_sheet
 from edge_runtime.drawing.error_curves import Curves, draw_curves
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     per_week, source = _strangers_per_week(config, args.strangers_per_week)
     document = {
         "people": len(templates.names),
-        "templates": len(templates.codes),
+        "templates": len(templates.embeddings),
         "strangers": {"people": here.people_behind, "track_people": here.realism.track_people},
         "margin": margin,
         "note": here.note,
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(calibration: Calibration, left: LeftOut, margin: float, per_week: float | None) -> Row:
+def _row(calibration: Calibration, left: LeaveOneOut, margin: float, per_week: float | None) -> Row:
     finite = calibration.threshold if math.isfinite(calibration.threshold) else None
     interval = left.miss_interval(calibration.threshold, margin)
     return {
@@ -159,7 +159,7 @@ def _misses(row: Row) -> str:
     return f"{row['miss_rate']:.0%} ({low:.0%} to {high:.0%}) of {row['photos_tried']}"
 
 
-def _plot(path: Path, calibration: Calibration, left: LeftOut, margin: float, people: int) -> None:
+def _plot(path: Path, calibration: Calibration, left: LeaveOneOut, margin: float, people: int) -> None:
     scores = calibration.stranger_scores
     known = left.own if len(left) else np.ones(1, np.float32)
     middle = float(scores[len(scores) // 2]) if len(scores) else 0.0

@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 def embed(chain: FaceChain, path: Path, max_megapixels: float) -> Embedding:
     """The central face of one picture file: no quality gate, nothing averaged, nothing normalised but length."""
     nothing = Embedding(
-        np.zeros(chain.encoder.code_size, np.float32), False, np.zeros(4, np.float32), np.zeros((5, 2), np.float32)
+        np.zeros(chain.encoder.embedding_size, np.float32), False, np.zeros(4, np.float32), np.zeros((5, 2), np.float32)
     )
     try:
         pixels = read_image(path, max_megapixels)

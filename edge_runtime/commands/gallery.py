@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_runtime.config import Config, check_output, gallery_path, load_config, strangers_path
+from edge_runtime.config import Config, check_output, gallery_path, load_config, unknowns_path
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.gallery.exchange import fingerprint, pack, unpack
 from edge_runtime.gallery.opening import key_source
 from edge_runtime.gallery.store import Gallery
-from edge_runtime.storage.exclusive_lock import sole_use
+from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.storage.files import write_whole
 from edge_runtime.unknowns.book import reseal
 
@@ -100,10 +100,10 @@ def _show(config: Config, args: argparse.Namespace) -> int:
 
 def _rekey(config: Config, args: argparse.Namespace) -> int:
     source = key_source(config)
-    with sole_use(gallery_path(config), "rekey"), _open(config) as gallery:
+    with exclusive_lock(gallery_path(config), "rekey"), _open(config) as gallery:
         old_key = source.load()
         new = gallery.rekey()
-        reseal(strangers_path(config), old_key, source.load(), config.strangers)
+        reseal(unknowns_path(config), old_key, source.load(), config.strangers)
     kept = f"the device key comes from {source.where}, so it stayed" if not new else "the device key is new"
     document = {"device_key_new": new, "fingerprint": fingerprint(source.load())}
     told = f"sealed anew; {kept}; earlier backups no longer open" if new else f"sealed anew; {kept}"
@@ -131,11 +131,8 @@ def _export(config: Config, args: argparse.Namespace) -> int:
         if not names:
             raise InputError("nobody is enrolled, so there is nobody to export: familiar enroll NAME PHOTO...")
         people = gallery.moved(names)
-        bound = {
-            name: getattr(gallery, name) for name in ("encoder_hash", "preprocessing_hash", "code_size", "bundle_name")
-        }
         device_key = key_source(config).load()
-        data = pack(bound, people, device_key, _passphrase(twice=True))
+        data = pack(gallery.bound | {"bundle_name": gallery.bundle_name}, people, device_key, _passphrase(twice=True))
         write_whole(args.file, data, 0o600)
         gallery.note_export([person.name for person in people])
     signer = fingerprint(device_key)

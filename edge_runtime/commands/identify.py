@@ -81,11 +81,11 @@ def faces(chain: FaceChain, matcher: Matcher, limits: QualityLimits, pixels: Pix
         quality = measure(pixels, landmarks[0], float(detections.width[index]))
         row: Row = {"rejected": rejection(quality, limits), "xyxy": detections.xyxy[index].tolist(), "quality": quality}
         if row["rejected"] is None:
-            codes, norms = chain.encode(pixels, landmarks)
+            embeddings, norms = chain.encode(pixels, landmarks)
             if norms[0] == 0:
                 row["rejected"] = "not a face"
             else:
-                row |= dataclasses.asdict(matcher.match(codes)[0])
+                row |= dataclasses.asdict(matcher.match(embeddings)[0])
         yield row
 
 

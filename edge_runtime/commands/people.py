@@ -1,4 +1,4 @@
-"""List the people this device knows, show, rename, check or forget one; make everybody's codes again for a new encoder.
+"""The people this device knows: list, show, rename, check, forget; make their embeddings again for a new encoder.
 
 forget deletes a person with everything kept of them; it cannot be undone.
 reembed wants the photos again that people were enrolled with, unless [gallery] keep_crops kept a picture of each

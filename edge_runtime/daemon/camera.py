@@ -12,7 +12,7 @@ from edge_runtime.errors import CameraError, FamiliarError
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.system.retry import delay_s
 from edge_runtime.text.masking import masked
-from edge_runtime.tracking.freeze import Stillness
+from edge_runtime.tracking.freeze import FreezeDetector
 from edge_runtime.types import Event, EventKind, Frame
 
 FIRST_RETRY_S = 0.5
@@ -73,7 +73,7 @@ class Camera:
         """A capture told to die, and what of."""
         self._abandoned: list[CaptureProcess] = []
         self._back_s = 0.0
-        self._stillness = Stillness()
+        self._stillness = FreezeDetector()
         self._frozen = False
         self._open()
 

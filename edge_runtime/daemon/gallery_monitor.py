@@ -25,12 +25,12 @@ from edge_runtime.requests.people import LocalPeople
 from edge_runtime.storage.sqlite import is_busy
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Frame
-from edge_runtime.unknowns.book import StrangersBook
+from edge_runtime.unknowns.book import UnknownsBook
 
 PART = "gallery"
 
 
-class GalleryKeeper(Closing):
+class GalleryMonitor(Closing):
     """Safe to use from several threads.
 
     Attributes:
@@ -39,7 +39,7 @@ class GalleryKeeper(Closing):
         strangers: those remembered, once they are open.
     """
 
-    strangers: StrangersBook | None = None
+    strangers: UnknownsBook | None = None
 
     def __init__(
         self, config: Config, chain: FaceChain, health: Health, latest: Callable[[str], Frame] | None = None
@@ -184,7 +184,7 @@ class GalleryKeeper(Closing):
         was, self._gallery, self._people = self._gallery, None, None
         if was is None and not self.matcher.templates.names:
             return None
-        size = self._chain.encoder.code_size
+        size = self._chain.encoder.embedding_size
         nobody = np.zeros(0, np.int64)
         return self._make(Templates((), nobody, np.zeros((0, size), np.float32), np.zeros(0, np.float32), nobody))
 

@@ -32,7 +32,7 @@ def self_test(config: Config) -> str:
         What was found, in one line.
 
     Raises:
-        SelfTestError: other codes than the bundle's maker got, or no face where there are faces.
+        SelfTestError: other embeddings than the bundle's maker got, or no face where there are faces.
         FamiliarError: bundle, interpreter, gallery or capture cannot be used.
     """
     with open_chain(config) as chain:

@@ -26,17 +26,17 @@ from edge_runtime.config import (
     events_path,
     gallery_path,
     socket_path,
-    strangers_path,
+    unknowns_path,
 )
 from edge_runtime.control.protocol import Answer
 from edge_runtime.control.server import ControlServer
 from edge_runtime.daemon.camera import Camera
-from edge_runtime.daemon.gallery_monitor import GalleryKeeper
+from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, StrangersError, UsageError
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, UnknownsError, UsageError
 from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
 from edge_runtime.faces.chain import open_chain
@@ -46,13 +46,13 @@ from edge_runtime.pipeline import Pipeline
 from edge_runtime.requests.live_view import LiveView, Sightings
 from edge_runtime.requests.people import COMMANDS
 from edge_runtime.sinks import open_sink
-from edge_runtime.storage.exclusive_lock import sole_use
+from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
 from edge_runtime.tracking.scheduler import throttled
 from edge_runtime.types import Event, Frame
-from edge_runtime.unknowns.keeper import StrangersKeeper
-from edge_runtime.unknowns.opening import open_strangers
+from edge_runtime.unknowns.keeper import UnknownsKeeper
+from edge_runtime.unknowns.opening import open_unknowns
 
 _IDLE_S = 5.0
 """Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
@@ -87,7 +87,7 @@ class Service(Closing):
 
         Raises:
             ConfigError: no camera is configured.
-            SelfTestError: this device computes other codes than the bundle's maker did.
+            SelfTestError: this device computes other embeddings than the bundle's maker did.
             FamiliarError: bundle, interpreter, gallery, sink or control socket cannot be used, or another
                 daemon uses the gallery.
         """
@@ -111,14 +111,14 @@ class Service(Closing):
             self._waker.setblocking(False)
             self._woken.setblocking(False)
             self.health = Health(self._wake)
-            stack.enter_context(sole_use(gallery_path(config), "daemon"))
+            stack.enter_context(exclusive_lock(gallery_path(config), "daemon"))
             self.chain = stack.enter_context(open_chain(config))
             check_golden(self.chain.bundle, self.chain.encoder)
             check_golden_faces(self.chain.bundle, self.chain.detector)
-            self._keeper = stack.enter_context(GalleryKeeper(config, self.chain, self.health, self._latest))
+            self._keeper = stack.enter_context(GalleryMonitor(config, self.chain, self.health, self._latest))
             log.hide(self.matcher.templates.names)
-            stack.enter_context(sole_use(events_path(config), "daemon", "log of events", "[events] db"))
-            self._strangers = self._open_strangers(stack)
+            stack.enter_context(exclusive_lock(events_path(config), "daemon", "log of events", "[events] db"))
+            self._strangers = self._open_unknowns(stack)
             sink = open_sink(spec := f"jsonlines:{config.events.path}")
             stack.callback(sink.close)
             self.events = EventLog(
@@ -270,19 +270,19 @@ class Service(Closing):
         """Let go of everything; may be called again."""
         self._stack.close()
 
-    def _open_strangers(self, stack: ExitStack) -> StrangersKeeper | None:
+    def _open_unknowns(self, stack: ExitStack) -> UnknownsKeeper | None:
         """Those remembered, kept up as long as the daemon runs; what a pipeline is to remember more with, if wanted.
 
         Strangers that cannot be read cost the daemon nothing else.
         """
-        path = strangers_path(self.config)
-        stack.enter_context(sole_use(path, "daemon", "file of strangers", "[gallery] path"))
+        path = unknowns_path(self.config)
+        stack.enter_context(exclusive_lock(path, "daemon", "file of strangers", "[gallery] path"))
         try:
-            book = open_strangers(self.config, self.chain)
-        except StrangersError as error:
+            book = open_unknowns(self.config, self.chain)
+        except UnknownsError as error:
             self.health.report("strangers", f"{error}; until the next start nobody is remembered")
             return None
-        keeper = StrangersKeeper(book, lambda reason: self.health.told("strangers", reason), lambda: self._keeper.sound)
+        keeper = UnknownsKeeper(book, lambda reason: self.health.told("strangers", reason), lambda: self._keeper.sound)
         stack.callback(keeper.close)
         self._keeper.strangers = book
         return keeper if self.config.strangers.remember else None

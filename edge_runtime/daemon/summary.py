@@ -49,7 +49,7 @@ def gallery_status(matcher: Matcher) -> dict[str, Any]:
     calibration = matcher.calibration
     return {
         "people": len(matcher.templates.names),
-        "templates": len(matcher.templates.codes),
+        "templates": len(matcher.templates.embeddings),
         "threshold": round(calibration.threshold, 4) if math.isfinite(calibration.threshold) else None,
         "margin": matcher.margin,
         "wish_per_1000": calibration.wish_per_1000,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.decision.tail import FEWEST_IN_TAIL, Tail
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates
@@ -52,7 +52,7 @@ class Calibration:
     tail: Tail | None = None
     people: int = 0
     people_behind: int = 0
-    realism: Realism = field(default_factory=Realism)
+    realism: CohortCorrection = field(default_factory=CohortCorrection)
 
     def confidence(self, scores: Floats) -> Floats:
         """The share of strangers who score less, float32 in 0..1, of scores of any shape; 0 without strangers."""
@@ -82,7 +82,7 @@ def calibrate(
     people_behind: int,
     wish_per_1000: float,
     margin: float = 0.0,
-    realism: Realism | None = None,
+    realism: CohortCorrection | None = None,
 ) -> Calibration:
     """Derive the threshold for this gallery.
 
@@ -95,28 +95,28 @@ def calibrate(
 
     Args:
         templates: of everybody enrolled.
-        strangers: float32 (S, D) codes of unit length.
-        people_behind: how many people the strangers' codes come from.
+        strangers: float32 (S, D) embeddings of unit length.
+        people_behind: how many people the strangers' embeddings come from.
         wish_per_1000: strangers who may pass, of 1,000; 0 to 1000.
         margin: how far the best person must lead for a name; a stranger between two people gets none.
         realism: how real strangers differ from these; None: not at all.
 
     Raises:
-        InputError: codes of another size than the gallery's, or a wish out of range.
+        InputError: embeddings of another size than the gallery's, or a wish out of range.
     """
-    if strangers.ndim != 2 or strangers.shape[1] != templates.codes.shape[1]:
-        raise InputError(f"strangers: expected (S, {templates.codes.shape[1]}), received {strangers.shape}")
+    if strangers.ndim != 2 or strangers.shape[1] != templates.embeddings.shape[1]:
+        raise InputError(f"strangers: expected (S, {templates.embeddings.shape[1]}), received {strangers.shape}")
     if not 0 <= wish_per_1000 <= 1000:
         raise InputError(f"wish: expected 0 to 1000 strangers of 1,000, received {wish_per_1000:g}")
-    like = realism or Realism()
+    like = realism or CohortCorrection()
     n = min(len(strangers), max(people_behind, 0))
     supported = 1000 * rule_of_three(n) if n else 1000.0
-    if not len(templates.codes):
+    if not len(templates.embeddings):
         nothing = np.zeros(0, np.float32)
         return Calibration(
             math.inf, wish_per_1000, 0.0, supported, (0.0, 0.0), nothing, "nobody is enrolled: everybody is a stranger"
         )
-    best, named = _stranger_scores(strangers, templates.person_codes(), margin)
+    best, named = _stranger_scores(strangers, templates.person_embeddings(), margin)
     scores = np.sort(best)
     if not n:
         nobody = "the bundle's strangers stand for no real people, so no rate can be vouched for"
@@ -158,7 +158,7 @@ def _conformal(rate: float, n: int) -> float:
     return max((rate * (n + 1) - 1) / n, 0.0)
 
 
-def _interval(tail: Tail, n: int, threshold: float, like: Realism, people: int) -> tuple[float, float]:
+def _interval(tail: Tail, n: int, threshold: float, like: CohortCorrection, people: int) -> tuple[float, float]:
     """95 % interval of the rate per 1,000, as far as ``n`` people can tell.
 
     Bootstrap (Efron, 1979) over samples of n strangers, each with a tail of its own, and over how far real

@@ -18,7 +18,7 @@ _BLOCK = 512
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeaveOneOut:
     """Leave-one-out searches of M enrolled photos, of people with at least two.
 
     Attributes:
@@ -49,7 +49,7 @@ class LeftOut:
         return wilson_interval(float(np.count_nonzero(~self.named(threshold, margin))), len(self))
 
 
-def leave_one_out(templates: Templates, seed: int = 0) -> LeftOut:
+def leave_one_out(templates: Templates, seed: int = 0) -> LeaveOneOut:
     """Search every photo of everybody who has at least two, without it.
 
     Args:
@@ -61,15 +61,15 @@ def leave_one_out(templates: Templates, seed: int = 0) -> LeftOut:
     if len(rows) > _MOST:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST, replace=False))
     person = templates.person_index[rows]
-    weighted = templates.codes * templates.weights[:, None]
-    sums = np.zeros((len(templates.names), templates.codes.shape[1]), np.float32)
+    weighted = templates.embeddings * templates.weights[:, None]
+    sums = np.zeros((len(templates.names), templates.embeddings.shape[1]), np.float32)
     np.add.at(sums, templates.person_index, weighted)
     rest = normalise(sums[person] - weighted[rows])[0]
-    own = (rest * templates.codes[rows]).sum(1).astype(np.float32)
+    own = (rest * templates.embeddings[rows]).sum(1).astype(np.float32)
     averages, other = normalise(sums)[0], np.full(len(rows), -np.inf, np.float32)
     for start in range(0, len(rows) if len(templates.names) > 1 else 0, _BLOCK):
         part = slice(start, start + _BLOCK)
-        scores = templates.codes[rows[part]] @ averages.T
+        scores = templates.embeddings[rows[part]] @ averages.T
         scores[np.arange(len(scores)), person[part]] = -np.inf
         other[part] = scores.max(1)
-    return LeftOut(rows.astype(np.int64), own, other)
+    return LeaveOneOut(rows.astype(np.int64), own, other)

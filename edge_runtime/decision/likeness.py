@@ -1,4 +1,4 @@
-"""How alike two codes must be to be of one person, and when one of two is clearly the nearer: from strangers alone."""
+"""How alike two embeddings of one person must be, and when one of two is clearly the nearer: from strangers alone."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CLEAR = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """What similarity says of two codes of one camera.
+    """What similarity says of two embeddings of one camera.
 
     Attributes:
-        same: cosine from which two codes near each other in time and place are of one person.
+        same: cosine from which two embeddings near each other in time and place are of one person.
         clear: lead of one similarity over another from which the one is the nearer.
     """
 
@@ -29,7 +29,7 @@ class Likeness:
 
     @classmethod
     def of(cls, strangers: Floats) -> Likeness:
-        """From codes float32 (S, D) of unit length, one a stranger; with fewer than two, nobody is the same."""
+        """From embeddings float32 (S, D) of unit length, one a stranger; with fewer than two, nobody is the same."""
         if len(strangers) < 2:
             return cls(float("inf"), float("inf"))
         some = strangers[:: max(len(strangers) // _STRANGERS, 1)]

@@ -77,7 +77,7 @@ def find_lookalikes(templates: Templates, strangers: Floats, margin: float, alik
         margin: the usual lead.
         alike_from: pairs this similar are told too, if the usual lead does for them.
     """
-    averages = templates.person_codes()
+    averages = templates.person_embeddings()
     if len(averages) < 2 or not len(strangers):
         return Lookalikes()
     left = leave_one_out(templates)

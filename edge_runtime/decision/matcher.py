@@ -13,7 +13,7 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.calibration import Calibration, calibrate
 from edge_runtime.decision.lookalikes import Lookalikes, find_lookalikes
-from edge_runtime.decision.row_search import Int8Rows
+from edge_runtime.decision.row_search import RowSearch
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.types import Floats, Match
@@ -49,39 +49,44 @@ class Matcher:
         self.calibration = calibration
         self.margin = margin
         self._people = len(templates.names)
-        averages = templates.person_codes()
-        self._averages: Floats | Int8Rows = averages if self._people < _MANY_PEOPLE else Int8Rows(averages)
+        averages = templates.person_embeddings()
+        self._averages: Floats | RowSearch = averages if self._people < _MANY_PEOPLE else RowSearch(averages)
         order = np.argsort(templates.person_index, kind="stable")
         self._own = np.split(order, np.searchsorted(templates.person_index[order], np.arange(1, self._people)))
 
-    def match(self, codes: Floats) -> list[Match]:
-        """One answer a code.
+    def match(self, embeddings: Floats) -> list[Match]:
+        """One answer an embedding.
 
         Args:
-            codes: float32 (N, D) of unit length; a zero code is nobody's.
+            embeddings: float32 (N, D) of unit length; a zero embedding is nobody's.
 
         Raises:
-            InputError: codes of another shape.
+            InputError: embeddings of another shape.
         """
-        codes = np.asarray(codes, np.float32)
-        size = self.templates.codes.shape[1]
-        if codes.ndim != 2 or codes.shape[1] != size:
-            raise InputError(f"codes: expected (N, {size}), received {codes.shape}")
+        embeddings = np.asarray(embeddings, np.float32)
+        size = self.templates.embeddings.shape[1]
+        if embeddings.ndim != 2 or embeddings.shape[1] != size:
+            raise InputError(f"codes: expected (N, {size}), received {embeddings.shape}")
         if not self._people:
-            return [self._nobody() for _ in codes]
+            return [self._nobody() for _ in embeddings]
         averages = self._averages
-        scores = codes @ averages.T if isinstance(averages, np.ndarray) else [averages.scores(code) for code in codes]
+        scores = (
+            embeddings @ averages.T
+            if isinstance(averages, np.ndarray)
+            else [averages.scores(embedding) for embedding in embeddings]
+        )
         return [
-            self._decide(code, row) if code.any() else self._nobody() for code, row in zip(codes, scores, strict=True)
+            self._decide(embedding, row) if embedding.any() else self._nobody()
+            for embedding, row in zip(embeddings, scores, strict=True)
         ]
 
-    def _decide(self, code: Floats, scores: Floats) -> Match:
+    def _decide(self, embedding: Floats, scores: Floats) -> Match:
         best = int(np.argmax(scores))
         score = float(scores[best])
         second = int(np.argmax(np.where(np.arange(self._people) == best, -np.inf, scores)))
         margin = score - float(scores[second]) if self._people > 1 else math.inf
         own = self._own[best]
-        similarities = self.templates.codes[own] @ code
+        similarities = self.templates.embeddings[own] @ embedding
         nearest = int(np.argmax(similarities)) if len(own) else None
         name = self.templates.names[best]
         leads = margin >= self.margin and self.lookalikes.leads(best, scores)
@@ -107,18 +112,18 @@ def make_matcher(
     """A matcher with the threshold that the owner's wish asks for.
 
     Args:
-        templates: of the bundle's codes.
+        templates: of the bundle's embeddings.
         bundle: whose strangers set the threshold.
         decide: the wish and the margin.
         strangers: float32 (S, D), the bundle's, where they have been read already.
     """
-    codes = bundle.strangers() if strangers is None else strangers
+    embeddings = bundle.strangers() if strangers is None else strangers
     calibration = calibrate(
         templates,
-        codes,
+        embeddings,
         bundle.manifest.strangers,
         decide.false_accepts_per_1000_strangers,
         decide.margin,
         bundle.manifest.realism,
     )
-    return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, codes, decide.margin))
+    return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, embeddings, decide.margin))

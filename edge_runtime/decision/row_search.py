@@ -1,4 +1,4 @@
-"""Search over many codes in a quarter of their memory: 8-bit rows, all compared, the nearest scored exactly.
+"""Search over many embeddings in a quarter of their memory: 8-bit rows, all compared, the nearest scored exactly.
 
 OpenCV compares the rows as integers, by Euclidean distance, which for rows of one length has the order of the cosine.
 """
@@ -16,11 +16,11 @@ _ZERO = 128
 """The byte that stands for 0."""
 
 
-class Int8Rows:
+class RowSearch:
     """Rows of unit length that are searched whole, so that nothing is missed.
 
     Attributes:
-        codes: uint8 (N, D), 128 more than the rounded numbers.
+        embeddings: uint8 (N, D), 128 more than the rounded numbers.
         step: what one unit of them is.
     """
 
@@ -34,30 +34,34 @@ class Int8Rows:
         if rows.ndim != 2 or not np.isfinite(rows).all():
             raise InputError(f"rows: expected finite float32 (N, D), received {rows.dtype} {rows.shape}")
         self.step = float(max(rows.max(initial=0.0), -rows.min(initial=0.0)) or 1.0) / 127
-        self.codes = self._rounded(rows)
+        self.embeddings = self._rounded(rows)
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.embeddings)
 
     @property
     def nbytes(self) -> int:
         """Memory that it holds."""
-        return self.codes.nbytes
+        return self.embeddings.nbytes
 
-    def scores(self, code: Floats) -> Floats:
-        """Products of the rows with ``code`` (D,), float32 (N,), off by at most half a step of each number.
+    def scores(self, embedding: Floats) -> Floats:
+        """Products of the rows with ``embedding`` (D,), float32 (N,), off by at most half a step of each number.
 
         That holds for the 32 nearest rows; all others get the score of the last of these, which they do not surpass
         by more than that.
         """
-        code = np.asarray(code, np.float32)
+        embedding = np.asarray(embedding, np.float32)
         if not len(self):
             return np.zeros(0, np.float32)
         _, found = cv2.batchDistance(
-            self._rounded(code[None]), self.codes, cv2.CV_32S, normType=cv2.NORM_L2SQR, K=min(_NEAREST, len(self))
+            self._rounded(embedding[None]),
+            self.embeddings,
+            cv2.CV_32S,
+            normType=cv2.NORM_L2SQR,
+            K=min(_NEAREST, len(self)),
         )
         nearest = found[0]
-        exact = (self.codes[nearest].astype(np.float32) - _ZERO) @ code * np.float32(self.step)
+        exact = (self.embeddings[nearest].astype(np.float32) - _ZERO) @ embedding * np.float32(self.step)
         scores = np.full(len(self), exact.min(), np.float32)
         scores[nearest] = exact
         return scores

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_runtime.bundle.detector_spec import RefinerSheet
+from edge_runtime.bundle.detector_spec import RefinerSpec
 from edge_runtime.bundle.quantisation import PictureInput, real
 from edge_runtime.errors import BundleError, InputError
 from edge_runtime.geometry.alignment import Template, similarity, warp
@@ -43,7 +43,7 @@ def unit_px(template: Template) -> float:
 class Refiner:
     """Looks at faces one by one."""
 
-    def __init__(self, interpreter: Interpreter, sheet: RefinerSheet) -> None:
+    def __init__(self, interpreter: Interpreter, sheet: RefinerSpec) -> None:
         """Check that network and sheet fit.
 
         Raises:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.bundle.detector_spec import DetectorSheet
+from edge_runtime.bundle.detector_spec import DetectorSpec
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.bundle.quantisation import PictureInput, real
@@ -42,7 +42,7 @@ def open(argument: str, options: DetectorOptions) -> Detector:
     return open_grid_detector(folder, read_sheet(folder), options)
 
 
-def open_grid_detector(folder: Path, sheet: DetectorSheet, options: DetectorOptions) -> GridDetector:
+def open_grid_detector(folder: Path, sheet: DetectorSpec, options: DetectorOptions) -> GridDetector:
     """A detector of which a sheet tells, its files in a folder.
 
     Raises:
@@ -57,13 +57,13 @@ def open_grid_detector(folder: Path, sheet: DetectorSheet, options: DetectorOpti
     return GridDetector(interpreter, sheet, options, refiner)
 
 
-def read_sheet(folder: Path) -> DetectorSheet:
+def read_sheet(folder: Path) -> DetectorSpec:
     """What a bundle's manifest or a detector's own sheet says.
 
     Raises:
         BundleError: neither there, damaged, or a bundle without a detector.
     """
-    return DetectorSheet.from_json(read_document(folder), str(folder))
+    return DetectorSpec.from_json(read_document(folder), str(folder))
 
 
 def read_document(folder: Path) -> Mapping[str, Any]:
@@ -98,7 +98,7 @@ class GridDetector:
     def __init__(
         self,
         interpreter: Interpreter,
-        sheet: DetectorSheet,
+        sheet: DetectorSpec,
         options: DetectorOptions,
         refiner: Refiner | None = None,
     ) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_runtime.bundle.folder import Bundle
-from edge_runtime.config import bundle_path, events_path, gallery_path, key_path, strangers_path, trusted_keys
+from edge_runtime.config import bundle_path, events_path, gallery_path, key_path, trusted_keys, unknowns_path
 from edge_runtime.doctor.rows import Examination, Row, said
 from edge_runtime.errors import BundleError, FamiliarError, GalleryError, SelfTestError
 from edge_runtime.faces.chain import open_chain
@@ -60,7 +60,7 @@ def state_folder(examination: Examination) -> Iterator[Row]:
             yield Row("state folder", "fail", found, make)
         return
     mode = stat.S_IMODE(folder.stat().st_mode)
-    own = events_path(examination.config), strangers_path(examination.config)
+    own = events_path(examination.config), unknowns_path(examination.config)
     if not os.access(folder, os.W_OK | os.X_OK):
         owner = _owner(folder.stat().st_uid)
         yield Row(

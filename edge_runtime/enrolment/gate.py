@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.lookalikes import find_lookalikes
 from edge_runtime.enrolment.outliers import consistency
@@ -16,7 +16,7 @@ from edge_runtime.gallery.templates import Templates
 from edge_runtime.types import Floats
 
 SAME_PHOTO = 0.9999
-"""Two codes this alike (cosine) are of one photo."""
+"""Two embeddings this alike (cosine) are of one photo."""
 _COLLISION_PER_1000 = 10.0
 """A photo collides with a person whom so few strangers come near."""
 
@@ -26,34 +26,34 @@ class Strangers:
     """A bundle's cohort, for what is said of a gallery with it.
 
     Attributes:
-        codes: float32 (S, D) of unit length.
+        embeddings: float32 (S, D) of unit length.
         people: how many real people stand behind them.
         realism: how real strangers differ from them.
     """
 
-    codes: Floats
+    embeddings: Floats
     people: int
-    realism: Realism
+    realism: CohortCorrection
 
 
-def collision(templates: Templates, name: str, code: Floats, strangers: Strangers) -> str | None:
+def collision(templates: Templates, name: str, embedding: Floats, strangers: Strangers) -> str | None:
     """Whom else a photo looks like, in a line for people; None: nobody.
 
     Args:
         templates: of the gallery.
         name: whose photo it is said to be.
-        code: float32 (D,) of unit length.
+        embedding: float32 (D,) of unit length.
         strangers: tell how alike is too alike.
     """
     mine = np.array([same_name(other, name) for other in templates.names], np.bool_)
     if mine.all():
         return None
     foreign = ~mine[templates.person_index]
-    same = np.flatnonzero(foreign & (templates.codes @ code > SAME_PHOTO))
+    same = np.flatnonzero(foreign & (templates.embeddings @ embedding > SAME_PHOTO))
     if len(same):
         other = templates.names[templates.person_index[same[0]]]
         return f"the same photo is enrolled as {other}; one face has one name, forget one of the two"
-    scores = templates.person_codes() @ code
+    scores = templates.person_embeddings() @ embedding
     best = int(np.argmax(np.where(mine, -np.inf, scores)))
     own = float(scores[mine].max()) if mine.any() else -1.0
     threshold = _too_alike(templates, strangers)
@@ -68,18 +68,18 @@ def collision(templates: Templates, name: str, code: Floats, strangers: Stranger
 def _too_alike(templates: Templates, strangers: Strangers) -> float:
     """The score to somebody enrolled that hardly any stranger reaches."""
     picture = strangers.realism.picture()
-    return calibrate(templates, strangers.codes, strangers.people, _COLLISION_PER_1000, realism=picture).threshold
+    return calibrate(templates, strangers.embeddings, strangers.people, _COLLISION_PER_1000, realism=picture).threshold
 
 
-def inconsistency(codes: Floats, weights: Floats, strangers: Strangers) -> str | None:
+def inconsistency(embeddings: Floats, weights: Floats, strangers: Strangers) -> str | None:
     """Why the last of a person's photos does not fit the others, in a line for people; None: it fits.
 
     Args:
-        codes: float32 (T, D) of unit length, the person's, with the one in question last.
+        embeddings: float32 (T, D) of unit length, the person's, with the one in question last.
         weights: float32 (T,), > 0.
         strangers: tell how alike is alike enough.
     """
-    found = consistency(codes, weights, strangers.codes)
+    found = consistency(embeddings, weights, strangers.embeddings)
     if not found.outlier[-1]:
         return None
     count = int(np.count_nonzero(~found.outlier))
@@ -122,7 +122,7 @@ def check(templates: Templates, strangers: Strangers, margin: float, forced: Seq
         rows = np.flatnonzero(templates.person_index == number)
         findings += _of_person(templates, rows, name, strangers, forced)
     alike_from = _too_alike(templates, strangers)
-    for pair in find_lookalikes(templates, strangers.codes, margin, alike_from).pairs:
+    for pair in find_lookalikes(templates, strangers.embeddings, margin, alike_from).pairs:
         first, second = templates.names[pair.first], templates.names[pair.second]
         why = "look alike" if pair.similarity >= alike_from else "may be mistaken, as photos of one person differ much"
         text = f"{first} and {second} {why} ({pair.similarity:.2f}): a name needs a lead of {pair.margin:.2f}"
@@ -134,8 +134,8 @@ def _of_person(
     templates: Templates, rows: np.ndarray, name: str, strangers: Strangers, forced: Sequence[int]
 ) -> list[Finding]:
     findings = []
-    found = consistency(templates.codes[rows], templates.weights[rows], strangers.codes)
-    averages = templates.person_codes()
+    found = consistency(templates.embeddings[rows], templates.weights[rows], strangers.embeddings)
+    averages = templates.person_embeddings()
     for place, row in enumerate(rows):
         number = int(templates.ids[row])
         if found.outlier[place]:
@@ -144,7 +144,7 @@ def _of_person(
                 f"expected at least {found.needed[place]:.2f}); familiar people drop {name!r} {number}"
             )
             findings.append(Finding("outlier", name, number, text))
-        scores = averages @ templates.codes[row]
+        scores = averages @ templates.embeddings[row]
         nearest = int(np.argmax(scores))
         if templates.names[nearest] != name:
             text = f"photo {number} of {name} looks more like {templates.names[nearest]} ({scores[nearest]:.2f})"

@@ -35,25 +35,25 @@ class Consistency:
     needed: Floats
 
 
-def consistency(codes: Floats, weights: Floats, strangers: Floats) -> Consistency:
+def consistency(embeddings: Floats, weights: Floats, strangers: Floats) -> Consistency:
     """Set aside, one by one, the photo that fits the others least, until all that are left fit.
 
     Two photos that do not fit each other are no majority: the later one is set aside.
 
     Args:
-        codes: float32 (T, D) of unit length, the oldest first.
+        embeddings: float32 (T, D) of unit length, the oldest first.
         weights: float32 (T,), > 0.
         strangers: float32 (S, D) of unit length.
     """
-    count = len(codes)
+    count = len(embeddings)
     outlier, needed = np.zeros(count, np.bool_), np.full(count, -1.0, np.float32)
     score = np.ones(count, np.float32)
     if count < 2 or not len(strangers):
         return Consistency(outlier, score, needed)
     others = strangers[:: max(len(strangers) // _STRANGERS, 1)]
-    weighted = codes * weights[:, None]
+    weighted = embeddings * weights[:, None]
     while (left := np.flatnonzero(~outlier)).size > 1:
-        _judge(left, weighted, codes, others, score, needed)
+        _judge(left, weighted, embeddings, others, score, needed)
         lack = score[left] - needed[left]
         # Of equally bad ones the latest goes, as with two that are each other's only measure.
         worst = left[len(left) - 1 - int(np.argmin(lack[::-1]))]
@@ -62,25 +62,25 @@ def consistency(codes: Floats, weights: Floats, strangers: Floats) -> Consistenc
         if score[worst] >= needed[worst]:
             break
         outlier[worst] = True
-    outlier |= _of_another(left, weighted, codes, others)
+    outlier |= _of_another(left, weighted, embeddings, others)
     if len(left := np.flatnonzero(~outlier)) == 1:
         score[left], needed[left] = 1.0, -1.0
     for row in np.flatnonzero(outlier):
         rest = normalise(weighted[left].sum(0, keepdims=True))[0]
-        score[row] = float(rest[0] @ codes[row])
+        score[row] = float(rest[0] @ embeddings[row])
         needed[row] = float(_needed(others @ rest.T, float(np.median(score[left])))[0])
     return Consistency(outlier, score, needed)
 
 
-def _of_another(left: NDArray[np.int64], weighted: Floats, codes: Floats, strangers: Floats) -> NDArray[np.bool_]:
+def _of_another(left: NDArray[np.int64], weighted: Floats, embeddings: Floats, strangers: Floats) -> NDArray[np.bool_]:
     """Photos that fit each other and not the rest, bool (T,): two people, each with photos that vouch for each other.
 
     The two groups are those of average linkage (Sokal and Michener, 1958) cut where two are left. They are of two
     people if their averages are no nearer than strangers are; the smaller group is another's, of two equal ones the
     later.
     """
-    found = np.zeros(len(codes), np.bool_)
-    if len(left) < 4 or min(map(len, groups := _two_groups(left, codes[left]))) < 2:
+    found = np.zeros(len(embeddings), np.bool_)
+    if len(left) < 4 or min(map(len, groups := _two_groups(left, embeddings[left]))) < 2:
         return found
     averages = normalise(np.stack([weighted[group].sum(0) for group in groups]))[0]
     apart = float(np.quantile(strangers @ averages.T, _STRANGERS_BELOW[1]))
@@ -89,10 +89,10 @@ def _of_another(left: NDArray[np.int64], weighted: Floats, codes: Floats, strang
     return found
 
 
-def _two_groups(rows: NDArray[np.int64], codes: Floats) -> list[list[int]]:
-    """``rows``, two or more, parted by the average linkage of their codes (N, D)."""
+def _two_groups(rows: NDArray[np.int64], embeddings: Floats) -> list[list[int]]:
+    """``rows``, two or more, parted by the average linkage of their embeddings (N, D)."""
     groups = [[int(row)] for row in rows]
-    alike = np.asarray(codes @ codes.T, np.float64)
+    alike = np.asarray(embeddings @ embeddings.T, np.float64)
     np.fill_diagonal(alike, -np.inf)
     for _ in range(len(rows) - 2):
         one, other = sorted(divmod(int(np.argmax(alike)), len(rows)))
@@ -107,12 +107,12 @@ def _two_groups(rows: NDArray[np.int64], codes: Floats) -> list[list[int]]:
 
 
 def _judge(
-    left: NDArray[np.int64], weighted: Floats, codes: Floats, strangers: Floats, score: Floats, needed: Floats
+    left: NDArray[np.int64], weighted: Floats, embeddings: Floats, strangers: Floats, score: Floats, needed: Floats
 ) -> None:
     """Each photo against the average of the others that are left."""
     total = weighted[left].sum(0)
     rest = normalise(total[None] - weighted[left])[0]
-    score[left] = (rest * codes[left]).sum(1)
+    score[left] = (rest * embeddings[left]).sum(1)
     needed[left] = _needed(strangers @ rest.T, float(np.median(score[left])))
 
 

@@ -57,7 +57,7 @@ class _Look:
 
     result: EnrolmentResult
     forceable: bool = False
-    code: Floats | None = None
+    embedding: Floats | None = None
     weight: float = 1.0
     crop: bytes | None = None
 
@@ -115,12 +115,12 @@ class Enroller:
                     self._looks.popitem(last=False)
             return self._looks[place].result
 
-    def offer(self, name: str, code: Floats, weight: float, digest: bytes, crop: bytes | None = None) -> None:
-        """Take a code made elsewhere, as of a stranger's track, for one that was looked at; :meth:`photo` enrols it.
+    def offer(self, name: str, embedding: Floats, weight: float, digest: bytes, crop: bytes | None = None) -> None:
+        """Take an embedding made elsewhere, as of a stranger's track, as if looked at here; :meth:`photo` enrols it.
 
         Args:
             name: the person's.
-            code: float32 (D,) of unit length.
+            embedding: float32 (D,) of unit length.
             weight: what it is to count, > 0.
             digest: by which it is recognised.
             crop: JPEG of the face, kept where crops are.
@@ -128,7 +128,7 @@ class Enroller:
         Raises:
             InputError: an unusable name.
         """
-        look = _Look(EnrolmentResult(True), True, code, weight, crop if self._keep_crops else None)
+        look = _Look(EnrolmentResult(True), True, embedding, weight, crop if self._keep_crops else None)
         with self._lock:
             self._looks[folded(clean_name(name)), digest] = look
 
@@ -194,40 +194,44 @@ class Enroller:
         box = tuple(round(float(value), 1) for value in detections.xyxy[chosen])
         chips = self._chain.chips(pixels, landmarks)
         reason = explanation(quality, self._limits) or self._covered(chips)
-        codes, norms = self._chain.encoder.encode(chips)
+        embeddings, norms = self._chain.encoder.encode(chips)
         if norms[0] == 0:
             nothing = "the encoder sees nothing in this face; take another photo"
             return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
         result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
         crop = face_crop(pixels, detections.xyxy[chosen], _KEPT_MARGIN, _KEPT_PX) if self._keep_crops else None
-        return _Look(result, True, codes[0], weight(quality, self._limits), crop)
+        return _Look(result, True, embeddings[0], weight(quality, self._limits), crop)
 
     def _covered(self, chip: Pixels) -> str | None:
         manifest = self._chain.bundle.manifest
         return covered(self._chain.encoder, chip, manifest.preprocessing.template, manifest.reliance)
 
     def _decide(self, name: str, look: _Look, digest: bytes | None, source: str, force: bool) -> EnrolmentResult:
-        if look.code is None:
+        if look.embedding is None:
             return look.result
         reason = look.result.reason or self._foreign(name, look, digest)
         if reason is not None and not force:
             return replace(look.result, accepted=False, reason=reason)
-        template_id = self.gallery.add(name, look.code, look.weight, source, digest, reason, look.crop)
+        template_id = self.gallery.add(name, look.embedding, look.weight, source, digest, reason, look.crop)
         return replace(look.result, accepted=True, reason=None, template_id=template_id, forced=reason)
 
     def _foreign(self, name: str, look: _Look, digest: bytes | None) -> str | None:
         """Why this is not a photo of ``name``, if so."""
-        assert look.code is not None
+        assert look.embedding is not None
         templates = self.gallery.templates()
-        if (reason := collision(templates, name, look.code, self._strangers)) is not None:
+        if (reason := collision(templates, name, look.embedding, self._strangers)) is not None:
             return reason
         number = next((n for n, other in enumerate(templates.names) if same_name(other, name)), -1)
         rows = templates.person_index == number
         waiting = [
             other
             for (whose, which), other in self._looks.items()
-            if whose == folded(name) and which != digest and other.result.accepted and other.code is not None
+            if whose == folded(name) and which != digest and other.result.accepted and other.embedding is not None
         ]
-        codes = [*templates.codes[rows], *(other.code for other in waiting if other.code is not None), look.code]
+        embeddings = [
+            *templates.embeddings[rows],
+            *(other.embedding for other in waiting if other.embedding is not None),
+            look.embedding,
+        ]
         weights = [*templates.weights[rows], *(other.weight for other in waiting), look.weight]
-        return inconsistency(np.array(codes, np.float32), np.array(weights, np.float32), self._strangers)
+        return inconsistency(np.array(embeddings, np.float32), np.array(weights, np.float32), self._strangers)

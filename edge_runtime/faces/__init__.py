@@ -1,1 +1,1 @@
-"""From a picture to codes: alignment, quality, encoding."""
+"""From a picture to embeddings: alignment, quality, encoding."""

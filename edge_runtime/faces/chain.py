@@ -1,4 +1,4 @@
-"""Picture to faces to codes: the one chain that the daemon, enrolment, ``embed`` and training share."""
+"""Picture to faces to embeddings: the one chain that the daemon, enrolment, ``embed`` and training share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FaceChain(Closing):
     Attributes:
         bundle: where encoder and preprocessing come from.
         detector: finds faces and landmarks.
-        encoder: gives codes.
+        encoder: gives embeddings.
         encoder_hash: sha256 of the encoder's file.
         preprocessing_hash: sha256 of everything between picture and encoder; both mark a gallery.
     """

@@ -1,4 +1,4 @@
-"""Aligned chips in, codes of unit length out: preprocessing and quantisation as the manifest says."""
+"""Aligned chips in, embeddings of unit length out: preprocessing and quantisation as the manifest says."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class TfliteEncoder:
     An 8-bit input is filled through one 256-entry table a channel, so preprocessing costs a look-up.
 
     Attributes:
-        code_size: D.
-        mirrored: whether a code is the mean of the face's and of its mirror image's, at twice the time.
+        embedding_size: D.
+        mirrored: whether an embedding is the mean of the face's and of its mirror image's, at twice the time.
     """
 
     def __init__(self, interpreter: Interpreter, preprocessing: Preprocessing, mirrored: bool = False) -> None:
@@ -40,7 +40,7 @@ class TfliteEncoder:
         shapes = [port.shape for port in interpreter.outputs]
         if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != 1:
             raise BundleError(f"encoder: expected one output (1, D), found {shapes}; convert it again")
-        self.code_size = shapes[0][1]
+        self.embedding_size = shapes[0][1]
         self.mirrored = mirrored
         self._interpreter = interpreter
         self.interpreter = interpreter
@@ -50,16 +50,16 @@ class TfliteEncoder:
     def encode(self, chips: Pixels) -> tuple[Floats, Floats]:
         """Codes of unit length (N, D) and their lengths before (N,), from uint8 (N, h, w, 3) RGB chips.
 
-        With ``mirrored`` the lengths are of the two codes' mean, each at unit length, times the first one's.
+        With ``mirrored`` the lengths are of the two embeddings' mean, each at unit length, times the first one's.
 
         Raises:
             InputError: chips of another shape or dtype.
         """
-        codes, norms = self.raw(chips)
+        embeddings, norms = self.raw(chips)
         if not self.mirrored:
-            return codes, norms
+            return embeddings, norms
         others, _ = self.raw(np.ascontiguousarray(chips[:, :, ::-1]))
-        means, closeness = normalise((codes + others) * np.float32(0.5))
+        means, closeness = normalise((embeddings + others) * np.float32(0.5))
         return means, norms * closeness
 
     def raw(self, chips: Pixels) -> tuple[Floats, Floats]:
@@ -67,7 +67,7 @@ class TfliteEncoder:
         width, height = self._preprocessing.template.size_wh
         if chips.dtype != np.uint8 or chips.shape[1:] != (height, width, 3):
             raise InputError(f"chips: expected uint8 (N, {height}, {width}, 3), received {chips.dtype} {chips.shape}")
-        raw = np.empty((len(chips), self.code_size), np.float32)
+        raw = np.empty((len(chips), self.embedding_size), np.float32)
         for row, chip in zip(raw, chips, strict=True):
             row[:] = self.dequantise(self.interpreter.run(self.tensor(chip[None]))[0])[0]
         return normalise(raw)
@@ -99,9 +99,10 @@ def open_encoder(bundle: Bundle, interpreter: str = "auto", threads: int = 1) ->
     """
     opened = open_interpreter(interpreter, bundle.path / bundle.manifest.encoder_file, threads)
     encoder = TfliteEncoder(opened, bundle.manifest.preprocessing, bundle.manifest.mirrored)
-    if encoder.code_size != bundle.manifest.code_size:
+    if encoder.embedding_size != bundle.manifest.embedding_size:
         raise BundleError(
-            f"{bundle.path}: expected codes of {bundle.manifest.code_size}, the model gives {encoder.code_size}; "
+            f"{bundle.path}: expected embeddings of {bundle.manifest.embedding_size}, "
+            f"the model gives {encoder.embedding_size}; "
             "make the bundle again"
         )
     return encoder

@@ -22,8 +22,8 @@ def check_golden(bundle: Bundle, encoder: TfliteEncoder) -> float:
         SelfTestError: a cosine below the manifest's: the device computes something else.
     """
     chips, expected = bundle.golden()
-    codes, _ = encoder.encode(chips)
-    lowest = float((codes * expected).sum(1).min())
+    embeddings, _ = encoder.encode(chips)
+    lowest = float((embeddings * expected).sum(1).min())
     floor = bundle.manifest.golden_cosine
     if not math.isfinite(lowest) or lowest < floor:
         raise SelfTestError(

@@ -1,7 +1,7 @@
-"""Is part of a face covered? Its eyes or its mouth are blanked: what was covered before cannot change the code now.
+"""Is part of a face covered? Its eyes or its mouth are blanked: what was covered before does not change the embedding.
 
 That is the occlusion sensitivity of Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014,
-turned round. How much a code relies on each part when nothing covers it is the encoder's own; its bundle says it.
+turned round. How much an embedding relies on each part when nothing covers it is the encoder's own; its bundle says it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _BELOW_NOSE = 0.18
 
 
 def reliance(encoder: TfliteEncoder, chips: Pixels, template: Template) -> dict[str, Floats]:
-    """How much each code changes when a part of the face is blanked: 1 - cosine, float32 (N,), by part.
+    """How much each embedding changes when a part of the face is blanked: 1 - cosine, float32 (N,), by part.
 
     Args:
         encoder: of the bundle.
         chips: uint8 (N, h, w, 3) RGB.
         template: they are aligned to.
     """
-    codes, _ = encoder.encode(chips)
+    embeddings, _ = encoder.encode(chips)
     plain = chips.reshape(len(chips), -1, 3).mean(1).astype(np.uint8)[:, None, None]
     found = {}
     for part, (top, bottom) in _rows(template).items():
         blanked = chips.copy()
         blanked[:, top:bottom] = plain
-        found[part] = 1 - (codes * encoder.encode(blanked)[0]).sum(1)
+        found[part] = 1 - (embeddings * encoder.encode(blanked)[0]).sum(1)
     return found
 
 

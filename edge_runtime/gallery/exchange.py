@@ -37,16 +37,16 @@ _MAX_HEADER = 1 << 16
 
 @dataclass(frozen=True)
 class MovedTemplate:
-    """One code on its way.
+    """One embedding on its way.
 
     Attributes:
-        code: float32 (D,) of unit length.
+        embedding: float32 (D,) of unit length.
         weight: what it counts, > 0.
         source: where it came from.
         forced: what spoke against it, or None.
     """
 
-    code: Floats
+    embedding: Floats
     weight: float
     source: str
     forced: str | None
@@ -73,7 +73,7 @@ class Package:
     """What a file holds.
 
     Attributes:
-        bound: ``encoder_hash``, ``preprocessing_hash``, ``code_size`` and ``bundle_name`` of the codes.
+        bound: ``encoder_hash``, ``preprocessing_hash``, ``code_size`` and ``bundle_name`` of the embeddings.
         signer: fingerprint of the device it comes from.
         people: everybody in it.
     """
@@ -188,7 +188,7 @@ def _as_json(person: MovedPerson) -> dict[str, Any]:
         "expires": person.expires,
         "templates": [
             {
-                "code": base64.b64encode(template.code.astype("<f4").tobytes()).decode(),
+                "code": base64.b64encode(template.embedding.astype("<f4").tobytes()).decode(),
                 "weight": template.weight,
                 "source": template.source,
                 "forced": template.forced,

@@ -26,8 +26,8 @@ class GalleryFile(Closing):
 
     Attributes:
         path: of the database.
-        bundle_name: of the bundle that made the codes.
-        code_size: D.
+        bundle_name: of the bundle that made the embeddings.
+        embedding_size: D.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, key: KeySource, vault: Vault, meta: Any) -> None:
@@ -35,7 +35,7 @@ class GalleryFile(Closing):
         self.path = path
         self.encoder_hash: str = meta["encoder_hash"]
         self.preprocessing_hash: str = meta["preprocessing_hash"]
-        self.code_size: int = meta["code_size"]
+        self.embedding_size: int = meta["code_size"]
         self.bundle_name: str = meta["bundle_name"]
         self._connection = connection
         self._key = key
@@ -50,7 +50,7 @@ class GalleryFile(Closing):
         key: KeySource | str | Path,
         encoder_hash: str,
         preprocessing_hash: str,
-        code_size: int,
+        embedding_size: int,
         bundle_name: str,
         create: bool = True,
     ) -> Self:
@@ -61,7 +61,7 @@ class GalleryFile(Closing):
             key: the device key, or its file, mode 0600, outside the database's folder.
             encoder_hash: sha256 of the encoder's file.
             preprocessing_hash: sha256 of everything between a picture and the encoder.
-            code_size: D.
+            embedding_size: D.
             bundle_name: for the messages people read.
             create: make gallery and key where there are none.
 
@@ -73,12 +73,12 @@ class GalleryFile(Closing):
         wanted = {
             "encoder_hash": encoder_hash,
             "preprocessing_hash": preprocessing_hash,
-            "code_size": code_size,
+            "code_size": embedding_size,
             "bundle_name": bundle_name,
         }
         if create and database.is_blank(path):
             device_key = source.load(create=True)
-            vault = Vault(path, device_key, encoder_hash, secrets.token_hex(16), new_rotation(code_size))
+            vault = Vault(path, device_key, encoder_hash, secrets.token_hex(16), new_rotation(embedding_size))
             database.create(path, {"id": 1, "created_s": time.time(), **wanted, **_sealed_meta(vault)})
         gallery = cls.open_existing(path, source)
         try:
@@ -116,10 +116,18 @@ class GalleryFile(Closing):
             connection.close()
             raise
 
+    @property
+    def bound(self) -> dict[str, Any]:
+        """What its embeddings are bound to, by the names in the file: encoder, preprocessing and length."""
+        return {
+            "encoder_hash": self.encoder_hash,
+            "preprocessing_hash": self.preprocessing_hash,
+            "code_size": self.embedding_size,
+        }
+
     def _take(self, wanted: dict[str, Any]) -> None:
-        """Make sure that the codes here are what ``wanted`` says; a gallery without people becomes that."""
-        kinds = ("encoder_hash", "preprocessing_hash", "code_size")
-        what = next((kind for kind in kinds if getattr(self, kind) != wanted[kind]), None)
+        """Make sure that the embeddings here are what ``wanted`` says; a gallery without people becomes that."""
+        what = next((kind for kind, value in self.bound.items() if value != wanted[kind]), None)
         if what is None:
             return
         with self._writing() as connection:
@@ -127,7 +135,7 @@ class GalleryFile(Closing):
                 raise GalleryError(
                     f"{self.path}: expected codes of the bundle in use, {wanted['bundle_name']!r} "
                     f"({what} {wanted[what]!s:.12}), found codes of {self.bundle_name!r} "
-                    f"({what} {getattr(self, what)!s:.12}); use that bundle and detector again, "
+                    f"({what} {self.bound[what]!s:.12}); use that bundle and detector again, "
                     "or set [gallery] path to a new file and enrol again"
                 )
             rotation = new_rotation(wanted["code_size"])
@@ -151,9 +159,9 @@ class GalleryFile(Closing):
             return int(connection.execute("PRAGMA data_version").fetchone()[0]), self._changes, expired
 
     def rekey(self) -> bool:
-        """Seal everything anew: new device key where it is a file, new keys of people, a new rotation of the codes.
+        """Seal everything anew: new device key where it is a file, new keys of people, a new rotation of embeddings.
 
-        What was copied before, backups included, opens with the old device key alone, and codes that leaked turned
+        What was copied before, backups included, opens with the old device key alone, and embeddings that leaked turned
         by the old rotation match nothing here. A power cut leaves the old key with the old gallery or the new key
         with the new one.
 
@@ -168,7 +176,7 @@ class GalleryFile(Closing):
             if not self._rows.vault.fits(meta["key_check"]):
                 raise GalleryError(f"{self.path}: expected the device key it was opened with, found another; try again")
             new_key = secrets.token_bytes(KEY_BYTES) if self._key.path else self._rows.vault.device_key
-            vault = replace(self._rows.vault, device_key=new_key, rotation=new_rotation(self.code_size))
+            vault = replace(self._rows.vault, device_key=new_key, rotation=new_rotation(self.embedding_size))
             migration.reseal(connection, self._rows.vault, vault, renew=True)
             self._rows.audit("rekeyed", "")
             if self._key.path:

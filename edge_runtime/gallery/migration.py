@@ -18,7 +18,7 @@ def copies(path: Path) -> list[Path]:
 def migrate(path: Path, connection: sqlite3.Connection, device_key: bytes) -> None:
     """Bring a gallery of schema 1 to schema 2; nothing happens if another process was first.
 
-    Everything is sealed anew, bound to a gallery id and with codes turned by a rotation of this gallery.
+    Everything is sealed anew, bound to a gallery id and with embeddings turned by a rotation of this gallery.
 
     Raises:
         GalleryError: the copy cannot be written, or a value was altered.
@@ -73,10 +73,10 @@ def reseal(connection: sqlite3.Connection, old: Vault, new: Vault, renew: bool) 
                 else new.seal(after.key, old.open(before.key, template[kind], kind, row), kind, row)
                 for kind in ("source", "crop", "forced")
             ]
-            code = new.seal_code(after.key, *old.open_code(before.key, template["code"], row), row)
+            embedding = new.seal_embedding(after.key, *old.open_embedding(before.key, template["code"], row), row)
             connection.execute(
                 "UPDATE template SET code = ?, source = ?, crop = ?, forced = ? WHERE id = ?",
-                (code, *texts, template["id"]),
+                (embedding, *texts, template["id"]),
             )
     connection.execute(
         "UPDATE meta SET gallery_id = ?, key_check = ?, rotation = ?",

@@ -33,7 +33,7 @@ def key_source(config: Config) -> KeySource:
 
 
 def open_gallery(config: Config, chain: FaceChain, create: bool = True) -> Gallery:
-    """The configured gallery, which must be one of this chain's codes.
+    """The configured gallery, which must be one of this chain's embeddings.
 
     Raises:
         GalleryError: see ``Gallery.open``.
@@ -43,7 +43,7 @@ def open_gallery(config: Config, chain: FaceChain, create: bool = True) -> Galle
         key_source(config),
         chain.encoder_hash,
         chain.preprocessing_hash,
-        chain.encoder.code_size,
+        chain.encoder.embedding_size,
         chain.bundle.manifest.name,
         create,
     )

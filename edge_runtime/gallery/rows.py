@@ -57,9 +57,9 @@ class Rows:
             return None
         return self.vault.open(key, row[kind], kind, f"{row['person_id']}/{row['id']}").decode()
 
-    def code(self, key: bytes, row: sqlite3.Row) -> tuple[float, Floats]:
-        """(weight, code float32 (D,)) of a row of ``template``."""
-        return self.vault.open_code(key, row["code"], f"{row['person_id']}/{row['id']}")
+    def embedding(self, key: bytes, row: sqlite3.Row) -> tuple[float, Floats]:
+        """(weight, embedding float32 (D,)) of a row of ``template``."""
+        return self.vault.open_embedding(key, row["code"], f"{row['person_id']}/{row['id']}")
 
     def find(self, name: str) -> str | None:
         """The id of the person of a name, or None."""

@@ -1,6 +1,6 @@
-"""The people this device knows: names and codes in SQLite, each value encrypted, nothing lost that was confirmed.
+"""The people this device knows: names and embeddings in SQLite, each value encrypted, nothing lost that was confirmed.
 
-Names, codes and sources are sealed with a key per person, which the device key seals in turn; see ``vault``.
+Names, embeddings and sources are sealed with a key per person, which the device key seals in turn; see ``vault``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from edge_runtime.types import Floats
 
 __all__ = ["Gallery", "Person", "TemplateRecord", "Templates"]
 
-_SAME_CODE = 0.9999
+_SAME_EMBEDDING = 0.9999
 _NO_PHOTO = bytes(32)
 """In front of a kept crop, in the place of the photo's sha256, where that is not known."""
-"""Two codes this alike (cosine) are of the same photo."""
+"""Two embeddings this alike (cosine) are of the same photo."""
 MAX_CONSENT = 2000
 """Characters of a consent note."""
 
@@ -69,7 +69,7 @@ class Gallery(GalleryFile):
                 TemplateRecord(
                     row["id"],
                     self._rows.text(key, row, "source") or "",
-                    self._rows.code(key, row)[0],
+                    self._rows.embedding(key, row)[0],
                     row["added_s"],
                     self._rows.text(key, row, "forced"),
                     row["crop"] is not None,
@@ -78,25 +78,25 @@ class Gallery(GalleryFile):
             ]
 
     def templates(self) -> Templates:
-        """Every code, decrypted; one moment of the gallery. Whoever's time is up is forgotten first."""
+        """Every embedding, decrypted; one moment of the gallery. Whoever's time is up is forgotten first."""
         self.forget_expired()
         with self._reading() as connection:
             people = connection.execute("SELECT * FROM person ORDER BY added_s, rowid").fetchall()
             names = tuple(self._rows.name(row) for row in people)
-            index, codes, weights, ids = [], [], [], []
+            index, embeddings, weights, ids = [], [], [], []
             for number, person in enumerate(people):
                 key = self._rows.keys(person["id"]).key
                 rows = connection.execute("SELECT * FROM template WHERE person_id = ? ORDER BY id", (person["id"],))
                 for row in rows.fetchall():
-                    weight, code = self._rows.code(key, row)
+                    weight, embedding = self._rows.embedding(key, row)
                     index.append(number)
-                    codes.append(code)
+                    embeddings.append(embedding)
                     weights.append(weight)
                     ids.append(row["id"])
         return Templates(
             names,
             np.array(index, np.int64),
-            np.array(codes, np.float32).reshape(-1, self.code_size),
+            np.array(embeddings, np.float32).reshape(-1, self.embedding_size),
             np.array(weights, np.float32),
             np.array(ids, np.int64),
         )
@@ -123,7 +123,7 @@ class Gallery(GalleryFile):
     def add(
         self,
         name: str,
-        code: Floats,
+        embedding: Floats,
         quality_weight: float,
         source: str,
         digest: bytes | None = None,
@@ -131,29 +131,31 @@ class Gallery(GalleryFile):
         crop: bytes | None = None,
         person_id: str | None = None,
     ) -> int:
-        """Keep one code of a person, who is enrolled if new; on disk for good when this returns.
+        """Keep one embedding of a person, who is enrolled if new; on disk for good when this returns.
 
         Args:
             name: see ``names.clean_name``; another writing of a known name adds to that person.
-            code: float32 (D,) of unit length.
+            embedding: float32 (D,) of unit length.
             quality_weight: what it counts in the person's average, > 0.
             source: where it came from, for people to read.
             digest: sha256 of the photo's file; the same photo again changes nothing.
             forced: what spoke against it, where somebody insisted; kept, and noted in the audit.
-            crop: JPEG of the face, to keep beside the code.
+            crop: JPEG of the face, to keep beside the embedding.
             person_id: that a new person is to have, as in another gallery of this device; None: one of their own.
 
         Returns:
             The template's id.
 
         Raises:
-            InputError: an unusable name, code or weight.
+            InputError: an unusable name, embedding or weight.
             GalleryError: the disk is full or the database damaged.
         """
         name = clean_name(name)
-        code = np.asarray(code)
-        if code.shape != (self.code_size,) or not abs(float(np.linalg.norm(code)) - 1) < 1e-3:
-            raise InputError(f"code: expected unit length and shape ({self.code_size},), received {code.shape}")
+        embedding = np.asarray(embedding)
+        if embedding.shape != (self.embedding_size,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:
+            raise InputError(
+                f"code: expected unit length and shape ({self.embedding_size},), received {embedding.shape}"
+            )
         if not 0 < quality_weight < float("inf"):
             raise InputError(f"quality_weight: expected a positive number, received {quality_weight!r}")
         with self._writing() as connection:
@@ -173,7 +175,7 @@ class Gallery(GalleryFile):
                 (
                     template_id,
                     person_id,
-                    self._rows.vault.seal_code(keys.key, quality_weight, code.astype(np.float32), row),
+                    self._rows.vault.seal_embedding(keys.key, quality_weight, embedding.astype(np.float32), row),
                     self._rows.vault.seal(keys.key, source.encode(errors="replace"), "source", row),
                     mac,
                     None if forced is None else self._rows.vault.seal(keys.key, forced.encode(), "forced", row),
@@ -261,7 +263,7 @@ class Gallery(GalleryFile):
             return self.person(name)
 
     def forget(self, name: str) -> Person:
-        """Delete a person, their codes and their key, everywhere here; the audit keeps no name.
+        """Delete a person, their embeddings and their key, everywhere here; the audit keeps no name.
 
         That is the database, its write-ahead log, and the older galleries that migrations and changes of the encoder
         have left beside it.
@@ -304,9 +306,9 @@ class Gallery(GalleryFile):
                 ).fetchall()
                 templates = []
                 for row in rows:
-                    weight, code = self._rows.code(key, row)
+                    weight, embedding = self._rows.embedding(key, row)
                     source, forced = self._rows.text(key, row, "source"), self._rows.text(key, row, "forced")
-                    templates.append(MovedTemplate(code, weight, source or "", forced))
+                    templates.append(MovedTemplate(embedding, weight, source or "", forced))
                 people.append(MovedPerson(person.name, person.consent, person.expires, tuple(templates)))
             return tuple(people)
 
@@ -324,14 +326,14 @@ class Gallery(GalleryFile):
         """Add people of another device, all or nobody.
 
         Args:
-            people: whose codes are of this gallery's encoder.
+            people: whose embeddings are of this gallery's encoder.
             merge: add to people of the same name; else such a name is refused.
 
         Returns:
             How many templates were added, and how many were here already.
 
         Raises:
-            InputError: an unusable or a known name, or a code that does not fit.
+            InputError: an unusable or a known name, or an embedding that does not fit.
         """
         added = known = 0
         with self._writing():
@@ -340,12 +342,15 @@ class Gallery(GalleryFile):
                 here = self._rows.find(name)
                 if here is not None and not merge:
                     raise InputError(f"{name!r}: somebody of this name is enrolled; rename one, or add --merge")
-                have = self._codes_of(here)
+                have = self._embeddings_of(here)
                 for item in person.templates:
-                    if item.code.shape == (self.code_size,) and (have @ item.code > _SAME_CODE).any():
+                    if (
+                        item.embedding.shape == (self.embedding_size,)
+                        and (have @ item.embedding > _SAME_EMBEDDING).any()
+                    ):
                         known += 1
                         continue
-                    self.add(name, item.code, item.weight, item.source, forced=item.forced)
+                    self.add(name, item.embedding, item.weight, item.source, forced=item.forced)
                     added += 1
                 if here is None and self._rows.find(name) is not None:
                     expires = None if person.expires is None else max(person.expires, time.time() + 1)
@@ -354,10 +359,12 @@ class Gallery(GalleryFile):
                     self._rows.audit("imported", person_id)
         return added, known
 
-    def _codes_of(self, person_id: str | None) -> Floats:
-        """A person's codes, float32 (T, D); in a transaction."""
+    def _embeddings_of(self, person_id: str | None) -> Floats:
+        """A person's embeddings, float32 (T, D); in a transaction."""
         if person_id is None:
-            return np.zeros((0, self.code_size), np.float32)
+            return np.zeros((0, self.embedding_size), np.float32)
         key = self._rows.keys(person_id).key
         rows = self._connection.execute("SELECT * FROM template WHERE person_id = ?", (person_id,)).fetchall()
-        return np.array([self._rows.code(key, row)[1] for row in rows], np.float32).reshape(-1, self.code_size)
+        return np.array([self._rows.embedding(key, row)[1] for row in rows], np.float32).reshape(
+            -1, self.embedding_size
+        )

@@ -18,7 +18,7 @@ class Person:
 
     Attributes:
         person_id: opaque; stays when the name changes.
-        templates: how many codes are kept of them.
+        templates: how many embeddings are kept of them.
         added: seconds since the Unix epoch.
         consent: what they agreed to, as somebody noted it; "": nothing noted.
         expires: seconds since the Unix epoch after which they are forgotten; None: never.
@@ -34,7 +34,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class TemplateRecord:
-    """One enrolled code, without the code itself.
+    """One enrolled embedding, without the embedding itself.
 
     Attributes:
         source: where it came from, as the enroller named it.
@@ -54,26 +54,28 @@ class TemplateRecord:
 
 @dataclass(frozen=True)
 class Templates:
-    """Every code of a gallery at one moment.
+    """Every embedding of a gallery at one moment.
 
     Attributes:
         names: P names, in the order the people were added.
         person_index: int64 (T,), into ``names``.
-        codes: float32 (T, D) of unit length.
+        embeddings: float32 (T, D) of unit length.
         weights: float32 (T,), > 0.
         ids: int64 (T,), the gallery's template ids.
     """
 
     names: tuple[str, ...]
     person_index: NDArray[np.int64]
-    codes: Floats
+    embeddings: Floats
     weights: Floats
     ids: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        if self.codes.ndim != 2 or self.codes.dtype != np.float32:
-            raise InputError(f"codes: expected float32 (T, D), received {self.codes.dtype} {self.codes.shape}")
-        count = len(self.codes)
+        if self.embeddings.ndim != 2 or self.embeddings.dtype != np.float32:
+            raise InputError(
+                f"codes: expected float32 (T, D), received {self.embeddings.dtype} {self.embeddings.shape}"
+            )
+        count = len(self.embeddings)
         for name in ("person_index", "weights", "ids"):
             if getattr(self, name).shape != (count,):
                 raise InputError(f"{name}: expected ({count},), received {getattr(self, name).shape}")
@@ -81,12 +83,12 @@ class Templates:
             raise InputError(f"person_index: expected 0 to {len(self.names) - 1}, received one outside")
 
     @classmethod
-    def empty(cls, code_size: int) -> Templates:
+    def empty(cls, embedding_size: int) -> Templates:
         nothing = np.zeros(0, np.int64)
-        return cls((), nothing, np.zeros((0, code_size), np.float32), np.zeros(0, np.float32), nothing)
+        return cls((), nothing, np.zeros((0, embedding_size), np.float32), np.zeros(0, np.float32), nothing)
 
-    def person_codes(self) -> Floats:
+    def person_embeddings(self) -> Floats:
         """float32 (P, D): each person's weighted average at unit length; zero where there is nothing to average."""
-        sums = np.zeros((len(self.names), self.codes.shape[1]), np.float32)
-        np.add.at(sums, self.person_index, self.codes * self.weights[:, None])
+        sums = np.zeros((len(self.names), self.embeddings.shape[1]), np.float32)
+        np.add.at(sums, self.person_index, self.embeddings * self.weights[:, None])
         return normalise(sums)[0]

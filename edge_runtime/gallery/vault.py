@@ -1,4 +1,4 @@
-"""How values of a gallery are sealed: a key per person under the device key, codes turned by a rotation of their own.
+"""How values of a gallery are sealed: a key per person under the device key, embeddings turned by a rotation.
 
 Every value is bound (as associated data) to its kind, its row, its person, the encoder and the gallery, so that none
 can be moved within a gallery or to another one unnoticed.
@@ -52,9 +52,9 @@ class Vault:
     Attributes:
         path: of the gallery, for messages.
         device_key: 32 bytes.
-        encoder_hash: of the codes.
+        encoder_hash: of the embeddings.
         gallery_id: of the gallery; "" in galleries of schema 1.
-        rotation: float32 (D, D), orthogonal: codes are kept turned by it; None: as they are (schema 1).
+        rotation: float32 (D, D), orthogonal: embeddings are kept turned by it; None: as they are (schema 1).
     """
 
     path: Path
@@ -122,33 +122,37 @@ class Vault:
         assert self.rotation is not None
         return self.seal(self.device_key, self.rotation.astype("<f4").tobytes(), "rotation", "")
 
-    def with_rotation(self, sealed: bytes, code_size: int) -> Vault:
+    def with_rotation(self, sealed: bytes, embedding_size: int) -> Vault:
         """The same vault with the rotation that :meth:`seal_rotation` gave.
 
         Raises:
             GalleryError: altered, or of another gallery.
         """
         plain = self.open(self.device_key, sealed, "rotation", "")
-        return replace(self, rotation=np.frombuffer(plain, "<f4").reshape(code_size, code_size).astype(np.float32))
+        return replace(
+            self, rotation=np.frombuffer(plain, "<f4").reshape(embedding_size, embedding_size).astype(np.float32)
+        )
 
-    def seal_code(self, key: bytes, weight: float, code: Floats, row: str) -> bytes:
-        """A template's weight and code (D,)."""
-        turned = code if self.rotation is None else code @ self.rotation
+    def seal_embedding(self, key: bytes, weight: float, embedding: Floats, row: str) -> bytes:
+        """A template's weight and embedding (D,)."""
+        turned = embedding if self.rotation is None else embedding @ self.rotation
         return self.seal(key, np.concatenate([[weight], turned]).astype("<f4").tobytes(), "code", row)
 
-    def open_code(self, key: bytes, sealed: bytes, row: str) -> tuple[float, Floats]:
-        """The inverse of :meth:`seal_code`: (weight, code float32 (D,)).
+    def open_embedding(self, key: bytes, sealed: bytes, row: str) -> tuple[float, Floats]:
+        """The inverse of :meth:`seal_code`: (weight, embedding float32 (D,)).
 
         Raises:
             GalleryError: altered, or of another place.
         """
         numbers = np.frombuffer(self.open(key, sealed, "code", row), "<f4").astype(np.float32)
-        code = numbers[1:]
-        return float(numbers[0]), code if self.rotation is None else np.asarray(self.rotation @ code, np.float32)
+        embedding = numbers[1:]
+        return float(numbers[0]), embedding if self.rotation is None else np.asarray(
+            self.rotation @ embedding, np.float32
+        )
 
 
-def new_rotation(code_size: int) -> Floats:
+def new_rotation(embedding_size: int) -> Floats:
     """A random rotation or reflection, uniform over all of them, float32 (D, D) (Mezzadri, 2007: QR with signs)."""
     rng = np.random.default_rng(secrets.randbits(256))
-    q, r = np.linalg.qr(rng.standard_normal((code_size, code_size)))
+    q, r = np.linalg.qr(rng.standard_normal((embedding_size, embedding_size)))
     return np.asarray(q * np.sign(np.diag(r)), np.float32)

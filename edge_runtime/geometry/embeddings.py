@@ -6,13 +6,13 @@ import numpy as np
 
 from edge_runtime.types import Floats
 
-_SHORTEST_CODE = 1e-6
+_SHORTEST_EMBEDDING = 1e-6
 
 
-def normalise(codes: Floats) -> tuple[Floats, Floats]:
-    """Codes (N, D) at unit length and their lengths (N,); a code of (nearly) zero length stays zero, length 0."""
-    norms = np.linalg.norm(codes, axis=1).astype(np.float32)
-    good = np.isfinite(norms) & (norms > _SHORTEST_CODE)
-    unit = np.zeros_like(codes, dtype=np.float32)
-    unit[good] = codes[good] / norms[good, None]
+def normalise(embeddings: Floats) -> tuple[Floats, Floats]:
+    """Codes (N, D) at unit length and their lengths (N,); an embedding of (nearly) zero length stays zero, length 0."""
+    norms = np.linalg.norm(embeddings, axis=1).astype(np.float32)
+    good = np.isfinite(norms) & (norms > _SHORTEST_EMBEDDING)
+    unit = np.zeros_like(embeddings, dtype=np.float32)
+    unit[good] = embeddings[good] / norms[good, None]
     return unit, np.where(good, norms, np.float32(0))

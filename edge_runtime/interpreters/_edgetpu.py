@@ -1,6 +1,6 @@
 """A Coral Edge TPU behind an interpreter, and the CPU behind the TPU: one that vanishes costs speed, no frame.
 
-The compiled file and the ordinary one are the same int8 model, so codes of both compare and the gallery stays valid.
+The compiled file and the ordinary one are the same int8 model, so embeddings of both compare and the gallery stays.
 """
 
 from __future__ import annotations

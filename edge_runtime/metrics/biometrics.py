@@ -1,4 +1,4 @@
-"""How well codes tell people apart: the one set of measures for training, conversion and the device.
+"""How well embeddings tell people apart: the one set of measures for training, conversion and the device.
 
 Terms are those of ISO/IEC 19795-1:2021 and of NIST's 1:N reports (Grother, Ngan, Hanaoka: "Face Recognition Vendor
 Test Part 2: Identification", NISTIR 8271, 2019). FMR and FNMR, TMR = 1 - FNMR: false (non-)match rates of pairs.
@@ -6,7 +6,7 @@ FPIR: share of strangers' searches that return anybody. FNIR: share of enrolled 
 return them. DIR = 1 - FNIR: detection and identification rate, here at rank 1. A score passes when it is
 *greater than* the threshold.
 
-A zero code stands for a photo without a usable face. It never matches: as a pair it scores -1, as a search it
+A zero embedding stands for a photo without a usable face. It never matches: as a pair it scores -1, as a search it
 finds nobody, so it counts as a miss where a match is due and is never enrolled.
 """
 
@@ -29,7 +29,7 @@ _BLOCK = 512
 
 
 def pair_similarity(left: Floats, right: Floats) -> Floats:
-    """Cosine of codes (P, D) row by row, float32 (P,); -1 where either code is zero."""
+    """Cosine of embeddings (P, D) row by row, float32 (P,); -1 where either embedding is zero."""
     a, b = _unit(left, "left"), _unit(right, "right")
     if a.shape != b.shape:
         raise InputError(f"pairs: expected two arrays of one shape, received {a.shape} and {b.shape}")
@@ -162,21 +162,21 @@ class TmrAtFmr:
     different_people: int
 
 
-def tmr_at_fmr(codes: Floats, names: Sequence[str], fmr: float = 1e-4) -> TmrAtFmr:
+def tmr_at_fmr(embeddings: Floats, names: Sequence[str], fmr: float = 1e-4) -> TmrAtFmr:
     """TMR at a fixed FMR over all pairs of photos, every person weighing the same.
 
     A person's same pairs together weigh 1, and so do the photo pairs of any two people, so that somebody
     with a hundred photos counts no more than others.
 
     Args:
-        codes: float32 (N, D); zero codes never match.
+        embeddings: float32 (N, D); zero embeddings never match.
         names: N people.
         fmr: 0..1, exclusive.
 
     Raises:
         InputError: nobody with two photos, fewer than two people, or a rate out of range.
     """
-    unit, people, person = _people(codes, names)
+    unit, people, person = _people(embeddings, names)
     photos = np.bincount(person)
     if not 0 < fmr < 1 or len(people) < 2 or photos.max() < 2:
         raise InputError(
@@ -242,7 +242,7 @@ class OpenSet:
 
 
 def dir_at_fpir(
-    codes: Floats,
+    embeddings: Floats,
     names: Sequence[str],
     fpirs: Sequence[float] = (0.01, 0.001),
     *,
@@ -256,20 +256,20 @@ def dir_at_fpir(
     """DIR at rank 1 for given FPIRs: some people are enrolled with a few photos, everybody else is a stranger.
 
     Args:
-        codes: float32 (N, D); zero codes are never enrolled, and are misses as searches.
+        embeddings: float32 (N, D); zero embeddings are never enrolled, and are misses as searches.
         names: N people.
         fpirs: rates, 0..1; 1 gives the closed-set rank-1 rate.
         people: how many are enrolled, of those with more than ``photos`` photos.
         photos: how many usable photos enrol somebody; the others of that person are searches.
         draws: how often it is repeated, at least 2.
         seed: of the draws.
-        template: ``mean`` of a person's codes, or the ``best`` of them.
+        template: ``mean`` of a person's embeddings, or the ``best`` of them.
         enrollable: bool (N,); photos of people who may be enrolled (default: all); the others stay strangers.
 
     Raises:
         InputError: too few people with enough photos, no strangers left, or a value out of range.
     """
-    unit, everybody, person = _people(codes, names)
+    unit, everybody, person = _people(embeddings, names)
     if draws < 2 or people < 1 or photos < 1 or not all(0 <= rate <= 1 for rate in fpirs):
         raise InputError(
             "identification: expected 2 draws or more, 1 person and photo or more, and rates of 0 to 1; "
@@ -338,15 +338,15 @@ def _identify(
 
 
 def cosine_summary(a: Floats, b: Floats) -> dict[str, float]:
-    """How near two encoders' codes (N, D) of the same chips are, as float against int8.
+    """How near two encoders' embeddings (N, D) of the same chips are, as float against int8.
 
-    A chip that both refuse (a zero code) agrees fully, one that only one refuses not at all.
+    A chip that both refuse (a zero embedding) agrees fully, one that only one refuses not at all.
 
     Returns:
         ``mean``, ``min`` and ``p1`` (first percentile) of the row-wise cosine.
 
     Raises:
-        InputError: no codes, or two shapes.
+        InputError: no embeddings, or two shapes.
     """
     left, right = _unit(a, "codes"), _unit(b, "codes")
     if left.shape != right.shape or not len(left):
@@ -358,7 +358,7 @@ def cosine_summary(a: Floats, b: Floats) -> dict[str, float]:
 def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
     """Interval for a proportion (Wilson, 1927): lower and upper end; ``z`` 1.96 is 95 % confidence.
 
-    Successes need not be whole: a rate measured on several codes a person is one of people.
+    Successes need not be whole: a rate measured on several embeddings a person is one of people.
 
     Raises:
         InputError: no trials, or more successes than trials.
@@ -395,8 +395,8 @@ def _scores(similarity: ArrayLike, same: ArrayLike) -> tuple[Reals, NDArray[np.b
     return scores, truth
 
 
-def _unit(codes: Floats, name: str) -> Floats:
-    values = np.asarray(codes, np.float32)
+def _unit(embeddings: Floats, name: str) -> Floats:
+    values = np.asarray(embeddings, np.float32)
     if values.ndim != 2 or not values.shape[1]:
         raise InputError(f"{name}: expected codes float32 (N, D), received {values.dtype} {values.shape}")
     return normalise(values)[0]
@@ -407,16 +407,16 @@ def _usable(unit: Floats) -> NDArray[np.bool_]:
 
 
 def _cosines(a: Floats, b: Floats) -> Floats:
-    """(N, M) cosines of unit codes; -1 where either is zero."""
+    """(N, M) cosines of unit embeddings; -1 where either is zero."""
     scores = a @ b.T
     scores[~_usable(a)] = -1
     scores[:, ~_usable(b)] = -1
     return np.asarray(scores, np.float32)
 
 
-def _people(codes: Floats, names: Sequence[str]) -> tuple[Floats, list[str], NDArray[np.int64]]:
-    """Unit codes, everybody's name sorted, and each code's index into them."""
-    unit = _unit(codes, "codes")
+def _people(embeddings: Floats, names: Sequence[str]) -> tuple[Floats, list[str], NDArray[np.int64]]:
+    """Unit embeddings, everybody's name sorted, and each embedding's index into them."""
+    unit = _unit(embeddings, "codes")
     if len(unit) != len(names) or not len(unit):
         raise InputError(
             f"codes: expected at least one code and a name for each, received {len(unit)} and {len(names)}"

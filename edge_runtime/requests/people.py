@@ -51,7 +51,7 @@ from edge_runtime.pictures.reader import MAX_MEGAPIXELS, decode_image
 from edge_runtime.requests import unknowns as desk
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Frame, Pixels
-from edge_runtime.unknowns.book import StrangersBook
+from edge_runtime.unknowns.book import UnknownsBook
 
 T = TypeVar("T", int, float)
 
@@ -111,7 +111,7 @@ class LocalPeople(Closing):
         margin: float = 0.0,
         latest: Callable[[str], Frame] | None = None,
         on_forget: Callable[[], None] | None = None,
-        strangers: Callable[[], StrangersBook | None] = lambda: None,
+        strangers: Callable[[], UnknownsBook | None] = lambda: None,
     ) -> None:
         """Serve ``gallery``.
 

@@ -11,8 +11,8 @@ from edge_runtime.control.protocol import Answer
 from edge_runtime.enrolment.photo import Enroller, EnrolmentResult
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.names import clean_name
-from edge_runtime.unknowns.book import StrangersBook
-from edge_runtime.unknowns.crowd import Stranger
+from edge_runtime.unknowns.book import UnknownsBook
+from edge_runtime.unknowns.crowd import Unknown
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "strangers.list": (),
@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 def answer(
-    book: StrangersBook | None, command: str, arguments: Mapping[str, str], enroller: Callable[[], Enroller]
+    book: UnknownsBook | None, command: str, arguments: Mapping[str, str], enroller: Callable[[], Enroller]
 ) -> Answer:
     """Run one of ``COMMANDS``.
 
@@ -59,7 +59,7 @@ def answer(
     return _as_json(book.ignore(stranger_id, command == "strangers.ignore"))
 
 
-def _show(book: StrangersBook, stranger_id: str) -> Answer:
+def _show(book: UnknownsBook, stranger_id: str) -> Answer:
     stranger = book.find(stranger_id)
     crops = book.crops(stranger_id)
     views = [
@@ -74,13 +74,13 @@ def _show(book: StrangersBook, stranger_id: str) -> Answer:
     return _as_json(stranger) | {"records": views}
 
 
-def _name(book: StrangersBook, stranger_id: str, name: str, enroller: Enroller, force: bool) -> Answer:
+def _name(book: UnknownsBook, stranger_id: str, name: str, enroller: Enroller, force: bool) -> Answer:
     """Enrol a stranger's views through the gate that photos go through; taken, they are no stranger any more."""
     name, stranger, crops = clean_name(name), book.find(stranger_id), book.crops(stranger_id)
     results: list[EnrolmentResult] = []
-    digests = [hashlib.sha256(view.code.tobytes()).digest() for view in stranger.views]
+    digests = [hashlib.sha256(view.embedding.tobytes()).digest() for view in stranger.views]
     for view, digest in zip(stranger.views, digests, strict=True):
-        enroller.offer(name, view.code, view.weight, digest, crops.get(view.view_id))
+        enroller.offer(name, view.embedding, view.weight, digest, crops.get(view.view_id))
     for view, digest in zip(stranger.views, digests, strict=True):
         day = time.strftime("%Y-%m-%d", time.localtime(view.at_s))
         source = f"stranger {stranger_id}, camera {view.camera}, {day}"
@@ -90,7 +90,7 @@ def _name(book: StrangersBook, stranger_id: str, name: str, enroller: Enroller, 
     return {"name": name, "results": [result.as_json() for result in results]}
 
 
-def _as_json(stranger: Stranger) -> Answer:
+def _as_json(stranger: Unknown) -> Answer:
     return {
         "stranger": stranger.stranger_id,
         "visits": stranger.visits,

@@ -12,7 +12,7 @@ from edge_runtime.errors import GalleryError
 
 
 @contextmanager
-def sole_use(database: Path, who: str, what: str = "gallery", key: str = "[gallery] path") -> Iterator[None]:
+def exclusive_lock(database: Path, who: str, what: str = "gallery", key: str = "[gallery] path") -> Iterator[None]:
     """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds none.
 
     Args:

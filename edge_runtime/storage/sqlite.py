@@ -51,10 +51,10 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        embedding = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if embedding in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             mend = f"another program has held it for {_BUSY_S:.0f} s; stop that one or try again"
-        elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        elif embedding in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             mend = "make room on the disk and check that it is sound; what was confirmed before is kept"
         elif is_damage(error):
             mend = _DAMAGED
@@ -70,8 +70,8 @@ def explained(path: Path) -> Iterator[None]:
 
 def is_busy(error: BaseException) -> bool:
     """Whether an error of :func:`explained` says that another program holds the gallery, which itself is sound."""
-    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    embedding = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return embedding in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_damage(error: BaseException) -> bool:

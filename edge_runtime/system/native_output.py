@@ -16,7 +16,7 @@ ABSL = (b"WARNING: All log messages before absl::InitializeLog()", b"I0000 ")
 def without_lines(*prefixes: bytes) -> Iterator[None]:
     """Drop lines that start with a prefix; all else written meanwhile is passed on afterwards.
 
-    File descriptor 2 is exchanged, as native code writes there; other threads' lines wait with the rest.
+    File descriptor 2 is exchanged, as native embedding writes there; other threads' lines wait with the rest.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:

@@ -36,7 +36,7 @@ class View:
     crop: bytes | None = None
 
 
-class ViewChoice:
+class BestShot:
     """Of one track: takes views as they come, gives the one to encode when it is time.
 
     Attributes:

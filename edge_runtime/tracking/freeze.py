@@ -8,7 +8,7 @@ _EVERY_ROW = 16
 """A sensor's noise is in every row, so a few tell; looking costs a thousandth of a search for faces."""
 
 
-class Stillness:
+class FreezeDetector:
     """Compares a camera's frames, also over a new opening of it.
 
     Attributes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_runtime.decision.likeness import Likeness
 from edge_runtime.geometry.embeddings import normalise
-from edge_runtime.tracking.best_shot import ViewChoice
+from edge_runtime.tracking.best_shot import BestShot
 from edge_runtime.tracking.tracker import Track, Tracker
 from edge_runtime.types import Event, EventKind, Floats, Match
 from edge_runtime.unknowns.memory import Recognised
@@ -19,7 +19,7 @@ from edge_runtime.unknowns.memory import Recognised
 _MEMORY = 0.9
 """How much of a track's earlier views one more view leaves, so that a track that changed hands is noticed."""
 _AFTER_VIEWS = 2
-"""So many views after a contact before codes are compared, and ..."""
+"""So many views after a contact before embeddings are compared, and ..."""
 _PATIENCE_VIEWS = 6
 """... so many until what is still unclear stays so."""
 _REJOIN_WIDTHS, _REJOIN_SPEED = 1.5, 4.0
@@ -35,7 +35,7 @@ class Average:
 
     Attributes:
         views: how many are in it.
-        latest: float32 (D,), the code of the latest view.
+        latest: float32 (D,), the embedding of the latest view.
         best: weight and JPEG of the best view that came with one.
     """
 
@@ -46,12 +46,12 @@ class Average:
         self.best: tuple[float, bytes | None] = (0.0, None)
         self._sum: Floats | None = None
 
-    def add(self, code: Floats, weight: float, crop: bytes | None = None) -> None:
-        """Add a code float32 (D,) of unit length, and the JPEG of its view."""
+    def add(self, embedding: Floats, weight: float, crop: bytes | None = None) -> None:
+        """Add an embedding float32 (D,) of unit length, and the JPEG of its view."""
         self.best = max(self.best, (weight, crop), key=lambda view: view[0])
-        share = code * np.float32(weight)
+        share = embedding * np.float32(weight)
         self._sum = share if self._sum is None else self._sum * np.float32(_MEMORY) + share
-        self.latest = code
+        self.latest = embedding
         self.views += 1
 
     def merge(self, later: Average) -> None:
@@ -63,15 +63,15 @@ class Average:
             self.views += later.views
 
     @property
-    def code(self) -> Floats:
+    def embedding(self) -> Floats:
         """float32 (D,) of unit length; with no view in it there is none."""
         assert self._sum is not None
-        code: Floats = normalise(self._sum[None])[0][0]
-        return code
+        embedding: Floats = normalise(self._sum[None])[0][0]
+        return embedding
 
     def similarity(self, other: Average) -> float:
         """Cosine of the two."""
-        return float(self.code @ other.code)
+        return float(self.embedding @ other.embedding)
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class Subject:
     Attributes:
         track: where it is.
         first_wall: wall time at which it was first seen.
-        code: of its views before any doubt.
+        embedding: of its views before any doubt.
         choice: of the views to encode.
         refusals: views that were no good, by reason.
         decided: whether ``match`` is what is said of it.
@@ -112,8 +112,8 @@ class Subject:
 
     track: Track
     first_wall: float
-    code: Average = field(default_factory=Average)
-    choice: ViewChoice = field(default_factory=ViewChoice)
+    embedding: Average = field(default_factory=Average)
+    choice: BestShot = field(default_factory=BestShot)
     refusals: Counter[str] = field(default_factory=Counter)
     decided: bool = False
     match: Match | None = None
@@ -155,14 +155,14 @@ class Subject:
     def believe(self) -> None:
         """The doubt is over: the views since then are its own."""
         if self.doubt is not None:
-            self.code.merge(self.doubt.after)
+            self.embedding.merge(self.doubt.after)
             self.doubt = None
             self.choice.hurry()
 
     def start_over(self) -> None:
         """Nothing from before the doubt can be relied on: decide anew from the views since then."""
         if self.doubt is not None:
-            self.code, self.doubt = self.doubt.after, None
+            self.embedding, self.doubt = self.doubt.after, None
         self.decided, self.rival, self.rival_votes = False, None, 0
         self.choice.hurry()
 
@@ -171,7 +171,7 @@ def lost_near(subject: Subject, others: Iterable[Subject], captured_s: float) ->
     """Those announced who are not in the frame of ``captured_s`` and may have come to where ``subject`` is."""
     found = []
     for other in others:
-        if other is subject or not other.appeared or not other.code.views or not other.lost(captured_s):
+        if other is subject or not other.appeared or not other.embedding.views or not other.lost(captured_s):
             continue
         gap_s = captured_s - other.track.last_s
         here, there = subject.track.xyxy, other.track.xyxy
@@ -201,7 +201,7 @@ Verdict = tuple[Literal["wait", "keep", "alike", "exchange", "unclear"], Subject
 
 
 def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: float) -> Verdict:
-    """Whose face a doubted track holds, by its codes before and since, and by its rivals'.
+    """Whose face a doubted track holds, by its embeddings before and since, and by its rivals'.
 
     Returns:
         ``keep``: its own; ``alike``: its own, as far as one can tell without knowing the rivals; ``exchange`` with the
@@ -210,14 +210,16 @@ def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: floa
     if doubt.after.views < _AFTER_VIEWS:
         return "wait", None
     # Who is in sight and in no doubt has a face of their own.
-    known = [other for other in doubt.rivals.values() if other.code.views and (other.doubt or other.lost(captured_s))]
-    own = doubt.after.similarity(subject.code) if subject.code.views else likeness.same
+    known = [
+        other for other in doubt.rivals.values() if other.embedding.views and (other.doubt or other.lost(captured_s))
+    ]
+    own = doubt.after.similarity(subject.embedding) if subject.embedding.views else likeness.same
     if not known:
         # With nobody to mistake it for, it must be like itself.
-        return ("alike", None) if not subject.code.views or own >= likeness.same else _unclear(doubt)
-    rival = max(known, key=lambda other: doubt.after.similarity(other.code))
-    lead = (doubt.after.similarity(rival.code) - own) / likeness.clear
-    if lead < -1 or (lead < 0 and not subject.code.views):
+        return ("alike", None) if not subject.embedding.views or own >= likeness.same else _unclear(doubt)
+    rival = max(known, key=lambda other: doubt.after.similarity(other.embedding))
+    lead = (doubt.after.similarity(rival.embedding) - own) / likeness.clear
+    if lead < -1 or (lead < 0 and not subject.embedding.views):
         return "keep", None
     partner = rival.doubt if rival.doubt and not rival.lost(captured_s) else None
     if partner is not None:
@@ -225,10 +227,10 @@ def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: floa
         if partner.after.views < _AFTER_VIEWS:
             patient = captured_s - doubt.touched_s < _PARTNER_S
             return ("wait", None) if patient else _unclear(doubt)
-        theirs = partner.after.similarity(subject.code) if subject.code.views else likeness.same
+        theirs = partner.after.similarity(subject.embedding) if subject.embedding.views else likeness.same
         # The sum of two differences spreads by the square root of two more than one.
-        lead = (lead + (theirs - partner.after.similarity(rival.code)) / likeness.clear) / 2**0.5
-    if lead > 1 or (lead > 0 and not subject.code.views):
+        lead = (lead + (theirs - partner.after.similarity(rival.embedding)) / likeness.clear) / 2**0.5
+    if lead > 1 or (lead > 0 and not subject.embedding.views):
         return "exchange", rival
     return ("keep", None) if lead < -1 else _unclear(doubt)
 

@@ -21,7 +21,7 @@ _HIDDEN_S = 0.4
 """Who is out of sight for longer touches nobody who is in sight: where they would be now is a guess."""
 
 
-class Contacts:
+class Occlusions:
     """Of one camera; to be told of every search."""
 
     def __init__(self) -> None:

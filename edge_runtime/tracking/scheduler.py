@@ -21,7 +21,7 @@ _DEGRADED_FROM, _DEGRADED_TO = 2.0, 1.5
 """Searches so many times rarer than wished are told, until they are only so many times rarer."""
 
 
-class Pace:
+class DetectionScheduler:
     """Of one camera: says which frames are due, from frame times and, on a live source, from how long they take.
 
     Attributes:

@@ -14,14 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_runtime.config import StrangersConfig
-from edge_runtime.errors import StrangersError
+from edge_runtime.errors import UnknownsError
 from edge_runtime.events.clock import LogClock
 from edge_runtime.storage.sqlite import is_damage
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
 from edge_runtime.types import Floats
-from edge_runtime.unknowns.crowd import Crowd, Stranger
-from edge_runtime.unknowns.file import BrokenStrangersError, Kind, StrangersFile, delete_aside, set_aside
+from edge_runtime.unknowns.crowd import Crowd, Unknown
+from edge_runtime.unknowns.file import BrokenUnknownsError, Kind, UnknownsFile, delete_aside, set_aside
 from edge_runtime.unknowns.linkage import Linkage
 from edge_runtime.unknowns.memory import Recognised, Sighting
 
@@ -32,11 +32,11 @@ _NOTED = 0.02
 _DAY_S = 86_400.0
 
 
-class _SetAsideError(StrangersError):
+class _SetAsideError(UnknownsError):
     """The file was broken and is out of the way; the next try makes another."""
 
 
-class StrangersBook(Closing):
+class UnknownsBook(Closing):
     """Safe to use from several threads; :meth:`recognise` and :meth:`remember` never wait for the disk."""
 
     def __init__(
@@ -55,7 +55,7 @@ class StrangersBook(Closing):
             path: of the file, mode 0600.
             device_key: 32 bytes.
             config: how long, how many, and what a visit is.
-            kind: of the codes in use; None: whatever the file holds, to look and delete alone.
+            kind: of the embeddings in use; None: whatever the file holds, to look and delete alone.
             linkage: how alike two sightings of one stranger are; None: nobody is to be remembered.
 
         Raises:
@@ -68,8 +68,8 @@ class StrangersBook(Closing):
         """Guards what is in memory, for moments only."""
         self._disk = threading.RLock()
         """Guards the file, for as long as a disk takes."""
-        self._file: StrangersFile | None = None
-        self._written: dict[str, Stranger] = {}
+        self._file: UnknownsFile | None = None
+        self._written: dict[str, Unknown] = {}
         self._written_clock_s = 0.0
         self._crops: dict[str, bytes] = {}
         self._crowd = self._new_crowd(())
@@ -86,10 +86,10 @@ class StrangersBook(Closing):
         """Whether anybody is ignored, so that nothing should be said of somebody before it is known who they are."""
         return self._ignoring
 
-    def recognise(self, code: Floats, first_s: float) -> Recognised:
+    def recognise(self, embedding: Floats, first_s: float) -> Recognised:
         """Who somebody unknown is; see ``Crowd.recognise``."""
         with self._lock:
-            return self._crowd.recognise(code, first_s)
+            return self._crowd.recognise(embedding, first_s)
 
     def remember(self, sighting: Sighting, hint: str | None = None) -> Recognised | None:
         """Keep a sighting in mind, for :meth:`write` to store; see ``Crowd.take``."""
@@ -98,17 +98,17 @@ class StrangersBook(Closing):
             if stranger is None:
                 return None
             self._ignoring = self._crowd.ignoring
-            view = next((one for one in stranger.views if one.code is sighting.code), None)
+            view = next((one for one in stranger.views if one.embedding is sighting.embedding), None)
             if view is not None and sighting.crop is not None:
                 self._crops[view.view_id] = sighting.crop
             return Recognised(stranger.stranger_id, stranger.visits, stranger.ignored)
 
-    def strangers(self) -> list[Stranger]:
+    def strangers(self) -> list[Unknown]:
         """Everybody remembered, the latest seen first."""
         with self._lock:
             return self._crowd.strangers()
 
-    def find(self, stranger_id: str) -> Stranger:
+    def find(self, stranger_id: str) -> Unknown:
         """The one of that id.
 
         Raises:
@@ -127,7 +127,7 @@ class StrangersBook(Closing):
         with self._disk, self._guarded():
             return self._opened().crops(stranger_id) if self.path.exists() else {}
 
-    def ignore(self, stranger_id: str, ignored: bool) -> Stranger:
+    def ignore(self, stranger_id: str, ignored: bool) -> Unknown:
         """Take no interest in somebody, or take it again; on disk when this returns.
 
         Raises:
@@ -140,7 +140,7 @@ class StrangersBook(Closing):
         self.write()
         return stranger
 
-    def forget(self, stranger_ids: Iterable[str]) -> list[Stranger]:
+    def forget(self, stranger_ids: Iterable[str]) -> list[Unknown]:
         """Delete strangers, from the file, its write-ahead log and what was set aside; gone when this returns.
 
         Raises:
@@ -183,7 +183,7 @@ class StrangersBook(Closing):
                 self._crops = {key: crop for key, crop in self._crops.items() if key in used}
                 crops = dict(self._crops)
                 clock = self._tick(), self._clock.wall_s
-            changed: dict[str, Stranger | None] = {
+            changed: dict[str, Unknown | None] = {
                 key: one for key, one in now.items() if self._written.get(key) is not one
             }
             changed |= dict.fromkeys(self._written.keys() - now.keys())
@@ -205,13 +205,13 @@ class StrangersBook(Closing):
         with self._disk:
             try:
                 self.write()
-            except StrangersError as error:
+            except UnknownsError as error:
                 log.warning("strangers seen last are not remembered", reason=str(error))
             self._closed = True
             self._let_go()
 
     def reseal(self, device_key: bytes) -> None:
-        """Seal everything anew with another device key; see ``StrangersFile.reseal``.
+        """Seal everything anew with another device key; see ``UnknownsFile.reseal``.
 
         Raises:
             StrangersError: it cannot be written.
@@ -221,14 +221,14 @@ class StrangersBook(Closing):
                 self._opened().reseal(device_key)
         self._device_key = device_key
 
-    def _new_crowd(self, strangers: Iterable[Stranger]) -> Crowd:
+    def _new_crowd(self, strangers: Iterable[Unknown]) -> Crowd:
         crowd = Crowd(self._linkage, self._config.most, self._config.visit_s, strangers)
         self._ignoring = crowd.ignoring
         return crowd
 
     def _open(self) -> None:
         """Take up what the file holds instead of what memory does."""
-        strangers: list[Stranger] = []
+        strangers: list[Unknown] = []
         if self.path.exists():
             try:
                 with self._guarded():
@@ -244,7 +244,7 @@ class StrangersBook(Closing):
 
     def _store(
         self,
-        changed: Mapping[str, Stranger | None],
+        changed: Mapping[str, Unknown | None],
         crops: Mapping[str, bytes],
         clock: tuple[float, float | None],
     ) -> None:
@@ -258,9 +258,9 @@ class StrangersBook(Closing):
                 delete_aside(self.path)
                 self._unclean = False
 
-    def _opened(self) -> StrangersFile:
+    def _opened(self) -> UnknownsFile:
         if self._file is None:
-            self._file = StrangersFile(self.path, self._device_key, self._kind)
+            self._file = UnknownsFile(self.path, self._device_key, self._kind)
             if self._kind is not None and self._file.kind != self._kind:
                 count = self._file.become(self._kind)
                 log.warning(
@@ -276,14 +276,14 @@ class StrangersBook(Closing):
         """Turn what disk and SQLite say into one line; a broken file is set aside, and the next write makes another."""
         try:
             yield
-        except (BrokenStrangersError, sqlite3.Error, OSError) as error:
+        except (BrokenUnknownsError, sqlite3.Error, OSError) as error:
             self._let_go()
-            if isinstance(error, BrokenStrangersError) or is_damage(error):
+            if isinstance(error, BrokenUnknownsError) or is_damage(error):
                 aside = set_aside(self.path)
                 found = f"{self.path}: expected remembered strangers, found {error}; it is set aside as {aside.name}"
                 log.warning(found)
                 raise _SetAsideError(found) from error
-            raise StrangersError(
+            raise UnknownsError(
                 f"{self.path}: strangers cannot be stored or read ({getattr(error, 'strerror', None) or error}); "
                 "make room on the disk, and see that the file is yours to write"
             ) from error
@@ -300,5 +300,5 @@ def reseal(path: Path, old_key: bytes, new_key: bytes, config: StrangersConfig) 
     Raises:
         StrangersError: they cannot be written.
     """
-    with StrangersBook(path, old_key, config) as book:
+    with UnknownsBook(path, old_key, config) as book:
         book.reseal(new_key)

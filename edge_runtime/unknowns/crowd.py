@@ -22,25 +22,25 @@ MOST_VIEWS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class StrangerView:
+class UnknownView:
     """What one visit left of a stranger; its crop is kept elsewhere.
 
     Attributes:
         view_id: opaque.
-        code: float32 (D,) of unit length.
+        embedding: float32 (D,) of unit length.
         weight: what it counts in the average, > 0.
         at_s: when it was, seconds since the Unix epoch.
     """
 
     view_id: str
-    code: Floats
+    embedding: Floats
     weight: float
     at_s: float
     camera: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
+class Unknown:
     """Somebody seen and never named.
 
     Attributes:
@@ -60,13 +60,13 @@ class Stranger:
     clock_s: float
     cameras: tuple[str, ...]
     ignored: bool
-    views: tuple[StrangerView, ...]
+    views: tuple[UnknownView, ...]
 
     def average(self) -> Floats:
         """float32 (D,) of unit length: the views' weighted average."""
-        total = sum(view.code * np.float32(view.weight) for view in self.views)
-        code: Floats = normalise(np.asarray(total, np.float32)[None])[0][0]
-        return code
+        total = sum(view.embedding * np.float32(view.weight) for view in self.views)
+        embedding: Floats = normalise(np.asarray(total, np.float32)[None])[0][0]
+        return embedding
 
 
 class Crowd:
@@ -75,7 +75,7 @@ class Crowd:
     A visit goes on while its sightings follow each other within ``visit_s``: ten tracks in a minute are one.
     """
 
-    def __init__(self, linkage: Linkage, most: int, visit_s: float, strangers: Iterable[Stranger] = ()) -> None:
+    def __init__(self, linkage: Linkage, most: int, visit_s: float, strangers: Iterable[Unknown] = ()) -> None:
         """Begin with those known.
 
         Args:
@@ -87,21 +87,21 @@ class Crowd:
         self._linkage, self._most, self._visit_s = linkage, most, visit_s
         self._strangers = {one.stranger_id: one for one in strangers}
         self._dismissed: set[str] = set()
-        self._known: dict[str, tuple[Stranger, Floats]] = {}
+        self._known: dict[str, tuple[Unknown, Floats]] = {}
         self._reckon()
 
     def __len__(self) -> int:
         return len(self._strangers)
 
-    def strangers(self) -> list[Stranger]:
+    def strangers(self) -> list[Unknown]:
         """Everybody, the latest seen first."""
         return sorted(self._strangers.values(), key=lambda one: -one.last_s)
 
-    def get(self, stranger_id: str) -> Stranger | None:
+    def get(self, stranger_id: str) -> Unknown | None:
         """The one of that id; None: not, or no longer, remembered."""
         return self._strangers.get(stranger_id)
 
-    def find(self, stranger_id: str) -> Stranger:
+    def find(self, stranger_id: str) -> Unknown:
         """The one of that id.
 
         Raises:
@@ -116,25 +116,25 @@ class Crowd:
         """Whether anybody is ignored."""
         return any(one.ignored for one in self._strangers.values())
 
-    def recognise(self, code: Floats, first_s: float, hint: str | None = None) -> Recognised:
-        """Who it is that ``code`` was seen of; changes nothing.
+    def recognise(self, embedding: Floats, first_s: float, hint: str | None = None) -> Recognised:
+        """Who it is that ``embedding`` was seen of; changes nothing.
 
         Args:
-            code: float32 (D,) of unit length.
+            embedding: float32 (D,) of unit length.
             first_s: when this sighting began, seconds since the Unix epoch.
             hint: who it seemed to be earlier in this sighting, which holds as long as it may be true.
         """
-        known = self._nearest(code, hint)
+        known = self._nearest(embedding, hint)
         if known is None:
             return Recognised(hint if hint and hint not in self._strangers else self._new_id(), 1, False)
         return Recognised(known.stranger_id, known.visits + (not self._goes_on(known, first_s)), known.ignored)
 
-    def take(self, sighting: Sighting, clock_s: float, hint: str | None = None) -> Stranger | None:
+    def take(self, sighting: Sighting, clock_s: float, hint: str | None = None) -> Unknown | None:
         """Remember a sighting.
 
         Args:
             sighting: of somebody who was never named.
-            clock_s: now, see :class:`Stranger`.
+            clock_s: now, see :class:`Unknown`.
             hint: the id that :meth:`recognise` gave in this sighting.
 
         Returns:
@@ -142,11 +142,11 @@ class Crowd:
         """
         if hint in self._dismissed:
             return None
-        seen = self.recognise(sighting.code, sighting.first_s, hint)
-        view = StrangerView(secrets.token_hex(8), sighting.code, sighting.weight, sighting.last_s, sighting.camera)
+        seen = self.recognise(sighting.embedding, sighting.first_s, hint)
+        view = UnknownView(secrets.token_hex(8), sighting.embedding, sighting.weight, sighting.last_s, sighting.camera)
         known = self._strangers.get(seen.stranger_id)
         if known is None:
-            stranger = Stranger(
+            stranger = Unknown(
                 seen.stranger_id, 1, sighting.first_s, sighting.last_s, clock_s, (sighting.camera,), False, (view,)
             )
         else:
@@ -167,7 +167,7 @@ class Crowd:
             self._reckon()
         return stranger
 
-    def ignore(self, stranger_id: str, ignored: bool) -> Stranger:
+    def ignore(self, stranger_id: str, ignored: bool) -> Unknown:
         """Take no interest in somebody, or take it again.
 
         Raises:
@@ -176,7 +176,7 @@ class Crowd:
         self._strangers[stranger_id] = replace(self.find(stranger_id), ignored=ignored)
         return self._strangers[stranger_id]
 
-    def dismiss(self, stranger_id: str) -> Stranger:
+    def dismiss(self, stranger_id: str) -> Unknown:
         """Forget somebody; who is in view as them now is not remembered either.
 
         Raises:
@@ -189,27 +189,27 @@ class Crowd:
         return stranger
 
     def expire(self, before_s: float, ignored_before_s: float) -> None:
-        """Forget whoever was last seen before these times, by ``Stranger.clock_s``."""
+        """Forget whoever was last seen before these times, by ``Unknown.clock_s``."""
         for one in self.strangers():
             if one.clock_s < (ignored_before_s if one.ignored else before_s):
                 del self._strangers[one.stranger_id]
         self._reckon()
 
-    def _goes_on(self, known: Stranger, first_s: float) -> bool:
+    def _goes_on(self, known: Unknown, first_s: float) -> bool:
         """Whether a sighting that began then is of their latest visit; where the wall clock went back, it is."""
         return first_s - known.last_s <= self._visit_s
 
-    def _nearest(self, code: Floats, hint: str | None) -> Stranger | None:
+    def _nearest(self, embedding: Floats, hint: str | None) -> Unknown | None:
         if not self._ids:
             return None
         least = self._linkage.least(len(self._ids))
-        if hint in self._known and float(self._known[hint][1] @ code) >= least:
+        if hint in self._known and float(self._known[hint][1] @ embedding) >= least:
             return self._strangers[hint]
-        likeness = self._averages @ code
+        likeness = self._averages @ embedding
         best = int(np.argmax(likeness))
         return self._strangers[self._ids[best]] if likeness[best] >= least else None
 
-    def _grown_together(self, stranger: Stranger) -> Stranger:
+    def _grown_together(self, stranger: Unknown) -> Unknown:
         """Make those one whose averages came near; of whom one is ignored stay two, for that was said of one face."""
         while (twin := self._twin(stranger)) is not None:
             del self._strangers[stranger.stranger_id], self._strangers[twin.stranger_id]
@@ -218,7 +218,7 @@ class Crowd:
             self._reckon()
         return stranger
 
-    def _twin(self, stranger: Stranger) -> Stranger | None:
+    def _twin(self, stranger: Unknown) -> Unknown | None:
         likeness = self._averages @ self._known[stranger.stranger_id][1]
         for number, one in enumerate(self._strangers.values()):
             if one is stranger or one.ignored != stranger.ignored:
@@ -241,19 +241,19 @@ class Crowd:
         self._averages = np.array([average for _, average in self._known.values()], np.float32)
 
 
-def _kept(views: tuple[StrangerView, ...], new: StrangerView, goes_on: bool) -> tuple[StrangerView, ...]:
+def _kept(views: tuple[UnknownView, ...], new: UnknownView, goes_on: bool) -> tuple[UnknownView, ...]:
     """One view a visit, the best; of many visits those that count most."""
     if goes_on:
         return (*views[:-1], new) if new.weight > views[-1].weight else views
     return _best((*views, new))
 
 
-def _best(views: tuple[StrangerView, ...]) -> tuple[StrangerView, ...]:
+def _best(views: tuple[UnknownView, ...]) -> tuple[UnknownView, ...]:
     best = sorted(views, key=lambda view: (view.weight, view.at_s))[-MOST_VIEWS:]
     return tuple(sorted(best, key=lambda view: view.at_s))
 
 
-def _joined(one: Stranger, other: Stranger, visit_s: float) -> Stranger:
+def _joined(one: Unknown, other: Unknown, visit_s: float) -> Unknown:
     """Two that are one, under the id of the one seen first."""
     first, second = sorted((one, other), key=lambda stranger: stranger.first_s)
     together = abs(first.last_s - second.last_s) <= visit_s

@@ -1,4 +1,4 @@
-"""The strangers' file: SQLite beside the gallery, codes and crops sealed, what was deleted overwritten.
+"""The strangers' file: SQLite beside the gallery, embeddings and crops sealed, what was deleted overwritten.
 
 Values are sealed with a key made of the device key and of a random number of this file, each bound to its kind, its
 view, its stranger and the encoder. It is opened whole or not at all; whoever opens it decides what becomes of a
@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.errors import StrangersError
+from edge_runtime.errors import UnknownsError
 from edge_runtime.storage.files import with_sides
 from edge_runtime.storage.keys import seal, unseal
 from edge_runtime.storage.sqlite import check_all_private, is_damage, make_blank, move_whole, transaction
 from edge_runtime.system.closing import Closing
-from edge_runtime.unknowns.crowd import Stranger, StrangerView
+from edge_runtime.unknowns.crowd import Unknown, UnknownView
 
 SCHEMA = 1
 _APPLICATION_ID = 0x46414D53  # "FAMS", so that `file` and we know what it is
@@ -40,23 +40,23 @@ _TABLES = (
 )
 
 
-class BrokenStrangersError(Exception):
+class BrokenUnknownsError(Exception):
     """The file cannot be used and has to be set aside; the text says what was found instead of a sound one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Whose codes a file holds.
+    """Whose embeddings a file holds.
 
     Attributes:
         encoder_hash: sha256 of the encoder's file.
         preprocessing_hash: sha256 of everything between a picture and the encoder.
-        code_size: D.
+        embedding_size: D.
     """
 
     encoder_hash: str
     preprocessing_hash: str
-    code_size: int
+    embedding_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class _Seal:
         try:
             return unseal(self.key, sealed, f"{place}/{self.file_id}")
         except ValueError as error:
-            raise BrokenStrangersError("an altered value") from error
+            raise BrokenUnknownsError("an altered value") from error
 
     def check(self) -> bytes:
         """A proof of the key, for the file."""
@@ -96,17 +96,17 @@ class _Seal:
         """Whether that proof was made with this key."""
         try:
             self.open(key_check, "stranger/check")
-        except BrokenStrangersError:
+        except BrokenUnknownsError:
             return False
         return True
 
 
-class StrangersFile(Closing):
+class UnknownsFile(Closing):
     """An open file; for one thread at a time. Everything raises ``sqlite3.Error`` where the disk or the file fails.
 
     Attributes:
         path: of the database.
-        kind: of the codes.
+        kind: of the embeddings.
         clock_s, wall_s: of the last write, see ``LogClock``.
     """
 
@@ -119,7 +119,7 @@ class StrangersFile(Closing):
         Args:
             path: of the file, mode 0600.
             device_key: 32 bytes.
-            kind: of the codes that a new file is to hold; None: there is one.
+            kind: of the embeddings that a new file is to hold; None: there is one.
 
         Raises:
             StrangersError: readable by others, or there is none.
@@ -127,10 +127,10 @@ class StrangersFile(Closing):
             sqlite3.Error, OSError: the disk is full, read-only or gone, or the file is held by another program.
         """
         self.path = path
-        check_all_private(path, "the strangers' file", StrangersError)
+        check_all_private(path, "the strangers' file", UnknownsError)
         if not path.exists():
             if kind is None:
-                raise StrangersError(f"{path}: expected remembered strangers, found none; set [strangers] remember")
+                raise UnknownsError(f"{path}: expected remembered strangers, found none; set [strangers] remember")
             make_blank(path)
         self.clock_s: float = 0.0
         self.wall_s: float | None = None
@@ -142,7 +142,7 @@ class StrangersFile(Closing):
         except BaseException as error:
             self._connection.close()
             if is_damage(error):
-                raise BrokenStrangersError(str(error)) from error
+                raise BrokenUnknownsError(str(error)) from error
             raise
 
     @property
@@ -153,20 +153,20 @@ class StrangersFile(Closing):
         except FileNotFoundError:
             return False
 
-    def strangers(self) -> list[Stranger]:
+    def strangers(self) -> list[Unknown]:
         """Everybody in it.
 
         Raises:
             BrokenStrangersError: a value was altered.
         """
         with transaction(self._connection, write=False):
-            views: dict[str, list[StrangerView]] = {}
+            views: dict[str, list[UnknownView]] = {}
             for row in self._connection.execute("SELECT * FROM view ORDER BY at_s, rowid").fetchall():
                 numbers = np.frombuffer(self._open(row, "code"), "<f4").astype(np.float32)
-                view = StrangerView(row["id"], numbers[1:], float(numbers[0]), row["at_s"], row["camera"])
+                view = UnknownView(row["id"], numbers[1:], float(numbers[0]), row["at_s"], row["camera"])
                 views.setdefault(row["stranger_id"], []).append(view)
             return [
-                Stranger(
+                Unknown(
                     row["id"],
                     row["visits"],
                     row["first_s"],
@@ -193,7 +193,7 @@ class StrangersFile(Closing):
 
     def write(
         self,
-        strangers: Mapping[str, Stranger | None],
+        strangers: Mapping[str, Unknown | None],
         crops: Mapping[str, bytes],
         clock: tuple[float, float | None],
     ) -> None:
@@ -215,13 +215,13 @@ class StrangersFile(Closing):
         self.clock_s, self.wall_s = clock[0], clock[1]
 
     def become(self, kind: Kind) -> int:
-        """Delete everybody, for their codes are of another encoder than those to come; returns how many those were."""
+        """Delete everybody: their embeddings are of another encoder than those to come; returns how many there were."""
         with transaction(self._connection, write=True):
             count = int(self._connection.execute("SELECT count(*) FROM stranger").fetchone()[0])
             self._connection.execute("DELETE FROM stranger")
             self._connection.execute(
                 "UPDATE meta SET encoder_hash = ?, preprocessing_hash = ?, code_size = ?",
-                (kind.encoder_hash, kind.preprocessing_hash, kind.code_size),
+                (kind.encoder_hash, kind.preprocessing_hash, kind.embedding_size),
             )
         self.kind = kind
         self.clean()
@@ -253,7 +253,7 @@ class StrangersFile(Closing):
         """Let go of the file; may be called again."""
         self._connection.close()
 
-    def _put(self, stranger: Stranger, crops: Mapping[str, bytes]) -> None:
+    def _put(self, stranger: Unknown, crops: Mapping[str, bytes]) -> None:
         key = stranger.stranger_id
         self._connection.execute(
             "INSERT INTO stranger (id, visits, first_s, last_s, clock_s, ignored, cameras) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -280,13 +280,13 @@ class StrangersFile(Closing):
             # A view that went from one stranger to another is sealed for its new place.
             crop = crops.get(view.view_id) or (row and row["crop"] and self._open(row, "crop"))
             place = {"id": view.view_id, "stranger_id": key}
-            code = np.concatenate([[view.weight], view.code]).astype("<f4").tobytes()
+            embedding = np.concatenate([[view.weight], view.embedding]).astype("<f4").tobytes()
             self._connection.execute(
                 "INSERT OR REPLACE INTO view (id, stranger_id, code, crop, at_s, camera) VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     view.view_id,
                     key,
-                    self._seal_of.close(code, self._place("code", place)),
+                    self._seal_of.close(embedding, self._place("code", place)),
                     crop and self._seal_of.close(crop, self._place("crop", place)),
                     view.at_s,
                     view.camera,
@@ -298,27 +298,27 @@ class StrangersFile(Closing):
         is_new = not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not is_new:
             if execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-                raise BrokenStrangersError("another SQLite database")
+                raise BrokenUnknownsError("another SQLite database")
             if (version := execute("PRAGMA user_version").fetchone()[0]) > SCHEMA:
-                raise BrokenStrangersError(f"a file of version {version}, newer than {SCHEMA}")
+                raise BrokenUnknownsError(f"a file of version {version}, newer than {SCHEMA}")
             if (found := execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise BrokenStrangersError(" ".join(found.split()))
+                raise BrokenUnknownsError(" ".join(found.split()))
         for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON", "temp_store = MEMORY"):
             execute(f"PRAGMA {pragma}")
         execute("PRAGMA journal_mode = WAL").fetchall()
         if is_new:
             if kind is None:
-                raise StrangersError(f"{self.path}: expected remembered strangers, found an empty file; delete it")
+                raise UnknownsError(f"{self.path}: expected remembered strangers, found an empty file; delete it")
             self._make(device_key, kind)
         meta = execute("SELECT * FROM meta").fetchone()
         if meta is None:
-            raise BrokenStrangersError("a file without its own first row")
+            raise BrokenUnknownsError("a file without its own first row")
         self._seal_of = _Seal.of(device_key, meta["file_id"])
         self.kind = Kind(meta["encoder_hash"], meta["preprocessing_hash"], meta["code_size"])
         self.clock_s = meta["clock_s"]
         self.wall_s = meta["wall_s"]
         if not self._seal_of.fits(meta["key_check"]):
-            raise BrokenStrangersError("one sealed with another device key")
+            raise BrokenUnknownsError("one sealed with another device key")
 
     def _make(self, device_key: bytes, kind: Kind) -> None:
         with transaction(self._connection, write=True):
@@ -332,7 +332,7 @@ class StrangersFile(Closing):
                     seal_of.check(),
                     kind.encoder_hash,
                     kind.preprocessing_hash,
-                    kind.code_size,
+                    kind.embedding_size,
                 ),
             )
             self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")

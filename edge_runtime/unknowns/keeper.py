@@ -8,7 +8,7 @@ from collections.abc import Callable
 from edge_runtime.errors import FamiliarError
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Floats
-from edge_runtime.unknowns.book import StrangersBook
+from edge_runtime.unknowns.book import UnknownsBook
 from edge_runtime.unknowns.memory import Recognised, Sighting
 
 WRITE_EVERY_S = 10.0
@@ -17,12 +17,12 @@ _LOOK_EVERY_S = 600.0
 """How often somebody's time is looked at where nobody comes."""
 
 
-class StrangersKeeper(Closing):
+class UnknownsKeeper(Closing):
     """What a pipeline remembers strangers with; owns the book."""
 
     def __init__(
         self,
-        book: StrangersBook,
+        book: UnknownsBook,
         on_trouble: Callable[[str | None], None],
         knows_people: Callable[[], bool] = lambda: True,
         write_every_s: float = WRITE_EVERY_S,
@@ -44,15 +44,15 @@ class StrangersKeeper(Closing):
 
     @property
     def ignoring(self) -> bool:
-        """See ``StrangersBook.ignoring``."""
+        """See ``UnknownsBook.ignoring``."""
         return self.book.ignoring
 
-    def recognise(self, code: Floats, first_s: float) -> Recognised | None:
-        """See ``memory.StrangerMemory``."""
-        return self.book.recognise(code, first_s) if self._knows_people() else None
+    def recognise(self, embedding: Floats, first_s: float) -> Recognised | None:
+        """See ``memory.UnknownsMemory``."""
+        return self.book.recognise(embedding, first_s) if self._knows_people() else None
 
     def remember(self, sighting: Sighting, hint: str) -> Recognised | None:
-        """See ``memory.StrangerMemory``; it is written soon."""
+        """See ``memory.UnknownsMemory``; it is written soon."""
         if not self._knows_people():
             return None
         seen = self.book.remember(sighting, hint)

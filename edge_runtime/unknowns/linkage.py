@@ -1,4 +1,4 @@
-"""How alike two codes must be to be taken for the same stranger: from the bundle's strangers alone."""
+"""How alike two embeddings must be to be taken for the same stranger: from the bundle's strangers alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.types import Floats
 
 CHANCE = 0.02
@@ -31,14 +31,14 @@ class Linkage:
         return cls(np.array([np.inf], np.float32))
 
     @classmethod
-    def of(cls, strangers: Floats, realism: Realism, most: int, chance: float = CHANCE) -> Linkage:
+    def of(cls, strangers: Floats, realism: CohortCorrection, most: int, chance: float = CHANCE) -> Linkage:
         """A linkage under which a new stranger is seldom taken for an old one, however many those are.
 
         With n remembered there are n ways to go wrong, so each pair may be mistaken 1/n as often; and as drawn
         strangers come near each other more rarely than real ones, what is measured on them is corrected for that.
 
         Args:
-            strangers: float32 (S, D) codes of unit length, the bundle's; with fewer than two nobody is the same.
+            strangers: float32 (S, D) embeddings of unit length, the bundle's; with fewer than two nobody is the same.
             realism: how real strangers differ from these.
             most: how many may be remembered.
             chance: of a new stranger being taken for one of them, 0 to 1.

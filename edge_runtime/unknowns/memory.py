@@ -13,13 +13,13 @@ class Sighting:
     """Somebody unknown was in view and has left.
 
     Attributes:
-        code: float32 (D,) of unit length, the track's average.
+        embedding: float32 (D,) of unit length, the track's average.
         weight: what its best view counts, > 0; see ``quality.weight``.
         first_s, last_s: wall time at which the track began and ended, seconds since the Unix epoch.
         crop: JPEG of the best view, or None.
     """
 
-    code: Floats
+    embedding: Floats
     weight: float
     first_s: float
     last_s: float
@@ -42,7 +42,7 @@ class Recognised:
     ignored: bool
 
 
-class StrangerMemory(Protocol):
+class UnknownsMemory(Protocol):
     """Remembers who was never named; answers at once, and is asked by the frame loop alone."""
 
     @property
@@ -50,11 +50,11 @@ class StrangerMemory(Protocol):
         """Whether anybody is ignored, so that nothing should be said of somebody before it is known who they are."""
         ...
 
-    def recognise(self, code: Floats, first_s: float) -> Recognised | None:
+    def recognise(self, embedding: Floats, first_s: float) -> Recognised | None:
         """Who somebody unknown is; None: that cannot be said now.
 
         Args:
-            code: float32 (D,) of unit length, the track's average so far.
+            embedding: float32 (D,) of unit length, the track's average so far.
             first_s: wall time at which the track began.
         """
         ...

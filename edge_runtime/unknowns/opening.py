@@ -7,36 +7,36 @@ from contextlib import contextmanager
 
 from edge_runtime.config import (
     Config,
-    strangers_path,
+    unknowns_path,
 )
 from edge_runtime.faces.chain import FaceChain
 from edge_runtime.gallery.opening import key_source
-from edge_runtime.storage.exclusive_lock import sole_use
-from edge_runtime.unknowns.book import StrangersBook
+from edge_runtime.storage.exclusive_lock import exclusive_lock
+from edge_runtime.unknowns.book import UnknownsBook
 from edge_runtime.unknowns.file import Kind
 from edge_runtime.unknowns.linkage import Linkage
 
 
-def open_strangers(config: Config, chain: FaceChain) -> StrangersBook:
-    """The strangers remembered, told apart by this chain's codes; the gallery was opened before.
+def open_unknowns(config: Config, chain: FaceChain) -> UnknownsBook:
+    """The strangers remembered, told apart by this chain's embeddings; the gallery was opened before.
 
     Raises:
         StrangersError: they cannot be read at the moment.
         GalleryError: the device key cannot.
     """
     linkage = Linkage.of(chain.bundle.strangers(), chain.bundle.manifest.realism, config.strangers.most)
-    kind = Kind(chain.encoder_hash, chain.preprocessing_hash, chain.encoder.code_size)
-    return StrangersBook(strangers_path(config), key_source(config).load(), config.strangers, kind, linkage)
+    kind = Kind(chain.encoder_hash, chain.preprocessing_hash, chain.encoder.embedding_size)
+    return UnknownsBook(unknowns_path(config), key_source(config).load(), config.strangers, kind, linkage)
 
 
 @contextmanager
-def strangers_alone(config: Config, chain: FaceChain | None = None) -> Iterator[StrangersBook]:
+def unknowns_alone(config: Config, chain: FaceChain | None = None) -> Iterator[UnknownsBook]:
     """The strangers' file where no daemon has it."""
-    path = strangers_path(config)
-    with sole_use(path, "command", "file of strangers", "[gallery] path"):
+    path = unknowns_path(config)
+    with exclusive_lock(path, "command", "file of strangers", "[gallery] path"):
         if chain is not None:
-            book = open_strangers(config, chain)
+            book = open_unknowns(config, chain)
         else:
-            book = StrangersBook(path, key_source(config).load(), config.strangers)
+            book = UnknownsBook(path, key_source(config).load(), config.strangers)
         with book:
             yield book

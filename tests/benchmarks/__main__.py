@@ -26,9 +26,8 @@ from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
-from edge_runtime.geometry.alignment import Template
 from edge_runtime.gallery.templates import Templates
-from edge_runtime.geometry.alignment import align, similarity
+from edge_runtime.geometry.alignment import Template, align, similarity
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.sources import open_source
 from edge_runtime.types import Frame
@@ -180,7 +179,8 @@ def memory(bundle: Bundle) -> Iterator[Row]:
     floor = "import numpy, cv2"
     whole = (
         "from edge_runtime.bundle.folder import Bundle; from edge_runtime.faces.chain import FaceChain; "
-        f"c = FaceChain.open(Bundle({str(bundle.path)!r})); c.check_golden(bundle, c.encoder)"
+        "from edge_runtime.faces.golden import check_golden; "
+        f"c = FaceChain.open(Bundle({str(bundle.path)!r})); check_golden(c.bundle, c.encoder)"
     )
     sizes = []
     for code in (whole, floor):

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from convert.cohort.correction import TRACK_VIEWS, running
 from convert.cohort.draw import Cohort, Gaussian, make_cohort, person_means, person_tracks
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.leave_one_out import leave_one_out
 from edge_runtime.gallery.templates import Templates
@@ -98,7 +98,9 @@ def means(people: People, chosen: np.ndarray) -> np.ndarray:
     return person_means(people.codes[rows], [str(people.names[index]) for index in people.person[rows]])
 
 
-def cohorts(people: People, cohort: np.ndarray, tuning: np.ndarray, seed: int) -> dict[str, tuple[Floats, Realism]]:
+def cohorts(
+    people: People, cohort: np.ndarray, tuning: np.ndarray, seed: int
+) -> dict[str, tuple[Floats, CohortCorrection]]:
     """Strangers of every kind, and what is known of them."""
     rows = np.concatenate([people.rows[index] for index in tuning])
     tracks = person_tracks(people.codes[rows], [str(people.names[index]) for index in people.person[rows]])
@@ -108,9 +110,9 @@ def cohorts(people: People, cohort: np.ndarray, tuning: np.ndarray, seed: int) -
     plain = Gaussian.fit(real).draw(np.random.default_rng(seed).standard_normal((_CODES, real.shape[1])))
     return {
         "shipped": (drawn, made.realism),
-        "sharpened": (drawn, Realism()),
-        "plain": (normalise(plain.astype(np.float32))[0], Realism()),
-        "real": (normalise(real.astype(np.float32))[0], Realism()),
+        "sharpened": (drawn, CohortCorrection()),
+        "plain": (normalise(plain.astype(np.float32))[0], CohortCorrection()),
+        "real": (normalise(real.astype(np.float32))[0], CohortCorrection()),
     }
 
 
@@ -141,9 +143,11 @@ def decide(codes: Floats, enrolled: Floats) -> tuple[np.ndarray, Floats]:
     return best, np.where(lead >= MARGIN, scores.max(1), -np.inf)
 
 
-def run(people: People, args: argparse.Namespace) -> tuple[dict[tuple[int, float, str, str], Tally], list[Realism]]:
+def run(
+    people: People, args: argparse.Namespace
+) -> tuple[dict[tuple[int, float, str, str], Tally], list[CohortCorrection]]:
     tallies: dict[tuple[int, float, str, str], Tally] = defaultdict(Tally)
-    known: list[Realism] = []
+    known: list[CohortCorrection] = []
     progress = tqdm(total=args.rounds * len(args.sizes) * args.galleries, unit="gallery", disable=None)
     for number, (cohort, tuning, pool) in enumerate(rounds(people, args.people, args.rounds, args.seed)):
         if number == 0 or args.people == "all":
@@ -166,7 +170,7 @@ def _one(
     people: People,
     strangers: np.ndarray,
     enrolled: np.ndarray,
-    kinds: dict[str, tuple[Floats, Realism]],
+    kinds: dict[str, tuple[Floats, CohortCorrection]],
     tracks: dict[int, Floats],
     tallies: dict[tuple[int, float, str, str], Tally],
     rng: np.random.Generator,

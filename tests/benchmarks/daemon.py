@@ -179,7 +179,7 @@ def idle(bundle: Bundle) -> Iterator[Row]:
     cv2.setNumThreads(1)
     costs = []
     with FaceChain.open(bundle, options=DetectorOptions(min_face_px=20)) as chain:
-        matcher = make_matcher(Templates.empty(chain.encoder.code_size), bundle, DecideConfig())
+        matcher = make_matcher(Templates.empty(chain.encoder.embedding_size), bundle, DecideConfig())
         for pictures in (busy, still):
             pipeline = Pipeline(chain, matcher, Config(), "idle")
             started, searched = 0.0, 0

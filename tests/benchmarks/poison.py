@@ -75,7 +75,7 @@ def enrol(
         folder / "conf/device.key",
         chain.encoder_hash,
         chain.preprocessing_hash,
-        chain.encoder.code_size,
+        chain.encoder.embedding_size,
         "poison",
     )
     enroller, became = Enroller(chain, gallery), Counter[tuple[str, bool]]()

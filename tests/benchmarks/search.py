@@ -18,7 +18,7 @@ import numpy as np
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.decision.calibration import Calibration
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.decision.row_search import Int8Rows
+from edge_runtime.decision.row_search import RowSearch
 from edge_runtime.faces.encoder import open_encoder
 from edge_runtime.gallery.templates import Templates
 from tests.benchmarks.__main__ import some_bundle
@@ -54,7 +54,7 @@ def rows_of(count: int) -> np.ndarray:
 def search(count: int) -> str:
     """A row of the table for ``count`` templates."""
     rows = rows_of(count)
-    compact = Int8Rows(rows)
+    compact = RowSearch(rows)
     rng = np.random.default_rng(1)
     same, worst, step = 0, 0.0, 0.0
     for number in range(_PROBES):

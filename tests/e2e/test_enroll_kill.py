@@ -65,7 +65,7 @@ def kept_photos(home: Path) -> list[str]:
     finally:
         connection.close()
     with Gallery.open_existing(path, home / "conf/familiar/device.key") as gallery:
-        assert len(gallery.templates().codes) == sum(person.templates for person in gallery.people())
+        assert len(gallery.templates().embeddings) == sum(person.templates for person in gallery.people())
         return [record.source for record in gallery.records("Anna")]
 
 

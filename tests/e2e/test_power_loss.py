@@ -44,7 +44,7 @@ def check(folder: Path, done: int, start: State) -> None:
     path = folder / "state/gallery.db"
     with open_gallery(folder) as gallery:
         state = found(gallery)
-        assert len(gallery.templates().codes) == sum(map(len, state.values()))
+        assert len(gallery.templates().embeddings) == sum(map(len, state.values()))
     items = operations(7, OPERATIONS, start)
     allowed = [expected(items, count, start) for count in (max(done, 0), max(done, 0) + 1) if count <= len(items)]
     assert state in allowed, (done, state)

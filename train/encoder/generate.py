@@ -185,7 +185,7 @@ class BundleJudge:
 
     def encode(self, chips: Pixels) -> Floats:
         """Codes (N, D) of chips (N, h, w, 3) RGB: unit length, or zero unless the detector finds just one face."""
-        codes = np.zeros((len(chips), self._chain.encoder.code_size), np.float32)
+        codes = np.zeros((len(chips), self._chain.encoder.embedding_size), np.float32)
         for code, chip in zip(codes, chips, strict=True):
             picture = still(enlarge(chip, 128))
             faces = self._chain.detector.detect(picture)

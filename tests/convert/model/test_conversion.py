@@ -50,7 +50,7 @@ def made(place: Path) -> Bundle:
 def test_a_run_becomes_a_bundle_that_passes_its_self_test(made: Bundle) -> None:
     assert sorted(p.name for p in made.path.parent.iterdir()) == ["tiny", "tiny.parity.html", "tiny.parity.json"]
     manifest = made.manifest
-    assert (manifest.name, manifest.code_size, manifest.detector, manifest.strangers) == ("tiny", 16, "haar", 14)
+    assert (manifest.name, manifest.embedding_size, manifest.detector, manifest.strangers) == ("tiny", 16, "haar", 14)
     assert manifest.preprocessing == PREPROCESSING
     assert int8_faults(read_graph((made.path / "encoder.tflite").read_bytes())) == []
     encoder = open_encoder(made)

@@ -121,9 +121,7 @@ def test_the_layer_that_breaks_is_found(made: dict[str, Quantised], tmp_path: Pa
 
 
 def test_layers_of_two_networks_are_not_compared(made: dict[str, Quantised], tmp_path: Path) -> None:
-    other = dataclasses.replace(
-        made["int8"], reference=(ROOT / "tests/golden/tiny.tflite").read_bytes()
-    )
+    other = dataclasses.replace(made["int8"], reference=(ROOT / "tests/golden/tiny.tflite").read_bytes())
     assert errors(other, folder=tmp_path) == []
 
 

@@ -6,14 +6,14 @@ import math
 
 import pytest
 
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.errors import InputError
 
-LIKE = Realism(offset=0.2, size=0.15, rate=-0.2, spread=0.1, track=0.7, track_people=40)
+LIKE = CohortCorrection(offset=0.2, size=0.15, rate=-0.2, spread=0.1, track=0.7, track_people=40)
 
 
 def test_nothing_known_changes_nothing() -> None:
-    assert Realism().real(0.01, 500) == pytest.approx(0.01) == Realism().drawn(0.01, 500)
+    assert CohortCorrection().real(0.01, 500) == pytest.approx(0.01) == CohortCorrection().drawn(0.01, 500)
 
 
 @pytest.mark.parametrize("people", [1, 20, 1000])
@@ -33,10 +33,10 @@ def test_rates_stay_rates() -> None:
 
 
 def test_it_survives_json() -> None:
-    assert Realism.from_json(LIKE.as_json()) == LIKE
+    assert CohortCorrection.from_json(LIKE.as_json()) == LIKE
 
 
 @pytest.mark.parametrize("values", [{"offset": math.nan}, {"rate": -1.0}, {"spread": -0.1}])
 def test_what_cannot_be_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(InputError, match="realism"):
-        Realism(**values)  # type: ignore[arg-type]
+        CohortCorrection(**values)  # type: ignore[arg-type]

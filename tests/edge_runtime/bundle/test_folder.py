@@ -56,7 +56,7 @@ def refused(folder: Path) -> str:
 def test_a_whole_bundle_opens_and_says_what_it_is(pristine: Path) -> None:
     bundle = Bundle(pristine)
     assert bundle.manifest.preprocessing == TINY_PREPROCESSING
-    assert (bundle.manifest.code_size, bundle.manifest.strangers) == (32, 400)
+    assert (bundle.manifest.embedding_size, bundle.manifest.strangers) == (32, 400)
     assert bundle.manifest.own_detector is not None and bundle.manifest.detector == bundle.manifest.own_detector.name
     assert bundle.encoder_hash == file_digest(pristine / "encoder.tflite")[0]
     strangers = bundle.strangers()
@@ -268,7 +268,7 @@ def test_the_manifest_may_ask_for_nearer_outputs_but_not_for_fewer(folder: Path)
 
 def test_a_model_that_is_not_the_manifests_is_refused(folder: Path) -> None:
     change(folder, lambda m: m["encoder"].update(code_size=31))
-    with pytest.raises(BundleError, match="expected codes of 31"):
+    with pytest.raises(BundleError, match="expected embeddings of 31"):
         open_encoder(Bundle(folder))
     change(folder, lambda m: m["encoder"].update(code_size=32, colour="rgb", mean=[0] * 3, std=[1] * 3))
     with pytest.raises(BundleError, match="expected input"):

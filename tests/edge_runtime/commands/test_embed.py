@@ -25,7 +25,7 @@ from edge_runtime.faces.chain import FaceChain
 from edge_runtime.faces.encoder import open_encoder
 from edge_runtime.pictures.reader import read_image
 from edge_runtime.types import Pixels
-from tests.builders import draw_face, make_bundle, make_pixels
+from tests.builders import ROOT, draw_face, make_bundle, make_pixels
 
 Embed = Callable[..., int]
 

@@ -16,7 +16,7 @@ from edge_runtime.faces.chain import open_chain
 from edge_runtime.faces.crops import face_crop
 from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.unknowns.memory import Sighting
-from edge_runtime.unknowns.opening import open_strangers
+from edge_runtime.unknowns.opening import open_unknowns
 from tests.builders import draw_face
 from tests.edge_runtime.conftest import Familiar
 
@@ -25,7 +25,7 @@ from tests.edge_runtime.conftest import Familiar
 def seen(familiar: Familiar) -> list[str]:
     """Two strangers, of whom the first came three times; their ids."""
     config, ids = load_config(), []
-    with open_chain(config) as chain, open_gallery(config, chain), open_strangers(config, chain) as book:
+    with open_chain(config) as chain, open_gallery(config, chain), open_unknowns(config, chain) as book:
         for person, visits in ((0, 3), (6, 1)):
             for number in range(visits):
                 picture = draw_face(person, 120 + 10 * number, number)

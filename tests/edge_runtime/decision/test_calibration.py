@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.decision.calibration import calibrate
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates
@@ -30,7 +30,7 @@ def make_templates(people: int = 4, seed: int = 99) -> Templates:
 
 
 def accepted(threshold: float, templates: Templates, strangers: Floats) -> int:
-    return int(((strangers @ templates.person_codes().T).max(1) >= threshold).sum())
+    return int(((strangers @ templates.person_embeddings().T).max(1) >= threshold).sum())
 
 
 def test_nobody_enrolled_means_everybody_is_a_stranger() -> None:
@@ -79,7 +79,7 @@ def test_wish_beyond_the_evidence_follows_the_tail_and_says_what_is_not_known() 
 
 def test_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     templates, held, many = make_templates(), [], unit_codes(200_000, 31)
-    best = (many @ templates.person_codes().T).max(1)
+    best = (many @ templates.person_embeddings().T).max(1)
     for seed in range(60):
         calibration = calibrate(templates, unit_codes(600, 2000 + seed), 600, 2.0)
         truth = 1000 * float((best >= calibration.threshold).mean())
@@ -98,7 +98,7 @@ def test_a_stranger_between_two_people_gets_no_name_and_does_not_count() -> None
     templates, strangers = make_templates(30), unit_codes(2000, 8)
     loose, strict = (calibrate(templates, strangers, 2000, 20.0, margin) for margin in (0.0, 0.1))
     assert strict.threshold < loose.threshold
-    scores = np.sort(unit_codes(20_000, 9) @ templates.person_codes().T, axis=1)
+    scores = np.sort(unit_codes(20_000, 9) @ templates.person_embeddings().T, axis=1)
     named = (scores[:, -1] >= strict.threshold) & (scores[:, -1] - scores[:, -2] >= 0.1)
     assert 1000 * named.mean() == pytest.approx(20, rel=0.4)
 
@@ -106,10 +106,10 @@ def test_a_stranger_between_two_people_gets_no_name_and_does_not_count() -> None
 def test_what_is_known_of_real_strangers_moves_the_threshold() -> None:
     templates, strangers = make_templates(), unit_codes(2000, 10)
     plain = calibrate(templates, strangers, 2000, 20.0)
-    like = Realism(offset=math.log(2), size=0.1, rate=-0.2, spread=0.1)
+    like = CohortCorrection(offset=math.log(2), size=0.1, rate=-0.2, spread=0.1)
     real = calibrate(templates, strangers, 2000, 20.0, realism=like)
     assert real.threshold > plain.threshold and real.expected_per_1000 == pytest.approx(20)
-    track = calibrate(templates, strangers, 2000, 20.0, realism=Realism(track=math.log(3), track_people=50))
+    track = calibrate(templates, strangers, 2000, 20.0, realism=CohortCorrection(track=math.log(3), track_people=50))
     assert plain.rate_per_1000(track.threshold) == pytest.approx(20 / 3, rel=0.01)
 
 
@@ -145,7 +145,7 @@ def test_larger_gallery_needs_a_higher_threshold() -> None:
 
 def test_equal_scores_are_not_split_in_the_strangers_favour() -> None:
     templates = make_templates(1)
-    strangers = np.repeat(templates.codes, 1000, axis=0)
+    strangers = np.repeat(templates.embeddings, 1000, axis=0)
     assert accepted(calibrate(templates, strangers, 1000, 100.0).threshold, templates, strangers) == 0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.decision.row_search import Int8Rows
+from edge_runtime.decision.row_search import RowSearch
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates
 from tests.edge_runtime.decision.test_matcher import make_calibration
@@ -18,13 +18,13 @@ def units(count: int, size: int = 128, seed: int = 0) -> np.ndarray:
 
 
 def test_no_rows_have_no_scores_and_zero_rows_score_zero() -> None:
-    assert Int8Rows(np.zeros((0, 8), np.float32)).scores(np.ones(8, np.float32)).shape == (0,)
-    assert Int8Rows(np.zeros((3, 8), np.float32)).scores(np.ones(8, np.float32)).tolist() == [0, 0, 0]
+    assert RowSearch(np.zeros((0, 8), np.float32)).scores(np.ones(8, np.float32)).shape == (0,)
+    assert RowSearch(np.zeros((3, 8), np.float32)).scores(np.ones(8, np.float32)).tolist() == [0, 0, 0]
 
 
 def test_the_best_rows_are_float32s_or_within_a_step() -> None:
     rows = units(30_000)
-    compact = Int8Rows(rows)
+    compact = RowSearch(rows)
     for seed in range(40):
         probe = units(1, seed=100 + seed)[0] if seed % 2 else (rows[seed] + 0.7 * units(1, seed=seed)[0])
         probe = probe / np.linalg.norm(probe)
@@ -41,13 +41,13 @@ def test_the_best_rows_are_float32s_or_within_a_step() -> None:
 
 def test_it_takes_less_than_a_third_of_the_memory() -> None:
     rows = units(100_000)
-    assert Int8Rows(rows).nbytes <= 0.3 * rows.nbytes
+    assert RowSearch(rows).nbytes <= 0.3 * rows.nbytes
 
 
 def test_other_shapes_and_values_are_refused() -> None:
     for rows in (np.zeros(4), np.full((2, 4), np.nan)):
         with pytest.raises(InputError, match="rows"):
-            Int8Rows(rows)
+            RowSearch(rows)
 
 
 def test_a_matcher_of_many_people_answers_as_one_of_few(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edge_runtime.bundle.detector_spec import RefinerSheet
+from edge_runtime.bundle.detector_spec import RefinerSpec
 from edge_runtime.detectors._refiner import Refiner, back, frame, unit_px
 from edge_runtime.errors import BundleError
 from edge_runtime.geometry.alignment import similarity
 from edge_runtime.types import Detections
 from tests.builders import make_pixels
 
-SHEET = RefinerSheet("refiner.tflite", 64, (0.0,) * 3, (1.0,) * 3, 0.2)
+SHEET = RefinerSpec("refiner.tflite", 64, (0.0,) * 3, (1.0,) * 3, 0.2)
 FACE = (frame(64).as_array() * 1.5 + [20, 10]).astype(np.float32)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_runtime.bundle.cohort_correction import Realism
+from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.decision.lookalikes import find_lookalikes
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.enrolment.gate import Strangers, check, collision, inconsistency
@@ -35,13 +35,13 @@ def gallery(people: dict[str, Floats]) -> Templates:
     return Templates(tuple(people), index, codes, np.ones(count, np.float32), 100 + np.arange(count))
 
 
-STRANGERS = Strangers(units(np.random.default_rng(99).normal(size=(2000, SIZE))), 2000, Realism())
+STRANGERS = Strangers(units(np.random.default_rng(99).normal(size=(2000, SIZE))), 2000, CohortCorrection())
 ONES = np.ones(20, np.float32)
 
 
 def test_no_photo_and_one_photo_fit() -> None:
     for count in (0, 1):
-        found = consistency(person(0, count), ONES[:count], STRANGERS.codes)
+        found = consistency(person(0, count), ONES[:count], STRANGERS.embeddings)
         assert not found.outlier.any() and len(found.score) == count
 
 
@@ -49,7 +49,7 @@ def test_no_photo_and_one_photo_fit() -> None:
 def test_photos_of_two_people_are_not_taken_for_one(counts: tuple[int, int]) -> None:
     for seed in range(20):
         codes = np.concatenate([person(1000 + seed, counts[0]), person(2000 + seed, counts[1])])
-        outlier = consistency(codes, ONES[: len(codes)], STRANGERS.codes).outlier.tolist()
+        outlier = consistency(codes, ONES[: len(codes)], STRANGERS.embeddings).outlier.tolist()
         first_stays = [False] * counts[0] + [True] * counts[1]
         second_stays = [True] * counts[0] + [False] * counts[1]
         # The larger group stays; of two equal ones either.
@@ -60,18 +60,18 @@ def test_photos_of_two_people_are_not_taken_for_one(counts: tuple[int, int]) -> 
 @pytest.mark.parametrize("place", [0, 2, 4])
 def test_one_wrong_photo_is_found_wherever_it_stands(place: int) -> None:
     codes = np.insert(person(1, 4), place, person(2, 1)[0], axis=0)
-    found = consistency(codes, ONES[:5], STRANGERS.codes)
+    found = consistency(codes, ONES[:5], STRANGERS.embeddings)
     assert np.flatnonzero(found.outlier).tolist() == [place]
     assert found.score[place] < found.needed[place]
 
 
 def test_good_photos_fit_each_other() -> None:
-    assert not any(consistency(person(seed, 5), ONES[:5], STRANGERS.codes).outlier.any() for seed in range(30))
+    assert not any(consistency(person(seed, 5), ONES[:5], STRANGERS.embeddings).outlier.any() for seed in range(30))
 
 
 def test_of_two_that_differ_the_later_goes() -> None:
     codes = np.concatenate([person(1, 1), -person(1, 1)])
-    assert consistency(codes, ONES[:2], STRANGERS.codes).outlier.tolist() == [False, True]
+    assert consistency(codes, ONES[:2], STRANGERS.embeddings).outlier.tolist() == [False, True]
 
 
 def test_a_photo_of_somebody_enrolled_collides_unless_it_is_nearer_to_its_own() -> None:
@@ -102,15 +102,15 @@ def test_siblings_are_found_and_need_a_larger_lead() -> None:
     sister = person(1, 5)
     brother = units(sister.mean(0) + 0.03 * rng.normal(size=SIZE) + 0.08 * rng.normal(size=(5, SIZE)))
     people = gallery({"Anna": sister, "Ben": brother, "Carla": person(7, 5)})
-    lookalikes = find_lookalikes(people, STRANGERS.codes, 0.02)
+    lookalikes = find_lookalikes(people, STRANGERS.embeddings, 0.02)
     (pair,) = lookalikes.pairs
     assert {people.names[pair.first], people.names[pair.second]} == {"Anna", "Ben"} and pair.margin > 0.03
-    averages = people.person_codes()
+    averages = people.person_embeddings()
     between = units((averages[0] * 0.52 + averages[1] * 0.48)[None])
     plain, careful = (Matcher(people, make_calibration(0.3), 0.0, kind) for kind in (None, lookalikes))
     assert plain.match(between)[0].person == "Anna" and careful.match(between)[0].person is None
     assert careful.match(averages[2:])[0].person == "Carla"
-    assert find_lookalikes(gallery({"Anna": sister}), STRANGERS.codes, 0.02).pairs == ()
+    assert find_lookalikes(gallery({"Anna": sister}), STRANGERS.embeddings, 0.02).pairs == ()
 
 
 def test_check_finds_what_is_in_an_old_gallery() -> None:

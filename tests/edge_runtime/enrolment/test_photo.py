@@ -33,7 +33,7 @@ def enroller(bundle: Bundle, tmp_path: Path) -> Iterator[Enroller]:
             tmp_path / "device.key",
             chain.encoder_hash,
             chain.preprocessing_hash,
-            chain.encoder.code_size,
+            chain.encoder.embedding_size,
             "tiny",
         ) as gallery,
     ):
@@ -52,7 +52,7 @@ def test_good_photo_becomes_the_template_the_chain_gives(enroller: Enroller, bun
     assert templates.names == ("Anna",) and templates.ids.tolist() == [result.template_id]
     with FaceChain.open(bundle) as chain:
         codes, _ = chain.encode(face, chain.detector.detect(face).landmarks[:1])
-    assert np.allclose(templates.codes, codes, atol=1e-6)
+    assert np.allclose(templates.embeddings, codes, atol=1e-6)
     assert result.quality["face_px"] > 100 and result.as_json()["template_id"] == result.template_id
 
 

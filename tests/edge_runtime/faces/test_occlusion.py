@@ -68,7 +68,7 @@ def test_a_covered_face_is_refused_unless_somebody_insists(bundle: Bundle, tmp_p
             tmp_path / "device.key",
             chain.encoder_hash,
             chain.preprocessing_hash,
-            chain.encoder.code_size,
+            chain.encoder.embedding_size,
             "tiny",
         ) as gallery,
     ):

@@ -25,7 +25,7 @@ def test_people_come_out_as_they_went_in_and_are_not_readable() -> None:
     data = pack(BOUND, (ANNA,), KEY, "long enough")
     (person,) = unpack(data, "long enough", fingerprint(KEY)).people
     assert (person.name, person.consent, person.expires) == ("Anna Zwicky", "agreed", None)
-    assert np.array_equal(person.templates[0].code, code(0)) and person.templates[0].weight == 1.5
+    assert np.array_equal(person.templates[0].embedding, code(0)) and person.templates[0].weight == 1.5
     assert b"Zwicky" not in data and code(0).tobytes()[:12] not in data
 
 
@@ -67,4 +67,4 @@ def test_import_is_all_or_nobody_and_knows_what_is_here(tmp_path: Path) -> None:
         assert gallery.records("Bob")[1].forced == "small"
         assert {"imported"} <= {action for _, action, _ in gallery.audit()}
         (again,) = gallery.moved(["anna zwicky"])
-        assert again.consent == "agreed" and np.allclose(again.templates[0].code, code(0), atol=1e-6)
+        assert again.consent == "agreed" and np.allclose(again.templates[0].embedding, code(0), atol=1e-6)

@@ -30,7 +30,7 @@ def test_a_first_gallery_is_migrated_whole_with_a_copy_beside_it(tmp_path: Path)
     with open_gallery(tmp_path) as gallery:
         templates = gallery.templates()
         assert templates.names == ("Anna", "Bob") and templates.person_index.tolist() == [0, 0, 1]
-        assert np.allclose(templates.codes, np.stack([code(0), code(1), code(2)]), atol=1e-6)
+        assert np.allclose(templates.embeddings, np.stack([code(0), code(1), code(2)]), atol=1e-6)
         assert templates.weights.tolist() == [1.5] * 3
         assert [record.source for record in gallery.records("anna")] == ["0.jpg", "1.jpg"]
         assert gallery.has_photo("Anna", hashlib.sha256(b"1").digest()) == 2
@@ -81,7 +81,7 @@ def test_rekey_changes_every_sealed_byte_and_no_value(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "conf").iterdir()) == ["device.key"]
     with open_gallery(tmp_path) as gallery:
         after = gallery.templates()
-        assert after.names == before.names and np.allclose(after.codes, before.codes, atol=1e-5)
+        assert after.names == before.names and np.allclose(after.embeddings, before.embeddings, atol=1e-5)
         assert gallery.people()[0].consent == "until the move" and gallery.records("Anna")[0].forced == "small"
         assert gallery.has_photo("Anna", b"p" * 32) is not None
         assert gallery.audit()[-1][1] == "rekeyed"

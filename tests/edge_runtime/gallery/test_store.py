@@ -26,7 +26,7 @@ def code(seed: int) -> Floats:
 
 
 def open_gallery(folder: Path, **other: Any) -> Gallery:
-    values = {"encoder_hash": "e" * 64, "preprocessing_hash": "p" * 64, "code_size": SIZE, "bundle_name": "first"}
+    values = {"encoder_hash": "e" * 64, "preprocessing_hash": "p" * 64, "embedding_size": SIZE, "bundle_name": "first"}
     return Gallery.open(folder / "state/gallery.db", folder / "conf/device.key", **(values | other))
 
 
@@ -39,8 +39,8 @@ def test_new_gallery_is_empty_and_private(tmp_path: Path) -> None:
     with open_gallery(tmp_path) as gallery:
         assert gallery.people() == []
         templates = gallery.templates()
-        assert templates.names == () and templates.codes.shape == (0, SIZE)
-        assert templates.person_codes().shape == (0, SIZE)
+        assert templates.names == () and templates.embeddings.shape == (0, SIZE)
+        assert templates.person_embeddings().shape == (0, SIZE)
         gallery.add("Anna", code(0), 1.0, "a.jpg")
         for path in (tmp_path / "state").iterdir():
             assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
@@ -71,7 +71,7 @@ def test_templates_come_back_as_they_were_added(tmp_path: Path) -> None:
         assert templates.names == ("Bob", "Anna")
         assert templates.person_index.tolist() == [0, 0, 1]
         assert templates.ids.tolist() == [ids[0], ids[2], ids[1]]
-        assert np.allclose(templates.codes, np.stack([code(0), code(2), code(1)]), atol=1e-6)
+        assert np.allclose(templates.embeddings, np.stack([code(0), code(2), code(1)]), atol=1e-6)
         assert templates.weights.tolist() == [1.0, 3.0, 2.0]
         assert [(p.name, p.templates) for p in gallery.people()] == [("Bob", 2), ("Anna", 1)]
         assert [(r.source, r.weight) for r in gallery.records("bob")] == [("0.jpg", 1.0), ("2.jpg", 3.0)]
@@ -82,7 +82,7 @@ def test_average_is_weighted_and_of_unit_length(tmp_path: Path) -> None:
         gallery.add("Anna", code(0), 3.0, "0")
         gallery.add("Anna", code(1), 1.0, "1")
         expected = 3 * code(0) + code(1)
-        assert np.allclose(gallery.templates().person_codes()[0], expected / np.linalg.norm(expected), atol=1e-6)
+        assert np.allclose(gallery.templates().person_embeddings()[0], expected / np.linalg.norm(expected), atol=1e-6)
 
 
 def test_another_writing_is_the_same_person(tmp_path: Path) -> None:
@@ -165,7 +165,9 @@ def test_unusable_code_or_weight_changes_nothing(tmp_path: Path, vector: Floats,
         assert gallery.people() == []
 
 
-@pytest.mark.parametrize("other", [{"encoder_hash": "x" * 64}, {"preprocessing_hash": "x" * 64}, {"code_size": 32}])
+@pytest.mark.parametrize(
+    "other", [{"encoder_hash": "x" * 64}, {"preprocessing_hash": "x" * 64}, {"embedding_size": 32}]
+)
 def test_codes_of_another_bundle_are_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     with open_gallery(tmp_path) as gallery:
         gallery.add("Anna", code(0), 1.0, "0")
@@ -176,7 +178,7 @@ def test_codes_of_another_bundle_are_refused(tmp_path: Path, other: dict[str, An
         gallery.forget("Anna")
     # Nobody is left whose codes could be mistaken.
     with open_gallery(tmp_path, bundle_name="second", **other) as gallery:
-        gallery.add("Bob", np.eye(gallery.code_size, dtype=np.float32)[0], 1.0, "0")
+        gallery.add("Bob", np.eye(gallery.embedding_size, dtype=np.float32)[0], 1.0, "0")
     with open_gallery(tmp_path, bundle_name="second", **other) as gallery:
         assert [p.name for p in gallery.people()] == ["Bob"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_runtime.tracking.freeze import Stillness
+from edge_runtime.tracking.freeze import FreezeDetector
 from edge_runtime.types import Frame
 from tests.builders import make_pixels
 
@@ -12,7 +12,7 @@ def frame(seed: int, at_s: float, height: int = 120) -> Frame:
 
 
 def test_time_is_counted_while_the_picture_is_the_same() -> None:
-    stillness = Stillness()
+    stillness = FreezeDetector()
     assert stillness.seconds(frame(1, 10.0)) == 0
     assert not stillness.same
     assert stillness.seconds(frame(1, 12.0)) == 2.0
@@ -23,7 +23,7 @@ def test_time_is_counted_while_the_picture_is_the_same() -> None:
 
 
 def test_noise_of_one_level_in_every_row_is_life() -> None:
-    stillness = Stillness()
+    stillness = FreezeDetector()
     first, second = frame(1, 0.0), frame(1, 9.0)
     stillness.seconds(first)
     second.pixels[:, 80] ^= 1
@@ -31,7 +31,7 @@ def test_noise_of_one_level_in_every_row_is_life() -> None:
 
 
 def test_a_new_opening_counts_anew_but_remembers_the_picture() -> None:
-    stillness = Stillness()
+    stillness = FreezeDetector()
     stillness.seconds(frame(1, 0.0))
     stillness.reopened()
     assert stillness.seconds(frame(1, 50.0)) == 0
@@ -40,7 +40,7 @@ def test_a_new_opening_counts_anew_but_remembers_the_picture() -> None:
 
 
 def test_the_smallest_pictures_can_be_still() -> None:
-    stillness = Stillness()
+    stillness = FreezeDetector()
     stillness.seconds(frame(1, 0.0, height=4))
     assert stillness.seconds(frame(1, 1.0, height=4)) == 1.0
     assert stillness.seconds(frame(2, 2.0, height=4)) == 0

@@ -26,7 +26,8 @@ def pair(now_s=1.0, other_seen=True):
     seen = [(10, 10, 40, 40), (200, 10, 40, 40)] if other_seen else [(10, 10, 40, 40)]
     tracker.update(make_detections(*seen), now_s, 0.0)
     ada, ben = (
-        Subject(track, 0.0, code=of(code, code), appeared=True) for track, code in zip(tracks, (ADA, BEN), strict=True)
+        Subject(track, 0.0, embedding=of(code, code), appeared=True)
+        for track, code in zip(tracks, (ADA, BEN), strict=True)
     )
     ada.touch(ben, now_s)
     ben.touch(ada, now_s)
@@ -40,8 +41,8 @@ def judged(subject, now_s=1.0):
 def test_averages_forget_slowly_and_point_to_both():
     both = of(ADA, ADA, BEN)
     assert both.views == 3
-    assert 0 < both.code @ BEN < both.code @ ADA
-    assert both.similarity(of(ADA)) == pytest.approx(both.code @ ADA)
+    assert 0 < both.embedding @ BEN < both.embedding @ ADA
+    assert both.similarity(of(ADA)) == pytest.approx(both.embedding @ ADA)
     np.testing.assert_array_equal(both.latest, BEN)
 
 
@@ -65,7 +66,7 @@ def test_an_exchange_takes_both_where_both_are_in_sight():
     assert judged(ada) == ("exchange", ben)
     exchange(tracker, ada, ben, 1.0)
     assert ada.track.xyxy[0] == 200 and ben.track.xyxy[0] == 10
-    assert ada.code.code @ ADA > 0.99
+    assert ada.embedding.embedding @ ADA > 0.99
 
 
 def test_who_is_out_of_sight_may_have_lost_the_face_to_another():
@@ -88,7 +89,7 @@ def test_what_lies_between_stays_unclear():
 
 def test_who_is_in_sight_and_in_no_doubt_loses_no_face_to_a_newcomer_who_looks_alike():
     newcomer, ben, _ = pair()
-    newcomer.code, ben.doubt = Average(), None
+    newcomer.embedding, ben.doubt = Average(), None
     newcomer.doubt.after = of(BEN, BEN)
     assert judged(newcomer) == ("alike", None)
 

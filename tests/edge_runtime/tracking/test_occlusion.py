@@ -1,11 +1,11 @@
-from edge_runtime.tracking.occlusion import Contacts
+from edge_runtime.tracking.occlusion import Occlusions
 from edge_runtime.tracking.tracker import Tracker
 from tests.builders import make_detections
 
 
 def touching(*rows, step_s=0.1):
     """For each frame, given as its faces (x, y, w, h), how many pairs touch."""
-    tracker, contacts, counts = Tracker("front", 5.0), Contacts(), []
+    tracker, contacts, counts = Tracker("front", 5.0), Occlusions(), []
     for index, faces in enumerate(rows):
         tracker.update(make_detections(*faces), index * step_s, 0.0)
         counts.append(len(contacts.update(tracker.tracks, index * step_s)))
@@ -27,7 +27,7 @@ def test_two_who_walk_through_each_other_touch_in_between():
 
 
 def test_two_who_pass_between_two_looks_have_touched():
-    tracker, contacts = Tracker("front", 5.0), Contacts()
+    tracker, contacts = Tracker("front", 5.0), Occlusions()
     left, right = tracker.update(make_detections((10, 10, 40, 40), (110, 10, 40, 40)), 0.0, 0.0)
     assert contacts.update(tracker.tracks, 0.0) == []
     tracker.exchange(left, right)

@@ -1,6 +1,6 @@
 import pytest
 
-from edge_runtime.tracking.scheduler import SLOWEST_S, Pace, throttled
+from edge_runtime.tracking.scheduler import SLOWEST_S, DetectionScheduler, throttled
 
 
 def run(pace, seconds, fps=25.0, search_s=0.0, frame_s=0.0, step=1, start=0):
@@ -17,13 +17,13 @@ def run(pace, seconds, fps=25.0, search_s=0.0, frame_s=0.0, step=1, start=0):
 
 @pytest.mark.parametrize(("fps", "every"), [(5, 1), (10, 1), (15, 2), (25, 3), (30, 4), (60, 7)])
 def test_without_a_number_faces_are_looked_for_about_eight_times_a_second(fps, every):
-    pace = Pace()
+    pace = DetectionScheduler()
     run(pace, 4, fps)
     assert pace.every == every
 
 
 def test_a_clip_is_searched_alike_however_slow_the_machine_is():
-    slow, quick = Pace(3), Pace(3)
+    slow, quick = DetectionScheduler(3), DetectionScheduler(3)
     assert run(slow, 10, search_s=2.0, frame_s=0.1) == run(quick, 10)
     slow.throttled = "hot"
     assert run(slow, 10, search_s=2.0) == pytest.approx(25 / 3, abs=0.2)
@@ -31,14 +31,14 @@ def test_a_clip_is_searched_alike_however_slow_the_machine_is():
 
 
 def test_a_camera_is_searched_as_wished_while_there_is_time():
-    pace = Pace(3)
+    pace = DetectionScheduler(3)
     pace.live = True
     assert run(pace, 10, search_s=0.02, frame_s=0.001) == pytest.approx(25 / 3, abs=0.2)
     assert pace.degraded is None
 
 
 def test_a_slow_machine_searches_more_rarely_and_says_so():
-    pace = Pace(3)
+    pace = DetectionScheduler(3)
     pace.live = True
     rate = run(pace, 20, search_s=0.15, frame_s=0.002)
     assert 3 < rate < 5
@@ -49,25 +49,25 @@ def test_a_slow_machine_searches_more_rarely_and_says_so():
 
 
 def test_it_never_searches_so_rarely_that_everybody_would_have_left():
-    pace = Pace()
+    pace = DetectionScheduler()
     pace.live = True
     # A search takes longer than all frames in between: the camera drops what is not taken.
     assert run(pace, 60, search_s=5.0, frame_s=0.05) > 0.9 / SLOWEST_S
 
 
 def test_cameras_share_the_machine():
-    alone, shared = Pace(3), Pace(3, cameras=4)
+    alone, shared = DetectionScheduler(3), DetectionScheduler(3, cameras=4)
     alone.live = shared.live = True
     assert run(shared, 20, search_s=0.06) < run(alone, 20, search_s=0.06)
 
 
 def test_frames_that_were_lost_have_passed():
-    pace = Pace(6)
+    pace = DetectionScheduler(6)
     assert run(pace, 12, step=3) == pytest.approx(25 / 6, abs=0.2)
 
 
 def test_a_hot_machine_searches_half_as_often_and_says_why():
-    pace = Pace(3)
+    pace = DetectionScheduler(3)
     pace.live, pace.throttled = True, "the processor is hot"
     assert run(pace, 10, search_s=0.01) == pytest.approx(25 / 6, abs=0.3)
     assert "hot" in pace.degraded

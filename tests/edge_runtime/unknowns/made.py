@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_runtime.config import StrangersConfig
 from edge_runtime.types import Floats
-from edge_runtime.unknowns.book import StrangersBook
+from edge_runtime.unknowns.book import UnknownsBook
 from edge_runtime.unknowns.file import Kind
 from edge_runtime.unknowns.linkage import Linkage
 from edge_runtime.unknowns.memory import Sighting
@@ -31,5 +31,5 @@ def sighting(of: Floats, first_s: float = 0.0, weight: float = 1.0, crop: bytes 
     return Sighting(of, weight, first_s, first_s + 10, "door", crop)
 
 
-def book(path, key: bytes = KEY, config: StrangersConfig = CONFIG, kind: Kind | None = KIND) -> StrangersBook:  # type: ignore[no-untyped-def]
-    return StrangersBook(path, key, config, kind, ALIKE)
+def book(path, key: bytes = KEY, config: StrangersConfig = CONFIG, kind: Kind | None = KIND) -> UnknownsBook:  # type: ignore[no-untyped-def]
+    return UnknownsBook(path, key, config, kind, ALIKE)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.errors import InputError, StrangersError
+from edge_runtime.errors import InputError, UnknownsError
 from edge_runtime.unknowns.book import reseal
 from edge_runtime.unknowns.file import Kind
-from edge_runtime.unknowns.keeper import StrangersKeeper
+from edge_runtime.unknowns.keeper import UnknownsKeeper
 from tests.edge_runtime.unknowns.made import CONFIG, KEY, KIND, SIZE, book, code, sighting
 from tests.waiting import wait_for
 
@@ -53,7 +53,7 @@ def test_strangers_outlive_a_restart_with_their_views_and_pictures(path: Path) -
             dataclasses.replace(one, views=()) for one in before
         ]
         for one, other in zip(found, before, strict=True):
-            assert [view.code.tolist() for view in one.views] == [view.code.tolist() for view in other.views]
+            assert [view.embedding.tolist() for view in one.views] == [view.embedding.tolist() for view in other.views]
             assert [view.weight for view in one.views] == [view.weight for view in other.views]
         assert sorted(again.crops(found[1].stranger_id).values()) == [CROP + bytes([n]) for n in range(3)]
         assert again.crops(found[0].stranger_id) == {}
@@ -69,7 +69,7 @@ def test_nothing_that_tells_who_it_is_can_be_read_and_only_the_owner_may(path: P
         for file in path.parent.glob("strangers.db*"):
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
     path.chmod(0o644)
-    with pytest.raises(StrangersError, match="chmod 600"):
+    with pytest.raises(UnknownsError, match="chmod 600"):
         book(path)
 
 
@@ -99,7 +99,7 @@ def test_who_could_not_be_deleted_at_once_is_deleted_by_the_next_write(path: Pat
         with closing(sqlite3.connect(path)) as database:
             stranger, sealed = database.execute("SELECT stranger_id, code FROM view").fetchone()
         kept._file._connection.execute("PRAGMA query_only = ON")  # type: ignore[union-attr]
-        with pytest.raises(StrangersError, match="readonly"):
+        with pytest.raises(UnknownsError, match="readonly"):
             kept.forget([stranger])
         assert sealed in bytes_of(path) and len(kept.strangers()) == 1
         kept.write()
@@ -221,7 +221,7 @@ def test_a_disk_that_fails_is_told_and_tried_again(path: Path) -> None:
     told: list[str | None] = []
     folder = path.parent / "state"
     folder.write_text("no folder")
-    keeper = StrangersKeeper(book(folder / "strangers.db"), told.append, write_every_s=0.01)
+    keeper = UnknownsKeeper(book(folder / "strangers.db"), told.append, write_every_s=0.01)
     seen = keeper.remember(sighting(code(0)), "abcdef")
     assert seen is not None and seen.stranger_id == "abcdef"
     wait_for(lambda: told and told[-1] is not None)
@@ -253,10 +253,10 @@ def test_looking_somebody_up_does_not_wait_for_the_disk(path: Path) -> None:
 
 def test_while_the_gallery_is_out_of_use_nobody_is_taken_for_a_stranger(path: Path) -> None:
     knows = [True]
-    keeper = StrangersKeeper(book(path), lambda reason: None, lambda: knows[0], write_every_s=0.01)
+    keeper = UnknownsKeeper(book(path), lambda reason: None, lambda: knows[0], write_every_s=0.01)
     assert keeper.recognise(code(0), 0.0) is not None
     knows[0] = False
     assert keeper.recognise(code(0), 0.0) is None
     assert keeper.remember(sighting(code(0)), "abcdef") is None
     keeper.close()
-    assert KIND.code_size == SIZE and not path.exists()
+    assert KIND.embedding_size == SIZE and not path.exists()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edge_runtime.app.people import open_people
-from edge_runtime.config import Config, StrangersConfig, events_path, strangers_path
+from edge_runtime.config import Config, StrangersConfig, events_path, unknowns_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.daemon.service import Service
 from edge_runtime.errors import InputError
@@ -52,13 +52,13 @@ def test_by_default_nobody_is_remembered(config: Config, visit_clip: str) -> Non
     with Service(off) as service:
         service.run()
         assert service.answer("strangers.list", {}, b"") == {"strangers": []}
-    assert not strangers_path(config).exists()
+    assert not unknowns_path(config).exists()
     assert of(off, "strangers.list") == {"strangers": []}
 
 
 def test_seen_twice_named_and_known_the_third_time(config: Config, watch: Callable[[], list[dict[str, Any]]]) -> None:
     assert [event["visits"] for event in watch()] == [None, 1, 1]
-    with closing(sqlite3.connect(strangers_path(config), isolation_level=None)) as database:
+    with closing(sqlite3.connect(unknowns_path(config), isolation_level=None)) as database:
         database.execute("UPDATE stranger SET last_s = last_s - 3600")
     told = watch()
     assert [event["kind"] for event in told] == ["appeared", "unknown", "left"]
@@ -70,7 +70,7 @@ def test_seen_twice_named_and_known_the_third_time(config: Config, watch: Callab
     answer = of(config, "strangers.name", stranger=stranger["stranger"], name="Ada")
     assert [result["accepted"] for result in answer["results"]] == [True] * shown["views"]
     assert of(config, "strangers.list") == {"strangers": []}
-    with closing(sqlite3.connect(strangers_path(config))) as database:
+    with closing(sqlite3.connect(unknowns_path(config))) as database:
         assert database.execute("SELECT count(*) FROM view").fetchone() == (0,)
     assert of(config, "people.show", name="Ada")["records"][0]["source"].startswith("stranger ")
     named = watch()
@@ -133,7 +133,7 @@ def test_a_stranger_like_somebody_enrolled_needs_force(
 def test_what_cannot_be_read_costs_the_daemon_nothing_else(
     config: Config, watch: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    path = strangers_path(config)
+    path = unknowns_path(config)
     watch()
     path.write_bytes(b"no database" * 1000)
     assert [event["visits"] for event in watch()] == [None, 1, 1]

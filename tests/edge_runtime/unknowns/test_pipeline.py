@@ -14,7 +14,7 @@ from edge_runtime.faces.chain import FaceChain
 from edge_runtime.pictures.reader import decode_image
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.types import Event, Pixels
-from edge_runtime.unknowns.book import StrangersBook
+from edge_runtime.unknowns.book import UnknownsBook
 from edge_runtime.unknowns.file import Kind
 from edge_runtime.unknowns.linkage import Linkage
 from tests.edge_runtime.test_pipeline import CONFIG, chain, kinds, matcher_for, play, scene  # noqa: F401
@@ -24,11 +24,11 @@ STAY, GAP = 20, 40
 
 
 @pytest.fixture
-def book(tmp_path: Path, chain: FaceChain) -> Iterator[StrangersBook]:  # noqa: F811
+def book(tmp_path: Path, chain: FaceChain) -> Iterator[UnknownsBook]:  # noqa: F811
     kind = Kind(chain.encoder_hash, chain.preprocessing_hash, 32)
     # Drawn faces are more alike than the bundle's random strangers.
     linkage = Linkage(np.array([np.inf, 0.8], np.float32))
-    with StrangersBook(tmp_path / "strangers.db", KEY, StrangersConfig(visit_s=1.0), kind, linkage) as opened:
+    with UnknownsBook(tmp_path / "strangers.db", KEY, StrangersConfig(visit_s=1.0), kind, linkage) as opened:
         yield opened
 
 
@@ -42,7 +42,7 @@ def walk(person: int) -> list[Pixels]:
     return [scene((person, 40 + 8 * step, 40, 120)) for step in range(STAY)]
 
 
-def test_a_stranger_who_comes_back_is_the_same_one(chain: FaceChain, book: StrangersBook) -> None:  # noqa: F811
+def test_a_stranger_who_comes_back_is_the_same_one(chain: FaceChain, book: UnknownsBook) -> None:  # noqa: F811
     pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0}), CONFIG, "front", book)
     events = come(pipeline, 2, times=3)
     assert kinds(events) == ["appeared", "unknown", "left"] * 3
@@ -57,7 +57,7 @@ def test_a_stranger_who_comes_back_is_the_same_one(chain: FaceChain, book: Stran
     assert other.stranger != stranger.stranger_id and len(book.strangers()) == 2
 
 
-def test_who_has_a_name_is_no_stranger(chain: FaceChain, book: StrangersBook) -> None:  # noqa: F811
+def test_who_has_a_name_is_no_stranger(chain: FaceChain, book: UnknownsBook) -> None:  # noqa: F811
     pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0}), CONFIG, "front", book)
     assert kinds(come(pipeline, 0)) == ["appeared", "identified", "left"]
     assert kinds(play(pipeline, *walk(2), start=100)) == ["appeared", "unknown"]
@@ -67,14 +67,14 @@ def test_who_has_a_name_is_no_stranger(chain: FaceChain, book: StrangersBook) ->
     assert book.strangers() == []
 
 
-def test_who_may_be_one_of_two_known_people_is_no_stranger(chain: FaceChain, book: StrangersBook) -> None:  # noqa: F811
+def test_who_may_be_one_of_two_known_people_is_no_stranger(chain: FaceChain, book: UnknownsBook) -> None:  # noqa: F811
     twins = matcher_for(chain, {"Ada": 2, "Bea": 2})
     events = come(Pipeline(chain, twins, CONFIG, "front", book), 2)
     assert kinds(events) == ["appeared", "unknown", "left"]
     assert [event.stranger for event in events] == [None] * 3 and book.strangers() == []
 
 
-def test_of_an_ignored_stranger_nothing_is_told(chain: FaceChain, book: StrangersBook) -> None:  # noqa: F811
+def test_of_an_ignored_stranger_nothing_is_told(chain: FaceChain, book: UnknownsBook) -> None:  # noqa: F811
     pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0}), CONFIG, "front", book)
     come(pipeline, 2)
     book.ignore(book.strangers()[0].stranger_id, True)
@@ -85,7 +85,7 @@ def test_of_an_ignored_stranger_nothing_is_told(chain: FaceChain, book: Stranger
     assert not any(event.ignored for event in come(pipeline, 2, start=200))
 
 
-def test_of_everybody_else_all_is_told_while_somebody_is_ignored(chain: FaceChain, book: StrangersBook) -> None:  # noqa: F811
+def test_of_everybody_else_all_is_told_while_somebody_is_ignored(chain: FaceChain, book: UnknownsBook) -> None:  # noqa: F811
     pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0}), CONFIG, "front", book)
     come(pipeline, 2)
     book.ignore(book.strangers()[0].stranger_id, True)
@@ -103,7 +103,7 @@ def test_of_everybody_else_all_is_told_while_somebody_is_ignored(chain: FaceChai
     ]
 
 
-def test_who_is_ignored_while_in_view_is_told_to_leave(chain: FaceChain, book: StrangersBook) -> None:  # noqa: F811
+def test_who_is_ignored_while_in_view_is_told_to_leave(chain: FaceChain, book: UnknownsBook) -> None:  # noqa: F811
     pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0}), CONFIG, "front", book)
     come(pipeline, 2)
     assert kinds(play(pipeline, *walk(2), start=100)) == ["appeared", "unknown"]
