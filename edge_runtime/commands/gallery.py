@@ -151,7 +151,14 @@ def _import(config: Config, args: argparse.Namespace) -> int:
     except InputError as error:
         raise InputError(f"{args.file}: {error}") from error
     bound = package.bound
-    with Gallery.open(gallery_path(config), key_source(config), **bound) as gallery:
+    with Gallery.open(
+        gallery_path(config),
+        key_source(config),
+        bound["encoder_hash"],
+        bound["preprocessing_hash"],
+        bound["code_size"],
+        bound["bundle_name"],
+    ) as gallery:
         added, known = gallery.take_moved(package.people, args.merge)
     document = {"people": len(package.people), "added": added, "known": known, "signer": package.signer}
     told = f"{len(package.people)} people of the device {package.signer}: {added} photos added, {known} known already"

@@ -143,8 +143,8 @@ class GalleryFile(Closing):
             bound = {**wanted, **_sealed_meta(vault)}
             connection.execute(f"UPDATE meta SET {', '.join(f'{name} = :{name}' for name in bound)}", bound)
         self._rows.vault = vault
-        for name, value in wanted.items():
-            setattr(self, name, value)
+        self.encoder_hash, self.preprocessing_hash = wanted["encoder_hash"], wanted["preprocessing_hash"]
+        self.embedding_size, self.bundle_name = wanted["code_size"], wanted["bundle_name"]
 
     def close(self) -> None:
         """Release the database; may be called again."""
