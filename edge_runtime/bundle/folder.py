@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.looks import Looks
 from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.bundle.signature import SIGNATURE, check_signature
-from edge_runtime.errors import BundleError
+from edge_runtime.errors import BundleError, InputError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats, Pixels
+
+LOOKS_FILE = "looks.npz"
 
 _MAX_MANIFEST_BYTES = 1 << 20
 
@@ -95,6 +99,29 @@ class Bundle:
                 f"found {embeddings.dtype} {embeddings.shape}; make the bundle again"
             )
         return normalise(embeddings.astype(np.float32))[0]
+
+    @cached_property
+    def looks(self) -> Looks | None:
+        """What is known of strangers by their look; None in a bundle that does not say.
+
+        Raises:
+            BundleError: file and manifest do not fit together.
+        """
+        sheet = self.manifest.raw.get("looks")
+        if sheet is None:
+            return None
+        names = ("weights", "bias", "log_reached", "means")
+        arrays = dict(zip(names, self.arrays(LOOKS_FILE, *names), strict=True))
+        try:
+            looks = Looks.from_arrays(arrays, sheet)
+        except (InputError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise BundleError(f"{self.path / LOOKS_FILE}: a value is wrong ({error}); make the bundle again") from error
+        if looks.weights.shape[1] != self.manifest.embedding_size:
+            raise BundleError(
+                f"{self.path / LOOKS_FILE}: expected codes of {self.manifest.embedding_size}, found "
+                f"{looks.weights.shape[1]}; make the bundle again"
+            )
+        return looks
 
     def golden(self) -> tuple[Pixels, Floats]:
         """Generated chips uint8 (N, h, w, 3) RGB and the embeddings float32 (N, D) of unit length they must give.

@@ -11,6 +11,7 @@ import cv2
 from tqdm import tqdm
 
 from edge_runtime.config import Config, bundle_path
+from edge_runtime.decision.tail import FEWEST_TO_FIT
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import FamiliarError, ImageError, InputError
 from edge_runtime.faces.chain import central_face
@@ -144,6 +145,14 @@ def _report(
     named = {photo.person for photo, _ in kept} - {""}
     if named:
         counts = {name: sum(splits[person] == name for person in named) for name in SPLITS}
+        strangers = max(counts["cohort"], counts["select"])
+        if strangers < FEWEST_TO_FIT:
+            print(
+                f"train prepare: note: {strangers} people are held out as strangers; a bundle that convert makes of "
+                f"fewer than {FEWEST_TO_FIT} names nobody at the default wish of 1 in 1,000; add people, or give "
+                "convert chips of others with --cohort FILE",
+                file=sys.stderr,
+            )
         print(f"{out}: {len(kept)} faces of {len(named)} people: " + ", ".join(f"{k} {n}" for k, n in counts.items()))
     else:
         print(f"{out}: {len(kept)} faces without a name, all for training")
