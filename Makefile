@@ -15,7 +15,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration poison strangers \
+.PHONY: demo test check format bench bench-daemon crossing calibration alike poison strangers \
 	release release-bundle release-figures power-loss soak fuzz clean
 
 demo: $(DEMO)/.installed
@@ -59,6 +59,15 @@ GALLERIES ?= 200
 calibration: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.calibration --codes $(CODES) --split $(SPLIT) --people $(PEOPLE) \
 		--sizes $(SIZES) --rounds $(ROUNDS) --galleries $(GALLERIES) --title "$(NAME)" --out docs/calibration/$(NAME)
+
+# The same where strangers look like the household, and whether confidence is a probability: make alike UTK=utk.npz
+# LFW=lfw.npz [JUDGE=--judge=other.onnx], with chips of python -m train prepare
+ALIKE ?= models/released/default
+alike: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.same_group --bundle $(ALIKE) --chips $(UTK) --people $(LFW) $(JUDGE) \
+		--galleries $(GALLERIES) --out docs/calibration/alike
+	$(DESKTOP)/bin/python -m tests.benchmarks.confidence --bundle $(ALIKE) --people $(LFW) \
+		--out docs/calibration/confidence
 
 # What wrong and bad photos do: make poison DATA=lfw SPLIT=lfw_split.csv CODES=codes.npz NAME=new
 poison: $(DESKTOP)/.installed

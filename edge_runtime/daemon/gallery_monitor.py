@@ -25,10 +25,12 @@ from edge_runtime.interpreters import on_cpu
 from edge_runtime.requests.people import LocalPeople
 from edge_runtime.storage.sqlite import is_busy
 from edge_runtime.system.closing import Closing
-from edge_runtime.types import Frame
+from edge_runtime.types import Floats, Frame
 from edge_runtime.unknowns.book import UnknownsBook
 
 PART = "gallery"
+_MORE_AT_DOOR = 25
+"""With so many strangers more, thresholds are derived anew."""
 
 
 class GalleryMonitor(Closing):
@@ -62,6 +64,8 @@ class GalleryMonitor(Closing):
         self._lock = threading.RLock()
         """Held while a matcher is made, so that an older gallery never replaces a newer one."""
         self._closed = False
+        self._at_door = 0
+        """So many strangers were remembered when the matcher was made."""
         self._enrolling: FaceChain | None = None
         self._enrolling_lock = threading.Lock()
         self._gallery: Gallery | None = open_gallery(config, chain)
@@ -170,7 +174,8 @@ class GalleryMonitor(Closing):
                 self._gallery = gallery = open_gallery(self.config, self._chain, create=False)
                 self._people = self._local_people(gallery)
                 always = True
-        if version == self._version and not always:
+        more = self.strangers is not None and len(self.strangers.strangers()) >= self._at_door + _MORE_AT_DOOR
+        if version == self._version and not always and not (more and self.config.strangers.remember):
             self._stamp = stamp
             return None
         matcher = self._make(gallery.templates())
@@ -204,9 +209,19 @@ class GalleryMonitor(Closing):
         return stamp, self._gallery.version
 
     def _make(self, templates: Templates) -> Matcher:
-        matcher = make_matcher(templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True)
+        matcher = make_matcher(
+            templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True, door=self._door()
+        )
         self._health.told(PROMISE, matcher.calibration.refused)
         return matcher
+
+    def _door(self) -> Floats | None:
+        """One embedding a stranger remembered, who came here and was never named; None: nobody is to be remembered."""
+        if self.strangers is None or not self.config.strangers.remember:
+            return None
+        known = self.strangers.strangers()
+        self._at_door = len(known)
+        return np.array([one.average() for one in known], np.float32).reshape(-1, self._chain.encoder.embedding_size)
 
     def _local_people(self, gallery: Gallery) -> LocalPeople:
         return LocalPeople(
