@@ -56,8 +56,10 @@ def collision(templates: Templates, name: str, embedding: Floats, strangers: Str
     scores = templates.person_embeddings() @ embedding
     best = int(np.argmax(np.where(mine, -np.inf, scores)))
     own = float(scores[mine].max()) if mine.any() else -1.0
+    if own >= scores[best]:
+        return None  # as with nearly every photo after a person's first: no threshold is needed
     threshold = _too_alike(templates, strangers)
-    if scores[best] < threshold or own >= scores[best]:
+    if scores[best] < threshold:
         return None
     return (
         f"looks like {templates.names[best]} (score {scores[best]:.2f}, expected below {threshold:.2f}); "

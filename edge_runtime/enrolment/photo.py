@@ -23,6 +23,8 @@ _KEPT_MARGIN, _KEPT_PX = 0.5, 256
 """Of a kept crop: room enough for another detector to find the face again."""
 _MOST_LOOKS = 512
 """Photos looked at ahead that are kept in mind."""
+NOT_LOOKED_AT = "was not looked at; send the photo again"
+"""The reason where only a photo's digest came, and what was seen in it is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ class Enroller:
             look = None if digest is None else self._looks.get((folded(name), digest))
             if look is None:
                 if pixels is None:
-                    return EnrolmentResult(False, "was not looked at; send the photo again")
+                    return EnrolmentResult(False, NOT_LOOKED_AT)
                 look = self._see(pixels)
             result = self._decide(name, look, digest, source, force)
             if digest is not None:
