@@ -21,11 +21,10 @@ from edge_runtime.app.people import open_people
 from edge_runtime.config import check_output, load_config
 from edge_runtime.enrolment.photo import NOT_LOOKED_AT, EnrolmentResult
 from edge_runtime.enrolment.refused_sheet import draw_refused
-from edge_runtime.errors import EnrolmentError, InputError, UsageError
+from edge_runtime.errors import EnrolmentError, ImageError, InputError, UsageError
 from edge_runtime.gallery.names import clean_name
-from edge_runtime.pictures.reader import list_images
+from edge_runtime.pictures.reader import list_images, read_photo
 from edge_runtime.requests.access import PeopleAccess
-from edge_runtime.requests.enrolment import MAX_PHOTO_BYTES
 
 _GOOD_NUMBER = 3
 
@@ -190,14 +189,9 @@ def _warn(name: str, findings: list[dict[str, Any]]) -> None:
 def _look(people: PeopleAccess, name: str, photo: Path) -> tuple[EnrolmentResult, str]:
     """What is seen in a photo, and its fingerprint; "" where the file cannot be sent."""
     try:
-        if (size := photo.stat().st_size) > MAX_PHOTO_BYTES:
-            most = MAX_PHOTO_BYTES >> 20
-            return EnrolmentResult(
-                False, f"expected at most {most} MiB, found {size >> 20} MiB; shrink the picture"
-            ), ""
-        data = photo.read_bytes()
-    except OSError as error:
-        return EnrolmentResult(False, f"cannot be read ({error.strerror}); check that it exists and is yours"), ""
+        data = read_photo(photo)
+    except ImageError as error:
+        return EnrolmentResult(False, str(error).removeprefix(f"{photo}: ")), ""
     answer = people.call("enroll.look", {"name": name, "source": photo.name}, data)
     fingerprint = answer.pop("photo")
     return EnrolmentResult(**answer), fingerprint
@@ -208,7 +202,7 @@ def _enrol(people: PeopleAccess, name: str, photo: Path, fingerprint: str, force
     arguments = {"name": name, "source": photo.name, "force": force}
     answer = people.call("enroll", arguments | {"photo": fingerprint})
     if answer["reason"] == NOT_LOOKED_AT:
-        answer = people.call("enroll", arguments, photo.read_bytes())
+        answer = people.call("enroll", arguments, read_photo(photo))
     return EnrolmentResult(**answer)
 
 

@@ -47,13 +47,11 @@ def list_images(folder: str | Path) -> list[Path]:
     return found
 
 
-def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
-    """Read one picture as RGB uint8 (H, W, 3), upright (EXIF orientation applied).
-
-    Above 6 megapixels it is decoded at a half, a quarter or an eighth of its size.
+def read_photo(path: str | Path) -> bytes:
+    """A picture's file as it is.
 
     Raises:
-        ImageError: unreadable, empty, cut short, not a picture, or more than ``max_megapixels``.
+        ImageError: it cannot be read, or is larger than any picture taken.
     """
     try:
         if (size := Path(path).stat().st_size) > _MAX_FILE_BYTES:
@@ -65,7 +63,18 @@ def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixe
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check that it exists and is yours") from error
-    return decode_image(data, str(path), max_megapixels)
+    return data
+
+
+def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
+    """Read one picture as RGB uint8 (H, W, 3), upright (EXIF orientation applied).
+
+    Above 6 megapixels it is decoded at a half, a quarter or an eighth of its size.
+
+    Raises:
+        ImageError: unreadable, empty, cut short, not a picture, or more than ``max_megapixels``.
+    """
+    return decode_image(read_photo(path), str(path), max_megapixels)
 
 
 def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:

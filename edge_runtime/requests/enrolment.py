@@ -20,9 +20,6 @@ from edge_runtime.requests.access import Access, Holdings
 from edge_runtime.schema.table import key
 from edge_runtime.types import Pixels
 
-MAX_PHOTO_BYTES = 64 << 20
-"""The largest photo file taken for enrolling."""
-
 
 @dataclass(frozen=True)
 class EnrollPhoto:
