@@ -62,6 +62,11 @@ class DecideConfig:
     false_accepts_per_1000_strangers: float = key(
         1.0, "how many of 1,000 strangers may be called by somebody's name", 0.001, 1000
     )
+    strangers: str = key(
+        "alike",
+        "whom the wish is kept for: alike (strangers who look like the household) | mixed (strangers in general)",
+        choices=("alike", "mixed"),
+    )
     margin: float = key(0.02, "how far the best person must be ahead of the second best (score)", 0, 2)
     views: int = key(3, "good views of a face before the first decision", 1, 100)
     recheck_s: float = key(1.0, "seconds between re-checks of a decided track", 0, 3600)

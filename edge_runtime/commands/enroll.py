@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from edge_runtime.app.people import open_people
 from edge_runtime.config import check_output, load_config
+from edge_runtime.control.protocol import MAX_PAYLOAD
 from edge_runtime.enrolment.photo import NOT_LOOKED_AT, EnrolmentResult
 from edge_runtime.enrolment.refused_sheet import draw_refused
 from edge_runtime.errors import EnrolmentError, ImageError, InputError, UsageError
@@ -189,7 +190,7 @@ def _warn(name: str, findings: list[dict[str, Any]]) -> None:
 def _look(people: PeopleAccess, name: str, photo: Path) -> tuple[EnrolmentResult, str]:
     """What is seen in a photo, and its fingerprint; "" where the file cannot be sent."""
     try:
-        data = read_photo(photo)
+        data = read_photo(photo, MAX_PAYLOAD)
     except ImageError as error:
         return EnrolmentResult(False, str(error).removeprefix(f"{photo}: ")), ""
     answer = people.call("enroll.look", {"name": name, "source": photo.name}, data)

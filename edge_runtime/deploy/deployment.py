@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_runtime.bundle.folder import Bundle
-from edge_runtime.config import load_config
+from edge_runtime.config import Config, load_config
+from edge_runtime.decision.refusal import PROMISE, check_bundle
 from edge_runtime.deploy.connection import Connection
 from edge_runtime.deploy.facts import Facts
 from edge_runtime.deploy.layout import Layout
@@ -37,6 +38,7 @@ class Request:
         identity: private key file.
         options: ``KEY=VALUE`` for ``ssh -o``.
         dry_run: look and tell, change nothing.
+        forced: ``promise``: send a bundle although it would name nobody.
     """
 
     host: str
@@ -49,6 +51,7 @@ class Request:
     identity: str | None = None
     options: Sequence[str] = ()
     dry_run: bool = False
+    forced: Sequence[str] = ()
 
 
 def deploy(request: Request) -> None:
@@ -58,14 +61,16 @@ def deploy(request: Request) -> None:
         UsageError: a host or place that cannot be one.
         ConfigError: a configuration with a mistake; nothing was sent.
         BundleError: a bundle that is not whole; nothing was sent.
+        SelfTestError: a bundle that would name nobody; nothing was sent.
         InputError: a wheel or wheelhouse that is none; nothing was sent.
         DeployError: a step failed; what ran before still runs.
     """
     told = Steps()
     connection = Connection(request.host, request.port, request.identity, request.options)
     bundle = Bundle(request.bundle)
-    if request.configuration:
-        load_config(request.configuration, environ={})
+    config = load_config(request.configuration, environ={}) if request.configuration else Config()
+    if PROMISE not in request.forced:
+        check_bundle(bundle, config.decide)
     checkout = find_checkout()
     if request.wheel:
         check_wheel(request.wheel)
@@ -116,6 +121,7 @@ def _install(
         release = payload.release_id(datetime.now(UTC))
         words = [*elevation, "sh", f"{stage}/install.sh", "install", *request.layout.arguments()]
         words += ["--stage", stage, "--id", release, "--sums", payload.sums]
+        words += [word for name in request.forced for word in ("--force", name)]
         words += ["--python", facts.python().path, "--extra", facts.extra()]
         done = connection.command(words, told.line, terminal=elevation == ["sudo", "-H"])
     except BaseException:
