@@ -218,7 +218,7 @@ class Patient:
         with contextlib.suppress(FamiliarError):  # lost at the moment
             self.client.call("live", {"camera": self.random.choice("ab")})
         with contextlib.suppress(FamiliarError):
-            self.client.call("enroll.pose", {"camera": "a", "want": "any", "box": ""})
+            self.client.call("enroll.pose", {"camera": "a", "want": "any", "box": []})
 
 
 FAULTS = (

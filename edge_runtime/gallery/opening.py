@@ -32,15 +32,21 @@ def key_source(config: Config) -> KeySource:
     return source
 
 
-def open_gallery(config: Config, chain: FaceChain, create: bool = True) -> Gallery:
+def open_gallery(config: Config, chain: FaceChain, create: bool = True, key: KeySource | None = None) -> Gallery:
     """The configured gallery, which must be one of this chain's embeddings.
+
+    Args:
+        config: says where gallery and key are.
+        chain: of the bundle in use.
+        create: make gallery and key where there are none.
+        key: instead of the configured one.
 
     Raises:
         GalleryError: see ``Gallery.open``.
     """
     return Gallery.open(
         gallery_path(config),
-        key_source(config),
+        key or key_source(config),
         chain.encoder_hash,
         chain.preprocessing_hash,
         chain.encoder.embedding_size,

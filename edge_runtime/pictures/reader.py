@@ -51,6 +51,25 @@ def list_images(folder: str | Path) -> list[Path]:
     return found
 
 
+def read_photo(path: str | Path, max_bytes: int = _MAX_FILE_BYTES) -> bytes:
+    """A picture's file as it is.
+
+    Raises:
+        ImageError: it cannot be read, or is larger than ``max_bytes``.
+    """
+    try:
+        if (size := Path(path).stat().st_size) > max_bytes:
+            raise ImageError(
+                f"{path}: expected at most {max_bytes >> 20} MiB, found {size >> 20} MiB; shrink the picture"
+            )
+        data = Path(path).read_bytes()
+    except OSError as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check that it exists and is yours") from error
+    return data
+
+
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
     """Read one picture as RGB uint8 (H, W, 3), upright (EXIF orientation applied).
 
@@ -59,17 +78,7 @@ def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixe
     Raises:
         ImageError: unreadable, empty, cut short, not a picture, or more than ``max_megapixels``.
     """
-    try:
-        if (size := Path(path).stat().st_size) > _MAX_FILE_BYTES:
-            raise ImageError(
-                f"{path}: expected at most {_MAX_FILE_BYTES >> 20} MiB, found {size >> 20} MiB; shrink the picture"
-            )
-        data = Path(path).read_bytes()
-    except OSError as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check that it exists and is yours") from error
-    return decode_image(data, str(path), max_megapixels)
+    return decode_image(read_photo(path), str(path), max_megapixels)
 
 
 def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:

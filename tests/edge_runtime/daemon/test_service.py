@@ -111,8 +111,8 @@ def test_people_change_what_is_matched_before_the_answer(configured: Callable[..
         assert not refused["accepted"]
         client.call("people.forget", {"name": "Grace"})
         assert service.matcher.templates.names == ()
-        with pytest.raises(UsageError, match="status, reload"):
-            client.call("dance", {})
+        with pytest.raises(UsageError, match="did you mean 'status'"):
+            client.call("statis", {})
 
 
 def test_what_another_program_does_to_the_gallery_is_noticed(
