@@ -1,4 +1,4 @@
-"""What the whole suite needs of the process it runs in, what of it runs alone, and what runs under every interpreter."""
+"""What the suite needs of its process, what of it runs alone, and what of it runs under every interpreter."""
 
 from __future__ import annotations
 
