@@ -56,20 +56,20 @@ def help_of(program: str, *words: str) -> str:
     with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as ended:
         place.main([*words, "--help"])
     assert ended.value.code == 0, (program, words)
-    return said.getvalue() + "".join(help_of(program, *words, verb) for verb in verbs_below(program, said.getvalue()))
+    return said.getvalue() + "".join(help_of(program, *words, verb) for verb in verbs_below(said.getvalue()))
 
 
-def verbs_below(program: str, said: str) -> list[str]:
-    """The verbs that have a help of their own: those of a list of choices that is followed by their arguments."""
-    found = re.search(r"\{([\w,]+)\} \.\.\.", said) if program == "familiar" else None
-    return found.group(1).split(",") if found else []
+def verbs_below(said: str) -> list[str]:
+    """The actions of a command that have a help of their own."""
+    _, _, listed = said.partition("\n  ACTION\n")
+    return re.findall(r"^    ([a-z]+)(?:  |$)", listed.partition("\n\n")[0], re.M)
 
 
 def actions_of(said: str) -> set[str]:
     """The words of which a command takes one, as its first argument."""
     usage = re.sub(r"\[[^\[\]]*\]", "", said.partition("\n\n")[0])
     found = re.search(r"\{([\w,]+)\}", usage)
-    return set(found.group(1).split(",")) if found else set()
+    return {*verbs_below(said), *(found.group(1).split(",") if found else ())}
 
 
 def wrong_words(program: str, words: list[str], known: set[str]) -> list[str]:
