@@ -18,7 +18,8 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration poison strangers power-loss soak fuzz clean
+.PHONY: demo test check format bench bench-daemon crossing calibration poison strangers \
+	release release-bundle release-figures power-loss soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -71,6 +72,39 @@ poison: $(DESKTOP)/.installed
 strangers: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.strangers --codes $(CODES) --split $(SPLIT) --part final \
 		--out docs/gallery/strangers-$(NAME)
+
+# Everything that hangs on the released encoder, made again from a run: bundle, card, golden codes, drawn strangers, what to
+# fine-tune from, and the figures: make release RUN=runs/mine DATA=lfw SPLIT=lfw_split.csv
+# What is left to do by hand: portraits, if the demo's test fails; the figures that texts repeat.
+RELEASED ?= models/released
+RELEASE := runs/release
+release:
+	@test -n "$(RUN)" -a -n "$(DATA)" -a -n "$(SPLIT)" || { \
+		echo "make release: expected RUN=runs/mine DATA=lfw SPLIT=lfw_split.csv, one of them is missing" >&2; exit 2; }
+	$(MAKE) release-bundle RUN=$(RUN)
+	$(MAKE) release-figures DATA=$(DATA) SPLIT=$(SPLIT)
+
+release-bundle: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m train evaluate $(RUN) --conditions
+	$(DESKTOP)/bin/python -m convert model $(RUN) --name default --detector models/released/default \
+		--out $(RELEASED)/default --replace
+	rm -rf $(RELEASE)/encoder
+	$(DESKTOP)/bin/python -m train slim $(RUN) --out $(RELEASE)/encoder
+	mkdir -p $(RELEASED)/fine_tuning
+	rm -rf $(RELEASED)/fine_tuning/encoder
+	mv $(RELEASE)/encoder $(RELEASED)/fine_tuning/encoder
+
+# --people final is looked at once an encoder: select has chosen it.
+release-figures: $(DESKTOP)/.installed
+	mkdir -p $(RELEASE)
+	$(DESKTOP)/bin/familiar embed $(DATA) --set bundle.path=$(RELEASED)/default --out $(RELEASE)/codes.npz --jobs 2
+	for template in mean best; do $(DESKTOP)/bin/python -m train evaluate $(RELEASE)/codes.npz --split $(SPLIT) \
+		--people final --template $$template --out $(RELEASE)/final-$$template.json || exit; done
+	$(MAKE) calibration poison strangers CODES=$(RELEASE)/codes.npz SPLIT=$(SPLIT) DATA=$(DATA) NAME=released
+	$(DESKTOP)/bin/python -m tests.benchmarks.stolen --codes $(RELEASE)/codes.npz --split $(SPLIT) --out docs/gallery/stolen
+	$(MAKE) crossing
+	$(DESKTOP)/bin/familiar demo --set bundle.path=$(RELEASED)/default --out $(RELEASE)/demo
+	$(DESKTOP)/bin/python -m pytest tests/e2e/test_demo.py
 
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \

@@ -485,7 +485,7 @@ class Pipeline:
             track_id=subject.track.track_id,
             xyxy=(left, top, right, bottom),
             quality={name: round(value, 2) for name, value in subject.quality.items()},
-            reason=reason,
+            reason=reason or (self._matcher.calibration.refused if kind == "unknown" else None),
             first_seen=subject.first_wall,
             bundle=self._chain.bundle.hash,
             **values,

@@ -15,6 +15,7 @@ from edge_runtime.config import Config, gallery_path
 from edge_runtime.control.protocol import Answer
 from edge_runtime.daemon.health import Health
 from edge_runtime.decision.matcher import Matcher, make_matcher
+from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.enrolment.photo import Enroller
 from edge_runtime.errors import BundleError, GalleryError
 from edge_runtime.faces.chain import FaceChain, open_chain
@@ -203,7 +204,9 @@ class GalleryMonitor(Closing):
         return stamp, self._gallery.version
 
     def _make(self, templates: Templates) -> Matcher:
-        return make_matcher(templates, self._chain.bundle, self.config.decide, self._strangers)
+        matcher = make_matcher(templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True)
+        self._health.told(PROMISE, matcher.calibration.refused)
+        return matcher
 
     def _local_people(self, gallery: Gallery) -> LocalPeople:
         return LocalPeople(

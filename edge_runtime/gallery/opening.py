@@ -22,9 +22,9 @@ def key_source(config: Config) -> KeySource:
         GalleryError: from a file beside the gallery, where whoever copies the folder has both.
     """
     source = KeySource.find(key_path(config), bool(config.gallery.key_file))
-    beside = gallery_path(config).absolute().parent
-    key = source.path.absolute() if source.path is not None else None
-    if key is not None and (key.parent == beside or key.is_relative_to(state_dir().absolute())):
+    beside = gallery_path(config).resolve().parent
+    key = source.path.resolve() if source.path is not None else None
+    if key is not None and (key.parent == beside or key.is_relative_to(state_dir().resolve())):
         raise GalleryError(
             f"{source.path}: expected the device key outside the gallery's folder {beside}, found it within; "
             "move it and set [gallery] key_file"

@@ -9,11 +9,15 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_runtime.errors import ImageError, InputError
 from edge_runtime.types import Pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".webp")
 MAX_MEGAPIXELS = 50.0
@@ -76,7 +80,7 @@ def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_M
     """
     if not data:
         raise ImageError(f"{name}: expected a picture, found an empty file; replace or delete it")
-    from PIL import Image, ImageOps, UnidentifiedImageError  # a daemon that enrols nobody reads no file
+    from PIL import Image, UnidentifiedImageError  # a daemon that enrols nobody reads no file
 
     try:
         with warnings.catch_warnings():
@@ -94,7 +98,7 @@ def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_M
         picture.load()
         if factor > 1 and picture.size == (width, height):
             picture = picture.reduce(factor)
-        picture = ImageOps.exif_transpose(picture)
+        picture = _upright(picture)
         if picture.mode.startswith("I"):
             # 16-bit grey: the upper byte, as every viewer shows it.
             wide = np.asarray(picture, np.int64) >> 8
@@ -108,10 +112,31 @@ def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_M
         raise ImageError(
             f"{name}: expected a JPEG, PNG, BMP, PGM or WebP picture, found something else; convert it"
         ) from error
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, MemoryError) as error:
+    except Exception as error:  # of a damaged file, decoders raise whatever they come to
         raise ImageError(
             f"{name}: the picture is damaged or cut short ({len(data)} bytes: {error}); replace the file"
         ) from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says; of metadata nothing else is read, and broken ones are passed over."""
+    from PIL import ExifTags, Image
+
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # metadata never cost a picture
+        return picture
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    turn = turns.get(orientation) if isinstance(orientation, int) else None
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _too_large(name: str, found: str, max_megapixels: float) -> ImageError:
