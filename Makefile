@@ -9,6 +9,9 @@ DEMO := .venv-demo
 PYTHON_TFLITE ?= $(shell for p in python3.11 $(PYTHON); do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# Tests that wait for each other's resources stay in one process: see tests/conftest.py.
+SIDE_BY_SIDE := -n 2 --dist loadgroup
+
 # One line instead of pip's many where Python is too old or cannot make an environment.
 define need_python
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("make: expected Python 3.11 to 3.13, found %d.%d; name one: make PYTHON=python3.12" % v)'
@@ -22,10 +25,10 @@ demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
 
 test: $(DESKTOP)/.installed
-	$(DESKTOP)/bin/python -m pytest
+	$(DESKTOP)/bin/python -m pytest $(SIDE_BY_SIDE)
 ifneq ($(PYTHON_TFLITE),)
 	$(MAKE) $(TFLITE)/.installed
-	$(TFLITE)/bin/python -m pytest -m "not desktop and not once"
+	$(TFLITE)/bin/python -m pytest $(SIDE_BY_SIDE) -m interpreter
 else
 	@echo "make test: no Python 3.11 here, so the run under tflite-runtime is left out"
 endif
@@ -133,7 +136,7 @@ $(DESKTOP)/.installed: pyproject.toml
 
 $(TFLITE)/.installed: pyproject.toml
 	$(PYTHON_TFLITE) -m venv $(TFLITE)
-	$(TFLITE)/bin/python $(PIP) -e '.[tflite]' 'pytest>=8'
+	$(TFLITE)/bin/python $(PIP) -e '.[tflite]' 'pytest>=8' 'pytest-xdist>=3.6'
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')

@@ -119,10 +119,6 @@ class Roc:
         part = -gap[k - 1] / (gap[k] - gap[k - 1])
         return float(self.fmr[k - 1] + part * (self.fmr[k] - self.fmr[k - 1]))
 
-    def tmr_at(self, fmr: float) -> float:
-        """The largest TMR whose FMR is at most ``fmr``."""
-        return float(self.tmr[np.searchsorted(self.fmr, fmr + 1e-12, side="right") - 1])
-
 
 def roc(similarity: ArrayLike, same: ArrayLike) -> Roc:
     """The curve of pairs, one point a distinct score.
