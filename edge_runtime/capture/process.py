@@ -234,9 +234,7 @@ class CaptureProcess(Closing):
         if message.kind == channel.FRAME and self._slots is not None:
             self.dropped = message.dropped
             pixels = self._slots.take(message.slot, message.height, message.width)
-            return Frame(
-                pixels, self._camera, message.seq, message.captured_s, message.wall_time, bool(self.live)
-            )
+            return Frame(pixels, self._camera, message.seq, message.captured_s, message.wall_time, bool(self.live))
         if message.kind == channel.OPENED:
             self.live, self.sensor = bool(message.height), bool(message.width)
         elif message.kind == channel.MEMORY:
