@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from edge_runtime.errors import FamiliarError, InterpreterError
-from edge_runtime.system.backends import backend_names, load_backend
+from edge_runtime.schema.backends import backend_names, load_backend
 from edge_runtime.system.native_output import ABSL, without_lines
 
 _COMMANDS = "edge_runtime.commands"
