@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.table import key
+from edge_runtime.storage.files import is_still
 from edge_runtime.types import Event
 
 
@@ -114,12 +115,7 @@ class JsonLinesSink:
 
     def _in_place(self) -> bool:
         """Whether the open file is still the one of that name."""
-        if self._descriptor < 0:
-            return False
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), Path(self._path).stat())
-        except FileNotFoundError:
-            return False
+        return self._descriptor >= 0 and is_still(Path(self._path), os.fstat(self._descriptor))
 
     def _release(self) -> None:
         if self._descriptor >= 0:
