@@ -13,6 +13,7 @@ COMMANDS = {
     "detector": ("model.detector", "turn a trained face detector into int8, for bundles to take along"),
     "gate": ("edgetpu.gate", "say of any .tflite file whether it maps to the Edge TPU, and why not"),
     "compile": ("model.compile", "compile a bundle's models for the Edge TPU, where its compiler is"),
+    "looks": ("model.looks", "tell a bundle of strangers who look alike, from chips of many people"),
     "sign": ("model.sign", "sign a bundle, or make a key to sign with"),
 }
 """A verb: its module, with ``add_arguments(parser)`` and ``run(args) -> int``, and what it does."""

@@ -63,6 +63,11 @@ class DecideConfig:
     false_accepts_per_1000_strangers: float = key(
         1.0, "how many of 1,000 strangers may be called by somebody's name", 0.001, 1000
     )
+    strangers: str = key(
+        "alike",
+        "whom the wish is kept for: alike (strangers who look like the household) | mixed (strangers in general)",
+        choices=("alike", "mixed"),
+    )
     margin: float = key(0.02, "how far the best person must be ahead of the second best (score)", 0, 2)
     views: int = key(3, "good views of a face before the first decision", 1, 100)
     recheck_s: float = key(1.0, "seconds between re-checks of a decided track", 0, 3600)
@@ -145,6 +150,8 @@ class Config:
     log: LogConfig = LogConfig()
 
 
+_LONGEST_NAME = 64
+_NOT_IN_NAMES = "/+#"
 _TABLES = {"camera"}
 """Sections that hold one table a name."""
 
@@ -209,6 +216,8 @@ def parse_config(document: Mapping[str, Any], where: str = "configuration") -> C
         for inner in table.values() if isinstance(table, dict) else [table]:
             if not isinstance(inner, dict):
                 raise ConfigError(f"{where}: [{name}]: expected a table a name, as [{name}.front], found {inner!r}")
+        for k in table:
+            check_camera_name(k)
         values[name] = {k: section(sections[name], inner, f"{where}: [{name}.{k}]") for k, inner in table.items()}
     if values.get("sink") and "path" in document.get("events", {}):
         raise ConfigError(
@@ -216,6 +225,19 @@ def parse_config(document: Mapping[str, Any], where: str = "configuration") -> C
             'instead [[sink]] with the lines type = "jsonlines" and path = "…"'
         )
     return Config(**values)
+
+
+def check_camera_name(name: str) -> None:
+    """See that a camera's name can stand in a line, a topic and a file's name.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or set(name) & set(_NOT_IN_NAMES):
+        raise ConfigError(
+            f"camera {name!a}: expected a name of 1 to {_LONGEST_NAME} letters, digits, spaces, dots or dashes "
+            f"without any of {_NOT_IN_NAMES}; choose another"
+        )
 
 
 def changed_keys(old: Config, new: Config) -> list[str]:

@@ -55,6 +55,7 @@ class Frame:
         seq: counts up from 0 within one opening of the source.
         captured_s: monotonic seconds; only differences mean anything.
         wall_time: seconds since the Unix epoch, for people and logs.
+        live: whether its source goes on although nobody looks, as a camera does; a clip waits.
     """
 
     pixels: Pixels
@@ -62,6 +63,7 @@ class Frame:
     seq: int
     captured_s: float
     wall_time: float
+    live: bool = False
 
     def __post_init__(self) -> None:
         check_pixels(self.pixels, "frame")
@@ -118,10 +120,10 @@ class Match:
         person: the name decided on, or None for a stranger.
         similarity: cosine to the best person's best template, -1..1.
         score: the number compared with ``threshold``.
-        confidence: 0..1: the share of strangers who would score less.
+        confidence: 0.001..0.999: how likely the face is the candidate's; see ``decision.confidence``.
         margin: ``score`` minus the runner-up's; infinite with one person enrolled.
         runner_up: the second-best person, or None.
-        threshold: the score a name needs.
+        threshold: the score the candidate's name needs.
         candidate: the best person whether or not decided on; None with an empty gallery.
         template_id: the gallery's id of the best template, or None.
     """
@@ -146,7 +148,7 @@ class Event:
         wall_time: seconds since the Unix epoch.
         captured_s: monotonic seconds of the frame that made the event.
         quality: values of the quality measures by name.
-        reason: for ``rejected``, ``degraded``, ``camera_lost``: why.
+        reason: for ``rejected``, ``degraded``, ``camera_lost``, and ``unknown`` where nobody is named at all: why.
         first_seen: wall time at which the track was first seen.
         candidate: the best person whether or not decided on.
         crop: JPEG of the face, where crops are kept; goes to the log of events alone, never to a sink.

@@ -61,8 +61,9 @@ class Autoencoder(keras.Model):
             objective: gives the loss terms.
             terms: their names, in the order they are to be reported.
         """
-        # XLA on a CPU takes longer to compile these models than it saves.
-        super().compile(optimizer=optimizer, jit_compile=False)
+        # TensorFlow's XLA on a CPU takes longer to compile these models than it saves; JAX is slow without it.
+        jit = "auto" if keras.backend.backend() == "jax" else False
+        super().compile(optimizer=optimizer, jit_compile=jit)
         self._objective = objective
         self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", *terms)}
 

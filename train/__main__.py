@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": ("evaluation.compare", "one table over several measured runs"),
     "report": ("evaluation.report", "one self-contained HTML page about a run"),
     "label": ("data.label", "find the faces of whole photos, for training a detector"),
+    "pack": ("data.pack", "chips in files small enough to be carried to another machine"),
     "slim": ("encoder.slim", "a run's float encoder in half the bytes, to tune from"),
     "generate": ("encoder.generate", "draw faces of people who do not exist"),
 }

@@ -23,14 +23,16 @@ from convert.edgetpu.verdict import Verdict, gate
 from convert.model.chips import Chips
 from convert.model.detector import OWN, take_along
 from convert.model.golden import golden_floor, make_golden
+from convert.model.looks import looks_where_known
 from convert.model.source import Source
 from convert.model.writer import drafted, write_manifest
 from convert.recipe import Recipe
+from convert.report.beside import RELEASED
 from convert.report.card import make_card
 from convert.report.measurement import Measured, measure
 from convert.report.mirroring import in_words, try_mirroring
 from convert.report.page import figures, write_report
-from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.folder import LOOKS_FILE, Bundle
 from edge_runtime.bundle.manifest import MANIFEST, SCHEMA
 from edge_runtime.errors import BundleError, InputError
 from edge_runtime.faces.encoder import TfliteEncoder
@@ -45,7 +47,6 @@ _COVERED = 0.005
 """Share of the chips that may be taken for covered by mistake; with fewer than its inverse, nothing is stated."""
 _MOST_COVERED = 1000
 _TIMED_RUNS = 200
-_RELEASED = Path(__file__).parents[2] / "models" / "released" / "default"
 _HELD_OUT = {
     "select": "people it was not fitted on",
     "train": "other photos of the people it was fitted on, for want of others",
@@ -199,10 +200,13 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                 tracks = person_tracks(units, names) if held is not None else []
                 cohort, cohort_source = _cohort(encoder, source, order.strangers, held, recipe, tracks)
                 relied = _relied(encoder, probe, template)
+                looks = looks_where_known(encoder, template, order.strangers or source.chips, source.chips)
                 step("golden outputs")
                 chips, codes = make_golden(encoder, template.size_wh, recipe.golden_chips, recipe.seed)
                 floor = golden_floor(encoder, chips, codes)
             np.savez_compressed(folder / "cohort.npz", codes=cohort.codes)
+            if looks is not None:
+                np.savez_compressed(folder / LOOKS_FILE, **looks.as_arrays())
             np.savez_compressed(folder / "golden.npz", chips=chips, codes=codes)
             manifest = {
                 "schema": SCHEMA,
@@ -224,12 +228,14 @@ def assemble(source: Source, make: Callable[[Pixels, Pixels], Candidate], order:
                     "source": cohort_source,
                     "realism": cohort.realism.as_json(),
                 },
+                **({} if looks is None else {"looks": looks.as_json() | {"source": cohort_source}}),
                 "golden": {"chips": len(chips), "cosine": floor},
                 "recipe": dataclasses.asdict(recipe) | {"calibrated_on": min(len(fitting), recipe.calibration_chips)},
                 "run": source.run,
                 "metrics": {
                     "encoder_bytes": len(made.model),
-                    "parity": report["parity"] | {key: report[key] for key in ("held_out", "failed", "forced")},
+                    "parity": report["parity"]
+                    | {key: report[key] for key in ("held_out", "beside", "failed", "forced")},
                     "edgetpu": _edgetpu(verdict),
                     "cohort": cohort.as_json(),
                     "speed": speed,
@@ -252,8 +258,8 @@ def _detector(order: Order, draft: Path, name: str) -> dict[str, Any]:
     """The manifest's section about the chips' detector, whose files go into the bundle if they are at hand."""
     if order.detector is not None:
         return take_along(order.detector, draft, name)
-    if (_RELEASED / MANIFEST).is_file() and Bundle(_RELEASED).manifest.detector == name and name.startswith(OWN):
-        return take_along(_RELEASED, draft, name)
+    if (RELEASED / MANIFEST).is_file() and Bundle(RELEASED).manifest.detector == name and name.startswith(OWN):
+        return take_along(RELEASED, draft, name)
     return {"name": name}
 
 

@@ -32,6 +32,7 @@ class Chips:
         landmarks: float32 (N, 5, 2), px of the crop.
         detector: name of the detector whose landmarks these are.
         source: what the photos are, in words.
+        files: (N,) str, the photo of each face, relative to its folder; empty where the file does not say.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Chips:
     landmarks: Floats
     detector: str
     source: str
+    files: NDArray[np.str_]
     _jpeg: NDArray[np.uint8] = field(repr=False)
     _offsets: NDArray[np.int64] = field(repr=False)
 
@@ -65,6 +67,7 @@ class Chips:
                 landmarks,
                 detector,
                 source,
+                arrays.get("paths", np.full(len(arrays["names"]), "")),
                 arrays["jpeg"],
                 arrays["offsets"],
             )

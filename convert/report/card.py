@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from convert.cohort.alike import in_words as in_words_of_looks
 from convert.report.mirroring import in_words
 from convert.report.page import figures
 from edge_runtime.bundle.cohort_correction import CohortCorrection
 
+_ALIKE = "## Strangers who look like the household"
 _KINDS = {
     "int8": "full int8",
     "int8_qat": "full int8, trained to be",
@@ -55,6 +57,7 @@ def make_card(manifest: dict[str, Any]) -> str:
         *_conditions(metrics["conditions"]),
         "## Strangers in the bundle",
         _cohort(manifest["cohort"], metrics["cohort"]),
+        *_looks(manifest),
         *_detector(manifest["detector"]),
         "## Limits",
         _limits(manifest),
@@ -122,6 +125,8 @@ def _parity(parity: dict[str, Any]) -> str:
             f"DIR: {found['people']} people drawn {found['draws']} times, enrolled from {found['photos']} photos each, "
             "everybody else a stranger; one photo a search; mean and standard deviation over the draws.",
         ]
+    if parity.get("beside"):
+        rows += ["", parity["beside"]]
     if parity["forced"]:
         missed = "; ".join(f"{name}: {parity['failed'][name]}" for name in parity["forced"])
         rows += ["", f"**Below the recipe's floors, written by --force**: {missed}."]
@@ -203,3 +208,16 @@ def _limits(manifest: dict[str, Any]) -> str:
         wrong = 1 - parity["pair_accuracy"][parity["label"]]
         limits.insert(0, f"- Of two photos of people it has not seen it misjudges {wrong:.1%} as same or different.")
     return "\n".join(limits)
+
+
+def _looks(manifest: dict[str, Any]) -> list[str]:
+    sheet = manifest.get("looks")
+    return [_ALIKE, f"{in_words_of_looks(sheet)} ({sheet['source']})."] if sheet else []
+
+
+def looks_section(card: str, told: str, source: str) -> str:
+    """A card with what its bundle knows of strangers who look alike, in the place of what it said before."""
+    start = card.find(_ALIKE)
+    end = card.find("\n## ", start + 1) if start >= 0 else -1
+    rest = card if start < 0 else card[:start] + (card[end + 1 :] if end >= 0 else "")
+    return f"{rest.rstrip()}\n\n{_ALIKE}\n\n{told} ({source}).\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.recipe import Recipe
+from convert.report.beside import beside_released, coin_fault
 from convert.report.layers import LayerError, layer_errors, layer_fault
 from convert.report.parity import Parity, compare
 from convert.report.planted import Planted, plant
@@ -27,6 +28,7 @@ CHECKS = (
     "dir_loss_01_percent",
     "stated",
     "edgetpu",
+    "coin",
 )
 """Names of all checks, as ``--force`` takes them."""
 _AGAINST_FLOAT = ("cosine_mean", "cosine_p1", *CHECKS[3:7], "layer_snr_db")
@@ -64,6 +66,7 @@ class Measured:
             "schema": 1,
             "name": name,
             "held_out": held_out,
+            "beside": beside_released(self.parity.as_json()),
             "parity": self.parity.as_json(),
             "layers": [layer.as_json() for layer in self.layers],
             "planted": [mistake.as_json() for mistake in self.planted],
@@ -119,6 +122,8 @@ def measure(
     failed = parity.faults(recipe)
     if fault := layer_fault(layers, recipe.layer_snr_db):
         failed["layers"] = fault
+    if fault := coin_fault(parity.as_json()):
+        failed["coin"] = fault
     better = [mistake.name for mistake in planted if mistake.better]
     if better and by_hand and parity.pairs >= _LEAST_PAIRS:
         failed["stated"] = f"expected to tell people apart best as it was stated, found better with {better[0]}"

@@ -22,6 +22,7 @@ _CHECKS = {
     "tmr_loss": "true matches at one false match in 1,000",
     "dir_loss_1_percent": "enrolled people found (DIR) with 1 % of strangers named (FPIR)",
     "dir_loss_01_percent": "the same with 0.1 % of strangers named",
+    "coin": "telling people apart better than a coin",
     "stated": "what was stated of colour and normalisation",
 }
 
@@ -55,10 +56,11 @@ def render(document: dict[str, Any]) -> str:
     failed = document["failed"]
     verdict = f"{len(failed)} of the checks failed" if failed else "every check passed"
     people = f" of {parity['people']:,} people" if parity["people"] else ""
+    lead = f"{label} measured on {parity['chips']:,} chips{people} ({document['held_out']})."
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(document["name"]),
         verdict=f'<p class="{"bad" if failed else "good"}">{verdict}</p>',
-        lead=escape(f"{label} measured on {parity['chips']:,} chips{people} ({document['held_out']})."),
+        lead=escape(" ".join(filter(None, [lead, document.get("beside")]))),
         figures=_figures(parity),
         checks=_checks(document),
         histogram=_histogram(parity),

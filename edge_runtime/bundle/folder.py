@@ -6,18 +6,23 @@ The manifest carries the preprocessing as data, so that nothing about a model is
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.looks import Looks
 from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.bundle.signature import SIGNATURE, check_signature
-from edge_runtime.errors import BundleError
+from edge_runtime.errors import BundleError, InputError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats, Pixels
+
+LOOKS_FILE = "looks.npz"
 
 _MAX_MANIFEST_BYTES = 1 << 20
 
@@ -26,6 +31,10 @@ def file_digest(path: Path) -> tuple[str, int]:
     """(sha256 in hex, size in bytes) of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size
+
+
+_MAX_ARRAYS_BYTES = 64 << 20
+"""Of one .npz file of a bundle, unpacked; a device has little memory, and a small file can ask for all of it."""
 
 
 class Bundle:
@@ -96,6 +105,29 @@ class Bundle:
             )
         return normalise(embeddings.astype(np.float32))[0]
 
+    @cached_property
+    def looks(self) -> Looks | None:
+        """What is known of strangers by their look; None in a bundle that does not say.
+
+        Raises:
+            BundleError: file and manifest do not fit together.
+        """
+        sheet = self.manifest.raw.get("looks")
+        if sheet is None:
+            return None
+        names = ("weights", "bias", "log_reached", "means")
+        arrays = dict(zip(names, self.arrays(LOOKS_FILE, *names), strict=True))
+        try:
+            looks = Looks.from_arrays(arrays, sheet)
+        except (InputError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise BundleError(f"{self.path / LOOKS_FILE}: a value is wrong ({error}); make the bundle again") from error
+        if looks.weights.shape[1] != self.manifest.embedding_size:
+            raise BundleError(
+                f"{self.path / LOOKS_FILE}: expected codes of {self.manifest.embedding_size}, found "
+                f"{looks.weights.shape[1]}; make the bundle again"
+            )
+        return looks
+
     def golden(self) -> tuple[Pixels, Floats]:
         """Generated chips uint8 (N, h, w, 3) RGB and the embeddings float32 (N, D) of unit length they must give.
 
@@ -129,6 +161,10 @@ class Bundle:
         if name not in self.manifest.files:
             raise BundleError(f"{self.path}: expected {name}, which the manifest does not list; make the bundle again")
         try:
+            with zipfile.ZipFile(self.path / name) as packed:
+                size = sum(entry.file_size for entry in packed.infolist())
+            if size > _MAX_ARRAYS_BYTES:
+                raise ValueError(f"{size >> 20} MiB once unpacked, of at most {_MAX_ARRAYS_BYTES >> 20}")
             with np.load(self.path / name, allow_pickle=False) as archive:
                 return [archive[key] for key in keys]
         # numpy reads headers with Python's tokeniser: a damaged archive raises whatever that and zipfile come to.

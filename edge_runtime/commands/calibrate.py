@@ -1,4 +1,4 @@
-"""How strict this device is, what that costs, and what can be vouched for.
+"""How strict this device is, what that costs, and what the cohort supports.
 
 Strangers of the bundle are compared with everybody enrolled here, and every enrolled photo is searched as if it had
 not been enrolled. Nothing is changed; the wish is [decide] false_accepts_per_1000_strangers.
@@ -19,14 +19,18 @@ from edge_runtime.config import Config, check_output, load_config, socket_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.decision.calibration import Calibration
 from edge_runtime.decision.leave_one_out import LeaveOneOut, leave_one_out
-from edge_runtime.decision.matcher import make_matcher
+from edge_runtime.decision.lookalikes import Pair
+from edge_runtime.decision.matcher import Matcher, make_matcher
+from edge_runtime.decision.outlook import outlooks
 from edge_runtime.drawing.contact_sheet import save_sheet
 from edge_runtime.drawing.error_curves import Curves, draw_curves
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import open_gallery
+from edge_runtime.gallery.templates import Templates
 
 _WISHES = (0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
+_MOST_PERSONS = 20
 _WEEK_S = 7 * 24 * 3600.0
 _SEEN_LONG_ENOUGH_S = 3600.0
 """What a daemon saw in less than an hour says nothing about a week."""
@@ -64,19 +68,28 @@ def run(args: argparse.Namespace) -> int:
         bundle, left = chain.bundle, leave_one_out(templates)
     wish, margin = config.decide.false_accepts_per_1000_strangers, config.decide.margin
 
-    def calibrated(value: float) -> Calibration:
+    def matching(value: float) -> Matcher:
         decide = dataclasses.replace(config.decide, false_accepts_per_1000_strangers=value)
-        return make_matcher(templates, bundle, decide).calibration
+        return make_matcher(templates, bundle, decide, tracks=True)
 
-    calibrations = {value: calibrated(value) for value in sorted({wish, *_WISHES})}
+    matcher = matching(wish)
+    calibrations = {value: matching(value).calibration for value in sorted({wish, *_WISHES})}
     here = calibrations[wish]
     per_week, source = _strangers_per_week(config, args.strangers_per_week)
     document = {
         "people": len(templates.names),
         "templates": len(templates.embeddings),
-        "strangers": {"people": here.people_behind, "track_people": here.realism.track_people},
+        "strangers": {
+            "people": here.people_behind,
+            "alike_people": here.household.looks.people if here.household else None,
+            "track_people": here.realism.track_people,
+        },
         "margin": margin,
+        "kept_for": "mixed" if here.household is None else "alike",
+        "refused": here.refused,
         "note": here.note,
+        "persons": [outlook.as_json() for outlook in outlooks(matcher, left)],
+        "pairs": [_pair(templates, pair) for pair in matcher.lookalikes.pairs],
         "strangers_per_week": per_week,
         "strangers_per_week_from": source,
         **_row(here, left, margin, per_week),
@@ -90,17 +103,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _row(calibration: Calibration, left: LeaveOneOut, margin: float, per_week: float | None) -> Row:
     finite = calibration.threshold if math.isfinite(calibration.threshold) else None
-    interval = left.miss_interval(calibration.threshold, margin)
+    own = calibration.threshold if calibration.thresholds is None else calibration.thresholds
+    interval = left.miss_interval(own, margin)
+    alike = calibration.alike_interval
     return {
         "wish_per_1000": calibration.wish_per_1000,
         "threshold": finite,
+        "thresholds": None if calibration.bounds is None else list(calibration.bounds),
+        "alike_per_1000": calibration.alike_per_1000,
+        "alike_interval": None if alike is None else list(alike),
         "expected_per_1000": calibration.expected_per_1000,
         "interval_per_1000": list(calibration.interval),
         "supported": calibration.supported,
         "supported_per_1000": calibration.supported_per_1000,
         "extrapolated": calibration.extrapolated,
         "false_names_per_week": None if per_week is None else calibration.expected_per_1000 / 1000 * per_week,
-        "miss_rate": left.miss_rate(calibration.threshold, margin),
+        "miss_rate": left.miss_rate(own, margin),
         "miss_interval": None if interval is None else list(interval),
         "photos_tried": len(left),
     }
@@ -124,18 +142,31 @@ def _table(document: Row, wish: float) -> list[str]:
     subject = "tracks" if document["strangers"]["track_people"] else "pictures"
     lines = [
         f"{document['people']} people, {document['templates']} photos; strangers: {document['strangers']['people']} "
-        f"people behind the bundle's, counted in {subject}",
-        f"{'wish':>7}  {'threshold':>9}  {'expected of 1,000 (95 %)':<26}{'vouched for':<13}enrolled photos missed",
+        f"people behind the bundle's"
+        + (f", {alike:,} behind those who look alike" if (alike := document["strangers"]["alike_people"]) else "")
+        + f", counted in {subject}",
+        f"{'wish':>7}  {'thresholds':>12}  {'named of 1,000 (95 %)':<24}{'if they look alike':<24}{'supported':<11}"
+        "enrolled photos missed",
     ]
     for row in document["wishes"]:
         low, high = row["interval_per_1000"]
         expected = f"{_short(row['expected_per_1000'])} ({_short(low)} to {_short(high)})"
-        threshold = "none" if row["threshold"] is None else f"{row['threshold']:.3f}"
+        bounds = row["thresholds"]
+        threshold = "none" if bounds is None else " to ".join(dict.fromkeys(f"{bound:.2f}" for bound in bounds))
+        alike = "not known"
+        if row["alike_per_1000"] is not None:
+            alike = f"{_short(row['alike_per_1000'])} ({' to '.join(map(_short, row['alike_interval']))})"
         mark = ">" if row["wish_per_1000"] == wish else " "
         lines.append(
-            f"{mark}{row['wish_per_1000']:>6g}  {threshold:>9}  {expected:<26}{'yes' if row['supported'] else 'no':<13}"
-            f"{_misses(row)}"
+            f"{mark}{row['wish_per_1000']:>6g}  {threshold:>12}  {expected:<24}{alike:<24}"
+            f"{'yes' if row['supported'] else 'no':<11}{_misses(row)}"
         )
+    lines += _persons(document["persons"])
+    lines += [
+        f"hard to tell: {pair['first']} and {pair['second']} ({pair['similarity']:.2f} alike, a margin of "
+        f"{pair['margin']:.2f} is needed)"
+        for pair in document["pairs"]
+    ]
     if document["note"]:
         lines.append(f"note: {document['note']}")
     if document["false_names_per_week"] is None:
@@ -145,6 +176,27 @@ def _table(document: Row, wish: float) -> list[str]:
             f"false names a week: {_short(document['false_names_per_week'])} expected, of "
             f"{document['strangers_per_week']:.0f} strangers ({document['strangers_per_week_from']})"
         )
+    return lines
+
+
+def _pair(templates: Templates, pair: Pair) -> Row:
+    names = templates.names
+    return dataclasses.asdict(pair) | {"first": names[pair.first], "second": names[pair.second]}
+
+
+def _persons(persons: list[Row]) -> list[str]:
+    """A line each: threshold, visits missed, and what more photos would buy; the worst first, not all of many."""
+    lines = []
+    for person in sorted(persons, key=lambda row: -row["missed"])[:_MOST_PERSONS]:
+        threshold = "nobody is named" if person["threshold"] is None else f"needs {person['threshold']:.2f}"
+        photos = f"{person['photos']} photo{'s' * (person['photos'] != 1)}"
+        told = "" if person["missed_from"] == "photos" else ", by other people's photos"
+        line = f"{person['name']}: {threshold}, {photos}, {person['missed']:.0%} of pictures missed{told}"
+        if person["with_photos"]:
+            line += "; with " + ", ".join(f"{n} photos about {m:.0%}" for n, m in person["with_photos"].items())
+        lines.append(line)
+    if len(persons) > _MOST_PERSONS:
+        lines.append(f"and {len(persons) - _MOST_PERSONS} people more, who are missed less often (--json shows all)")
     return lines
 
 

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from edge_runtime.config import bundle_path, load_config
+from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.deploy.deployment import Request, deploy
 from edge_runtime.deploy.layout import Layout
 from edge_runtime.errors import UsageError
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--user", default=layout.user, help=f"account of the service, made if missing (default: {layout.user})"
     )
     parser.add_argument("--root", default="", help="folder put before every path of the device, to try it out")
+    parser.add_argument(
+        "--force", action="append", default=[], choices=(PROMISE,), help="send a bundle although it would name nobody"
+    )
     parser.add_argument("--dry-run", action="store_true", help="look at the device, tell the plan, change nothing")
 
 
@@ -52,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         identity=args.identity,
         options=args.options,
         dry_run=args.dry_run,
+        forced=tuple(args.force),
     )
     deploy(request)
     return 0

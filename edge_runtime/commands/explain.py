@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.config import Config, check_output, events_path, gallery_path, load_config
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.config import Config, bundle_path, check_output, events_path, gallery_path, load_config
 from edge_runtime.decision.explanation import Standards, explain, top_two, when
-from edge_runtime.errors import EventLogError, InputError
+from edge_runtime.errors import BundleError, EventLogError, InputError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.faces.quality import QualityLimits
 from edge_runtime.gallery.opening import key_source, open_directory
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         raise EventLogError(f"event {args.event}: expected one that is kept, found one of a person who was forgotten")
     if args.crop is not None:
         _write(check_output(config, args.crop), crop, kept, args.event)
-    standards = Standards(config.decide.margin, QualityLimits(face_px=config.quality.min_face_px))
+    standards = Standards(config.decide.margin, QualityLimits(face_px=config.quality.min_face_px), _by_look(config))
     why, best = explain(event, record, standards), top_two(event, record)
     photo = _photo(config, event)
     if args.json:
@@ -68,9 +69,18 @@ def run(args: argparse.Namespace) -> int:
 def _confidence(event: Event) -> str | None:
     if event.confidence is None or event.kind not in ("identified", "unknown") or not event.score:
         return None
-    as_much = 1000 * (1 - event.confidence)
-    share = "fewer than 0.1" if as_much < 0.1 else f"about {as_much:.1f}" if as_much < 10 else f"about {as_much:.0f}"
-    return f"{event.confidence:.4f}: {share} of 1,000 strangers would score as much"
+    whose = event.candidate or event.person or "the nearest person's"
+    return f"{event.confidence:.3f}: how likely the face is {whose}, if as many of the enrolled come as strangers"
+
+
+def _by_look(config: Config) -> bool:
+    """Whether thresholds here are set by strangers who look like each person."""
+    if config.decide.strangers != "alike":
+        return False
+    try:
+        return Bundle(bundle_path(config)).manifest.raw.get("looks") is not None
+    except BundleError:
+        return False
 
 
 def _photo(config: Config, event: Event) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,13 +46,19 @@ def camera_status(camera: Camera) -> dict[str, Any]:
 def gallery_status(matcher: Matcher) -> dict[str, Any]:
     """What is matched against, JSON-ready; the threshold is None while nobody is enrolled."""
     calibration = matcher.calibration
+    alike = calibration.alike_per_1000
+    low, high = calibration.bounds or (None, None)
     return {
         "people": len(matcher.templates.names),
         "templates": len(matcher.templates.embeddings),
-        "threshold": round(calibration.threshold, 4) if math.isfinite(calibration.threshold) else None,
+        "threshold": None if low is None else round(low, 4),
+        "highest_threshold": None if high is None else round(high, 4),
         "margin": matcher.margin,
         "wish_per_1000": calibration.wish_per_1000,
         "expected_per_1000": round(calibration.expected_per_1000, 3),
+        "alike_per_1000": None if alike is None else round(alike, 3),
+        "raised_by_door": round(calibration.raised, 4),
+        "refused": calibration.refused,
         "note": calibration.note,
     }
 
@@ -62,10 +67,16 @@ def gallery_line(status: Mapping[str, Any]) -> str:
     """What :func:`gallery_status` says, for people."""
     if status["threshold"] is None:
         return "nobody is enrolled, so everybody is a stranger: familiar enroll NAME PHOTO"
+    enrolled = f"{status['people']} people, {status['templates']} templates"
+    if status["refused"]:
+        return f"{enrolled}; nobody is named"
+    low, high = f"{status['threshold']:.2f}", f"{status['highest_threshold']:.2f}"
+    alike = status["alike_per_1000"]
     return (
-        f"{status['people']} people, {status['templates']} templates; a name needs a score of "
-        f"{status['threshold']:.2f}, which about {status['expected_per_1000']:.2g} of 1,000 strangers reach "
-        f"(wished: {status['wish_per_1000']:g})"
+        f"{enrolled}; a name needs a score of {low if low == high else f'{low} to {high}, by person'}, which about "
+        f"{status['expected_per_1000']:.2g} of 1,000 strangers reach"
+        + ("" if alike is None else f", {alike:.2g} of those who look like the household")
+        + f" (wished: {status['wish_per_1000']:g})"
     )
 
 

@@ -1,18 +1,27 @@
-"""From the owner's wish to a threshold: how high strangers score against this very gallery.
+"""From the owner's wish to a threshold for each person: how high strangers score against this very gallery.
 
-The owner says how many of 1,000 strangers may get a name. Every stranger of the bundle's cohort is compared
-with everybody enrolled, and the best of those scores counts, if it leads as a name must, as it would live
-(ISO/IEC 19795-1: open-set identification, false-positive identification rate).
+The owner states a target FPIR (ISO/IEC 19795-1: open-set identification, false-positive identification rate): how many
+of 1,000 strangers may get a name. Every stranger of the bundle's cohort is compared with everybody enrolled, and the
+best of those scores counts, if it leads as a name must, as it would live. Where the bundle knows looks, the threshold
+of each person also keeps the wish for strangers who look like them; see ``looks``.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.bundle.cohort_correction import CohortCorrection
+from edge_runtime.bundle.looks import Looks
+from edge_runtime.decision.confidence import Confidence
+from edge_runtime.decision.door import FEWEST as FEWEST_AT_DOOR
+from edge_runtime.decision.door import raised_by
+from edge_runtime.decision.household import Household
+from edge_runtime.decision.refusal import why_refused
 from edge_runtime.decision.tail import FEWEST_IN_TAIL, Tail
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates
@@ -22,46 +31,75 @@ from edge_runtime.types import Floats
 _REPEATS = 200
 """Bootstrap samples behind an interval."""
 _BLOCK = 512
+_TWO_SIDED = 1.96
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A threshold and what stands behind it.
+    """The thresholds of one gallery and what stands behind them; what takes long is computed when it is asked for.
 
     Attributes:
-        threshold: the least score that may carry a name; infinite while nobody is enrolled.
-        wish_per_1000: how many of 1,000 strangers the owner lets pass.
-        expected_per_1000: how many are expected to pass at this threshold.
-        supported_per_1000: the lowest rate the cohort can vouch for with 95 % confidence.
-        interval: 95 % interval of the rate per 1,000, (low, high).
+        threshold: the least score that may carry a name, if a stranger may be anybody; infinite while nobody is
+            enrolled.
+        wish_per_1000: the target FPIR: how many of 1,000 strangers the owner lets pass.
+        expected_per_1000: how many strangers in general are expected to pass.
+        supported_per_1000: the lowest rate the cohort supports with 95 % confidence.
         stranger_scores: float32 (S,), ascending: each stranger's best score against the gallery.
-        note: for the owner, where the wish cannot be kept for certain; or None.
         tail: of the strangers' scores that may carry a name; None with nobody enrolled or no strangers.
         people: enrolled, P.
-        people_behind: how many real people the strangers stand for.
-        realism: how real strangers differ from them.
+        people_behind: how many real people the cohort stands for.
+        realism: how real strangers differ from it.
+        thresholds: float64 (P,), the least score that may carry each person's name; None: ``threshold`` for everybody.
+        household: the enrolled as strangers who look like them see them; None: the bundle does not know looks, or the
+            wish is for strangers in general.
+        unfit: why the encoder names nobody whatever the gallery; None: it may.
+        raised: how much of the thresholds the device's own door has added, a score >= 0.
     """
 
     threshold: float
     wish_per_1000: float
     expected_per_1000: float
     supported_per_1000: float
-    interval: tuple[float, float]
     stranger_scores: Floats
-    note: str | None = None
     tail: Tail | None = None
     people: int = 0
     people_behind: int = 0
     realism: CohortCorrection = field(default_factory=CohortCorrection)
+    thresholds: NDArray[np.float64] | None = None
+    household: Household | None = None
+    unfit: str | None = None
+    raised: float = 0.0
 
-    def confidence(self, scores: Floats) -> Floats:
-        """The share of strangers who score less, float32 in 0..1, of scores of any shape; 0 without strangers."""
-        below = np.searchsorted(self.stranger_scores, scores, side="left")
-        return np.asarray(below / max(len(self.stranger_scores), 1), np.float32)
+    def with_door(self, averages: Floats, door: Floats) -> Calibration:
+        """The same, no milder, for a device whose door such strangers come to; see ``door``.
+
+        Args:
+            averages: float32 (P, D) of unit length, one a person enrolled.
+            door: float32 (S, D) of unit length, one a stranger.
+        """
+        if self.household is None or self.thresholds is None or len(door) < FEWEST_AT_DOOR:
+            return self
+        likely = np.array([self._confidence.likely_from(person) for person in range(self.people)])
+        raised = raised_by(self.household, averages, likely, door, self.realism.track)
+        return replace(self, thresholds=self.thresholds + raised, raised=raised)
+
+    def needed(self, person: int) -> float:
+        """The least score that may carry a person's name."""
+        return self.threshold if self.thresholds is None else float(self.thresholds[person])
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The lowest and the highest threshold of anybody; None where nobody can be named by a score."""
+        several = np.array([self.threshold]) if self.thresholds is None else self.thresholds
+        return (float(several.min()), float(several.max())) if len(several) and np.isfinite(several).all() else None
+
+    def confidence(self, score: float, person: int) -> float:
+        """How likely a face of this score against a person, the best one, is theirs; see ``Confidence``."""
+        return self._confidence.of(score, person)
 
     @property
     def supported(self) -> bool:
-        """Whether the cohort can vouch for the wish."""
+        """Whether the cohort supports the wish."""
         return self.wish_per_1000 >= self.supported_per_1000
 
     @property
@@ -69,11 +107,64 @@ class Calibration:
         """Whether the threshold comes from the fitted tail rather than from counting."""
         return self.tail is not None and self.tail.share > 0 and self.threshold > float(self.tail.start)
 
-    def rate_per_1000(self, threshold: float) -> float:
-        """How many of 1,000 strangers are expected to pass another threshold."""
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of ``expected_per_1000``, (low, high), of one threshold for all."""
         if self.tail is None:
-            return 0.0
+            return (0.0, 1000.0) if self.people else (0.0, 0.0)
+        return _interval(self.tail, self.people_behind, self.threshold, self.realism, self.people)
+
+    @cached_property
+    def alike_per_1000(self) -> float | None:
+        """How many strangers who look like the household are expected to pass; None: not known."""
+        rates = self.alike_by_person
+        return None if rates is None or not len(rates) else float(rates.mean())
+
+    @cached_property
+    def alike_by_person(self) -> NDArray[np.float64] | None:
+        """The same for strangers who look like each person, float64 (P,) per 1,000."""
+        if self.household is None or self.thresholds is None:
+            return None
+        rates = np.minimum(self.household.rates(self.thresholds) * math.exp(self.realism.track), 1.0)
+        return np.asarray(1000 * rates)
+
+    @property
+    def alike_interval(self) -> tuple[float, float] | None:
+        """95 % interval of ``alike_per_1000``: how far rates were off where the bundle was made."""
+        if self.household is None or self.alike_per_1000 is None:
+            return None
+        factor = math.exp(_TWO_SIDED * self.household.looks.spread_at(self.alike_per_1000 / 1000))
+        return self.alike_per_1000 / factor, min(self.alike_per_1000 * factor, 1000.0)
+
+    @cached_property
+    def refused(self) -> str | None:
+        """Why nobody is named, in a line for the owner; None: names are given."""
+        return why_refused(self)
+
+    @cached_property
+    def note(self) -> str | None:
+        """For the owner, where the wish cannot be kept for certain; or None."""
+        if self.refused or not self.people:
+            return self.refused or "nobody is enrolled: everybody is a stranger"
+        if self.supported:
+            return None
+        fitted = self.tail is not None and self.tail.share > 0
+        how = "follows the tail of their scores" if fitted else "is the strictest they support"
+        return (
+            f"{self.people_behind} strangers support {self.supported_per_1000:.3g} of 1,000, not "
+            f"{self.wish_per_1000:g}: the threshold {how}, and the true rate may be as high as "
+            f"{max(self.interval[1], self.supported_per_1000):.2g}"
+        )
+
+    def rate_per_1000(self, threshold: float) -> float:
+        """How many of 1,000 strangers in general are expected to pass another threshold, the same for everybody."""
+        if self.tail is None:
+            return 1000.0 if self.people else 0.0
         return 1000 * self.realism.real(float(self.tail.rate(threshold)), self.people)
+
+    @cached_property
+    def _confidence(self) -> Confidence:
+        return Confidence.of_household(self.household) if self.household else Confidence.of_rate(self.rate_per_1000)
 
 
 def calibrate(
@@ -83,15 +174,16 @@ def calibrate(
     wish_per_1000: float,
     margin: float = 0.0,
     realism: CohortCorrection | None = None,
+    looks: Looks | None = None,
 ) -> Calibration:
-    """Derive the threshold for this gallery.
+    """Derive the thresholds for this gallery.
 
     Where enough of the strangers pass, they are counted: with n strangers and the next one drawn like them, the
     chance that the next one passes a threshold which k of the n pass is at most (k + 1) / (n + 1), whatever the
     distribution (Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005, chapter 2). A rarer wish
     takes the threshold from a tail fitted to the highest tenth (see ``tail.Tail``). A wish below 3/n, the "rule of
-    three" of ISO/IEC 19795-1, cannot be vouched for: the threshold is the tail's all the same, and the note says
-    what is not known.
+    three" of ISO/IEC 19795-1, is not supported: the threshold is the tail's all the same, and the note says
+    what is not known. Nobody's threshold is below that of strangers in general.
 
     Args:
         templates: of everybody enrolled.
@@ -100,6 +192,7 @@ def calibrate(
         wish_per_1000: strangers who may pass, of 1,000; 0 to 1000.
         margin: how far the best person must lead for a name; a stranger between two people gets none.
         realism: how real strangers differ from these; None: not at all.
+        looks: keep the wish for strangers who look like the household too; None: for strangers in general alone.
 
     Raises:
         InputError: embeddings of another size than the gallery's, or a wish out of range.
@@ -110,47 +203,47 @@ def calibrate(
         raise InputError(f"wish: expected 0 to 1000 strangers of 1,000, received {wish_per_1000:g}")
     like = realism or CohortCorrection()
     n = min(len(strangers), max(people_behind, 0))
-    supported = 1000 * rule_of_three(n) if n else 1000.0
+    behind = looks.people if looks else n
+    supported = 1000 * rule_of_three(behind) if behind else 1000.0
+    people = len(templates.names)
     if not len(templates.embeddings):
-        nothing = np.zeros(0, np.float32)
-        return Calibration(
-            math.inf, wish_per_1000, 0.0, supported, (0.0, 0.0), nothing, "nobody is enrolled: everybody is a stranger"
-        )
-    best, named = _stranger_scores(strangers, templates.person_embeddings(), margin)
+        return Calibration(math.inf, wish_per_1000, 0.0, supported, np.zeros(0, np.float32))
+    enrolled = templates.person_embeddings()
+    best, named, who = _stranger_scores(strangers, enrolled, margin)
     scores = np.sort(best)
     if not n:
-        nobody = "the bundle's strangers stand for no real people, so no rate can be vouched for"
         highest = float(np.nextafter(scores[-1], np.float32(2))) if len(scores) else math.inf
-        return Calibration(highest, wish_per_1000, 1000.0, supported, (0.0, 1000.0), scores, nobody)
-    people = len(templates.names)
+        return Calibration(highest, wish_per_1000, 1000.0, supported, scores, people=people)
     tail = Tail.fit(named, n)
     aimed = like.drawn(wish_per_1000 / 1000, people)
     fitted = tail.share > aimed and float(tail.scale) > 0
     threshold = tail.threshold(aimed if fitted else _conformal(aimed, n))
+    household, thresholds = Household(looks, templates) if looks else None, None
     rate = float(tail.rate(threshold))
+    if household is not None and wish_per_1000 < 1000:
+        thresholds = np.maximum(household.thresholds(wish_per_1000 / 1000 / math.exp(like.track)), threshold)
+        # How far everybody is above their own threshold, as a score against the common one.
+        own = named - thresholds[who] + threshold
+        rate = float(Tail.fit(own, n).rate(threshold))
     expected = 1000 * like.real(rate if fitted else (rate * n + 1) / (n + 1), people)
-    interval = _interval(tail, n, threshold, like, people)
-    note = None
-    if wish_per_1000 < supported:
-        how = "follows the tail of their scores" if fitted else "is the strictest they support"
-        note = (
-            f"{n} strangers can vouch for {supported:.3g} of 1,000, not for {wish_per_1000:g}: the threshold {how}, "
-            f"and the true rate may be as high as {max(interval[1], supported):.2g}"
-        )
-    return Calibration(threshold, wish_per_1000, expected, supported, interval, scores, note, tail, people, n, like)
+    return Calibration(
+        threshold, wish_per_1000, expected, supported, scores, tail, people, n, like, thresholds, household
+    )
 
 
-def _stranger_scores(strangers: Floats, enrolled: Floats, margin: float) -> tuple[Floats, Floats]:
-    """Each stranger's best score, float32 (S,), and the same with -inf where its lead would not do for a name."""
+def _stranger_scores(strangers: Floats, enrolled: Floats, margin: float) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Each stranger's best score, float32 (S,), the same with -inf where its lead would not do, and to whom (S,)."""
     best, lead = np.empty(len(strangers), np.float32), np.full(len(strangers), np.inf, np.float32)
+    who = np.zeros(len(strangers), np.int64)
     for start in range(0, len(strangers), _BLOCK):
         rows = slice(start, start + _BLOCK)
         scores = strangers[rows] @ enrolled.T
-        best[rows] = scores.max(1)
+        who[rows] = scores.argmax(1)
+        best[rows] = scores[np.arange(len(scores)), who[rows]]
         if margin > 0 and len(enrolled) > 1:
             top = np.partition(scores, len(enrolled) - 2, axis=1)[:, -2:]
             lead[rows] = np.abs(top[:, 1] - top[:, 0])
-    return best, np.where(lead >= margin, best, -np.inf).astype(np.float32)
+    return best, np.where(lead >= margin, best, -np.inf).astype(np.float32), who
 
 
 def _conformal(rate: float, n: int) -> float:

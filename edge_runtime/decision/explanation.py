@@ -22,10 +22,12 @@ class Standards:
     Attributes:
         margin: lead over the runner-up, in scores.
         limits: of the quality of a view.
+        alike: whether thresholds are set by strangers who look like each person.
     """
 
     margin: float
     limits: QualityLimits
+    alike: bool = False
 
 
 def when(event: Event) -> str:
@@ -80,7 +82,12 @@ def top_two(event: Event, record: Record) -> str | None:
 def _named(event: Event, record: Record, standards: Standards) -> str:
     name, second = who(event, record, "person"), who(event, record, "runner_up")
     score, threshold = event.score or 0.0, event.threshold or 0.0
-    told = f"{name}: the score {score:.3f} is {_figure(score - threshold)} above the threshold of {threshold:.3f}"
+    told = (
+        f"{name}: the score {score:.3f} is {_figure(score - threshold)} above {name}'s threshold of {threshold:.3f}, "
+        "set by strangers who look like them"
+        if standards.alike
+        else f"{name}: the score {score:.3f} is {_figure(score - threshold)} above the threshold of {threshold:.3f}"
+    )
     if second is None or event.margin is None or math.isinf(event.margin):
         return f"{told}, and nobody else is enrolled"
     return f"{told}, and {_figure(event.margin)} ahead of {second} ({_figure(standards.margin)} is needed)"
@@ -90,11 +97,14 @@ def _missing(event: Event, record: Record, standards: Standards) -> list[str]:
     best, second = who(event, record, "candidate"), who(event, record, "runner_up")
     if event.score is None or event.threshold is None or best is None or math.isinf(event.threshold):
         return ["unknown: nobody was enrolled to compare with"]
+    if event.reason is not None:
+        return [f"unknown: {event.reason}"]
     short = event.threshold - event.score
     if short > 0:
         return [
             f"unknown: {best} came nearest, {_figure(short)} below the threshold "
-            f"(score {event.score:.3f}, needed {event.threshold:.3f})"
+            f"(score {event.score:.3f}, needed {event.threshold:.3f}"
+            + (f", so that strangers who look like {best} are not named)" if standards.alike else ")")
         ]
     ahead = _figure(event.margin) if event.margin is not None else "nothing"
     return [

@@ -12,6 +12,8 @@ from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.biometrics import wilson_interval
 from edge_runtime.types import Floats
 
+Reals = NDArray[np.float64]
+
 _MOST = 4000
 """More photos than this say nothing new; that many are drawn."""
 _BLOCK = 512
@@ -25,24 +27,28 @@ class LeaveOneOut:
         row: int64 (M,), into the gallery's templates.
         own: float32 (M,), the score to the person's other photos.
         other: float32 (M,), the best score to anybody else; -inf where nobody else is enrolled.
+        person: int64 (M,), whose photo it is, into the gallery's people.
     """
 
     row: NDArray[np.int64]
     own: Floats
     other: Floats
+    person: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.row)
 
-    def named(self, threshold: float, margin: float) -> NDArray[np.bool_]:
-        """Whether each photo would have got its person's name, bool (M,)."""
-        return np.asarray((self.own >= threshold) & (self.own - self.other >= margin) & (self.own > self.other))
+    def named(self, threshold: float | Reals, margin: float) -> NDArray[np.bool_]:
+        """Whether each photo would have got its person's name at one threshold or each person's (P,), bool (M,)."""
+        needed = np.asarray(threshold)
+        needed = needed[self.person] if needed.ndim else needed
+        return np.asarray((self.own >= needed) & (self.own - self.other >= margin) & (self.own > self.other))
 
-    def miss_rate(self, threshold: float, margin: float) -> float | None:
+    def miss_rate(self, threshold: float | Reals, margin: float) -> float | None:
         """The share that would not have got its name; None without photos to try."""
         return 1.0 - float(self.named(threshold, margin).mean()) if len(self) else None
 
-    def miss_interval(self, threshold: float, margin: float) -> tuple[float, float] | None:
+    def miss_interval(self, threshold: float | Reals, margin: float) -> tuple[float, float] | None:
         """95 % interval of :meth:`miss_rate` (Wilson); photos of one person are counted as if they were independent."""
         if not len(self):
             return None
@@ -72,4 +78,4 @@ def leave_one_out(templates: Templates, seed: int = 0) -> LeaveOneOut:
         scores = templates.embeddings[rows[part]] @ averages.T
         scores[np.arange(len(scores)), person[part]] = -np.inf
         other[part] = scores.max(1)
-    return LeaveOneOut(rows.astype(np.int64), own, other)
+    return LeaveOneOut(rows.astype(np.int64), own, other, person)

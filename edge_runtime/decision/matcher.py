@@ -6,6 +6,7 @@ A person is compared by one averaged template, which tells people apart better t
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.calibration import Calibration, calibrate
 from edge_runtime.decision.lookalikes import Lookalikes, find_lookalikes
+from edge_runtime.decision.refusal import why_unfit
 from edge_runtime.decision.row_search import RowSearch
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates
@@ -25,8 +27,8 @@ _MANY_PEOPLE = 50_000
 class Matcher:
     """Decides for one state of a gallery; immutable, so it may be shared between threads.
 
-    A name needs a score of at least the calibration's threshold **and** the wanted lead over the second best, which is
-    larger over people who look alike.
+    A name needs a score of at least that person's threshold **and** the wanted margin over the second best, which is
+    larger over people who look alike. Nobody is named where the calibration refuses to.
     """
 
     def __init__(
@@ -88,16 +90,16 @@ class Matcher:
         own = self._own[best]
         similarities = self.templates.embeddings[own] @ embedding
         nearest = int(np.argmax(similarities)) if len(own) else None
-        name = self.templates.names[best]
+        name, threshold = self.templates.names[best], self.calibration.needed(best)
         leads = margin >= self.margin and self.lookalikes.leads(best, scores)
         return Match(
-            person=name if score >= self.calibration.threshold and leads else None,
+            person=name if score >= threshold and leads and not self.calibration.refused else None,
             similarity=0.0 if nearest is None else float(similarities[nearest]),
             score=score,
-            confidence=float(self.calibration.confidence(np.asarray(score))),
+            confidence=self.calibration.confidence(score, best),
             margin=margin,
             runner_up=self.templates.names[second] if self._people > 1 else None,
-            threshold=self.calibration.threshold,
+            threshold=threshold,
             candidate=name,
             template_id=None if nearest is None else int(self.templates.ids[own[nearest]]),
         )
@@ -107,15 +109,22 @@ class Matcher:
 
 
 def make_matcher(
-    templates: Templates, bundle: Bundle, decide: DecideConfig, strangers: Floats | None = None
+    templates: Templates,
+    bundle: Bundle,
+    decide: DecideConfig,
+    strangers: Floats | None = None,
+    tracks: bool = False,
+    door: Floats | None = None,
 ) -> Matcher:
-    """A matcher with the threshold that the owner's wish asks for.
+    """A matcher with the thresholds that the owner's wish asks for.
 
     Args:
         templates: of the bundle's embeddings.
         bundle: whose strangers set the threshold.
         decide: the wish and the margin.
         strangers: float32 (S, D), the bundle's, where they have been read already.
+        tracks: what is matched is each re-check of a track, of which any may give a name, not one picture.
+        door: float32 (V, D), one a stranger who came here and was never named; None: nobody is remembered.
     """
     embeddings = bundle.strangers() if strangers is None else strangers
     calibration = calibrate(
@@ -124,6 +133,10 @@ def make_matcher(
         bundle.manifest.strangers,
         decide.false_accepts_per_1000_strangers,
         decide.margin,
-        bundle.manifest.realism,
+        bundle.manifest.realism if tracks else bundle.manifest.realism.picture(),
+        bundle.looks if decide.strangers == "alike" else None,
     )
+    calibration = replace(calibration, unfit=why_unfit(bundle.manifest.raw))
+    if door is not None:
+        calibration = calibration.with_door(templates.person_embeddings(), door)
     return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, embeddings, decide.margin))

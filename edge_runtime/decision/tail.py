@@ -25,6 +25,8 @@ _PEOPLE = 250
 """The tail holds no more real people than this: beyond, counting is better than fitting."""
 FEWEST_IN_TAIL = 20
 """The tail holds at least this many real people, or nothing is fitted."""
+FEWEST_TO_FIT = round(FEWEST_IN_TAIL / _LARGEST_SHARE)
+"""With fewer people nothing is fitted, and no rate below the inverse of their number is set."""
 _SHAPES = (-0.9, 0.5)
 """What the moments can tell; a shape outside of it comes from too few values."""
 _FLAT = 1e-6

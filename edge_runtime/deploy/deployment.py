@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edge_runtime.bundle.folder import Bundle
-from edge_runtime.config import load_config
+from edge_runtime.config import Config, load_config
+from edge_runtime.decision.refusal import PROMISE, check_bundle
 from edge_runtime.deploy.connection import Connection
 from edge_runtime.deploy.facts import Facts
 from edge_runtime.deploy.layout import Layout
@@ -37,6 +38,7 @@ class Request:
         identity: private key file.
         options: ``KEY=VALUE`` for ``ssh -o``.
         dry_run: look and tell, change nothing.
+        forced: ``promise``: send a bundle although it would name nobody.
     """
 
     host: str
@@ -49,6 +51,7 @@ class Request:
     identity: str | None = None
     options: Sequence[str] = ()
     dry_run: bool = False
+    forced: Sequence[str] = ()
 
 
 def deploy(request: Request) -> None:
@@ -58,14 +61,16 @@ def deploy(request: Request) -> None:
         UsageError: a host or place that cannot be one.
         ConfigError: a configuration with a mistake; nothing was sent.
         BundleError: a bundle that is not whole; nothing was sent.
+        SelfTestError: a bundle that would name nobody; nothing was sent.
         InputError: a wheel or wheelhouse that is none; nothing was sent.
         DeployError: a step failed; what ran before still runs.
     """
     told = Steps()
     connection = Connection(request.host, request.port, request.identity, request.options)
     bundle = Bundle(request.bundle)
-    if request.configuration:
-        load_config(request.configuration, environ={})
+    config = load_config(request.configuration, environ={}) if request.configuration else Config()
+    if PROMISE not in request.forced:
+        check_bundle(bundle, config.decide)
     checkout = find_checkout()
     if request.wheel:
         check_wheel(request.wheel)
@@ -106,7 +111,7 @@ def deploy(request: Request) -> None:
 def _install(
     connection: Connection, request: Request, facts: Facts, payload: Payload, elevation: list[str], told: Steps
 ) -> None:
-    stage = dict(connection.script("stage", []))["stage"]
+    stage = _fact(connection.host, connection.script("stage", []), "stage")
     try:
         told.begin("sending")
         connection.upload(payload.folder, stage, payload.size)
@@ -116,6 +121,7 @@ def _install(
         release = payload.release_id(datetime.now(UTC))
         words = [*elevation, "sh", f"{stage}/install.sh", "install", *request.layout.arguments()]
         words += ["--stage", stage, "--id", release, "--sums", payload.sums]
+        words += [word for name in request.forced for word in ("--force", name)]
         words += ["--python", facts.python().path, "--extra", facts.extra()]
         done = connection.command(words, told.line, terminal=elevation == ["sudo", "-H"])
     except BaseException:
@@ -125,6 +131,21 @@ def _install(
         _clean(connection, stage)
         raise DeployError(f"{request.host}: {told.reason()}; {_what_remains(facts, told)}")
     _tell_end(request, release, told)
+
+
+def _fact(host: str, facts: Sequence[tuple[str, str]], name: str) -> str:
+    """What a device says of itself by one name.
+
+    Raises:
+        DeployError: it does not say.
+    """
+    value = dict(facts).get(name, "")
+    if not value:
+        raise DeployError(
+            f"{host}: expected the device to say {name!r}, it did not; "
+            "look whether a start-up file of that user's shell ends the session"
+        )
+    return value
 
 
 def _clean(connection: Connection, stage: str) -> None:
@@ -157,7 +178,7 @@ def _tell_plan(request: Request, facts: Facts, bundle: Bundle, elevation: list[s
 def _tell_end(request: Request, release: str, told: Steps) -> None:
     layout = request.layout
     host = request.host
-    if dict(told.facts)["started"] == "yes":
+    if _fact(host, told.facts, "started") == "yes":
         told.step(f"{host} runs release {release}; next: ssh -t {host} sudo {layout.command} status")
         return
     account = f"sudo -u {layout.user} " if not layout.root else ""

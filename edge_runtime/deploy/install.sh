@@ -226,7 +226,7 @@ self_test() {
     "$release/venv/bin/python" -c "$COPY_GALLERY" "$trial/gallery.db" >"$log" 2>&1 </dev/null ||
     fail_with_log "the gallery cannot be read: $(tail -n 1 "$log")"
   as_service env HOME="$trial" FAMILIAR_CONFIG="$tested" FAMILIAR_STATE="$trial" RUNTIME_DIRECTORY="$trial" \
-    FAMILIAR_GALLERY_PATH="$trial/gallery.db" "$release/familiar" run --self-test >"$log" 2>&1 </dev/null || {
+    FAMILIAR_GALLERY_PATH="$trial/gallery.db" "$release/familiar" run --self-test ${force:+--force "$force"} >"$log" 2>&1 </dev/null || {
     sed -i "s|$trial/|$state/|g" "$log"
     fail_with_log "the self-test did not pass: $(tail -n 1 "$log" | sed 's/^familiar: //')"
   }
@@ -380,7 +380,7 @@ main() {
   shift
   # The service's account may not enter the caller's folder.
   cd / || exit
-  root='' prefix=/opt/familiar user=familiar stage='' id='' sums='' python='' extra=''
+  root='' prefix=/opt/familiar user=familiar stage='' id='' sums='' python='' extra='' force=''
   while [ $# -gt 0 ]; do
     case $1 in
       --root) root=$2 ;;
@@ -391,6 +391,7 @@ main() {
       --sums) sums=$2 ;;
       --python) python=$2 ;;
       --extra) extra=$2 ;;
+      --force) force=$2 ;;
       *) fail "unknown argument $1" ;;
     esac
     shift 2

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import bundle_path, events_path, gallery_path, key_path, trusted_keys, unknowns_path
+from edge_runtime.daemon.summary import gallery_line, gallery_status
+from edge_runtime.decision.matcher import Matcher, make_matcher
+from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.doctor.rows import Examination, Row, said
 from edge_runtime.errors import BundleError, FamiliarError, GalleryError, SelfTestError
 from edge_runtime.faces.chain import open_chain
@@ -117,10 +120,20 @@ def gallery(examination: Examination) -> Iterator[Row]:
     try:
         with open_gallery(config, chain, create=False) as opened:
             people = len(opened.people())
+            matcher = make_matcher(opened.templates(), chain.bundle, config.decide, tracks=True)
     except GalleryError as error:
         yield Row("gallery", "fail", said(error), _mend(path, said(error)))
     else:
         yield Row("gallery", "ok", f"{people} people, {path}")
+        yield _promise(matcher)
+
+
+def _promise(matcher: Matcher) -> Row:
+    """The rate that the owner allows is kept, or nobody is named."""
+    calibration = matcher.calibration
+    if calibration.refused:
+        return Row(PROMISE, "fail", calibration.refused, f"familiar calibrate; {_DEPLOY}")
+    return Row(PROMISE, "ok", gallery_line(gallery_status(matcher)))
 
 
 def disk(examination: Examination) -> Iterator[Row]:
@@ -163,9 +176,8 @@ def _card(examination: Examination) -> Iterator[Row]:
 
 def existing(path: Path) -> Path:
     """The nearest folder on the way to ``path`` that is there."""
-    while not os.path.exists(path):  # noqa: PTH110 - also where it is out of reach
-        path = path.parent
-    return path
+    way = (path, *path.parents)
+    return next((folder for folder in way if os.path.exists(folder)), way[-1])  # noqa: PTH110 - also out of reach
 
 
 def _mend(path: Path, line: str) -> str:
@@ -182,10 +194,9 @@ def _mend(path: Path, line: str) -> str:
 
 
 def _mount_point(path: Path) -> Path:
+    """The nearest mount point above ``path``; the root where none is reported, as in a container or an emulator."""
     path = path.resolve()
-    while not path.is_mount():
-        path = path.parent
-    return path
+    return next((folder for folder in (path, *path.parents) if folder.is_mount()), Path(path.anchor))
 
 
 def _owner(uid: int) -> str:

@@ -17,6 +17,7 @@ from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
 from edge_runtime.gallery.file import GalleryFile
 from edge_runtime.gallery.names import clean_name, same_name
 from edge_runtime.gallery.templates import Person, TemplateRecord, Templates
+from edge_runtime.text.plain import printable
 from edge_runtime.types import Floats
 
 __all__ = ["Gallery", "Person", "TemplateRecord", "Templates"]
@@ -152,7 +153,7 @@ class Gallery(GalleryFile):
             InputError: an unusable name, embedding or weight.
             GalleryError: the disk is full or the database damaged.
         """
-        name = clean_name(name)
+        name, source = clean_name(name), printable(source)
         embedding = np.asarray(embedding)
         if embedding.shape != (self.embedding_size,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:
             raise InputError(
@@ -247,6 +248,7 @@ class Gallery(GalleryFile):
         Raises:
             InputError: nobody is called so, the note is too long, or the time is past.
         """
+        consent = None if consent is None else printable(consent)
         if consent is not None and len(consent) > MAX_CONSENT:
             raise InputError(f"consent: expected at most {MAX_CONSENT} characters, received {len(consent)}")
         if expires_s is not None and not expires_s > time.time():

@@ -77,7 +77,7 @@ def match(bundle: Bundle) -> str:
     codes = rows_of(10_000)
     index = np.repeat(np.arange(1000), 10)
     templates = Templates(tuple(map(str, range(1000))), index, codes, np.ones(10_000, np.float32), np.arange(10_000))
-    calibration = Calibration(0.5, 1.0, 1.0, 3.0, (0.0, 3.0), np.linspace(0, 1, 4000, dtype=np.float32))
+    calibration = Calibration(0.5, 1.0, 1.0, 3.0, np.linspace(0, 1, 4000, dtype=np.float32))
     matcher, probe = Matcher(templates, calibration, 0.02), codes[:1]
     width, height = bundle.manifest.preprocessing.template.size_wh
     encoder, chip = open_encoder(bundle), make_pixels(height, width)[None]

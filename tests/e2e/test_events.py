@@ -27,8 +27,6 @@ from tests.power_loss import STRACE, Disk, record
 from tests.small_disk import fill, needs_root, small_disk
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.once
-
 EVENTS = int(os.environ.get("POWER_LOSS_OPERATIONS", "40")) * 5
 CUTS = int(os.environ.get("POWER_LOSS_CUTS", "40"))
 KILLS = int(os.environ.get("POWER_LOSS_KILLS", "5"))

@@ -1,7 +1,8 @@
 import pytest
 
 from edge_runtime.config import changed_keys, describe, load_config, parse_config
-from edge_runtime.errors import ConfigError
+from edge_runtime.errors import ConfigError, GalleryError
+from edge_runtime.gallery.opening import key_source
 
 
 def write(tmp_path, text):
@@ -146,3 +147,20 @@ def test_sinks_are_shown_checked_and_can_be_read_again(tmp_path, capsys):
         assert cli.main(["config", "schema", *more]) == 0
         shown = capsys.readouterr().out
         assert "[[sink]].type" in shown and "[[sink]] jsonlines.path" in shown
+
+
+@pytest.mark.parametrize("name", ["", "a\udcff", "a\x1b[2J", "a/b", "front+", "#", "x" * 65])
+def test_a_cameras_name_can_stand_in_a_line_and_a_topic(name):
+    with pytest.raises(ConfigError, match="camera ") as refused:
+        parse_config({"camera": {name: {"source": "v4l2:0"}}})
+    assert str(refused.value).isprintable()
+
+
+def test_a_key_beside_the_gallery_is_refused_through_a_link_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    folder = tmp_path / "state/familiar"
+    folder.mkdir(parents=True)
+    (folder / "device.key").write_text("k")
+    (tmp_path / "linked.key").symlink_to(folder / "device.key")
+    with pytest.raises(GalleryError, match="found it within"):
+        key_source(load_config(None, [f"gallery.key_file={tmp_path / 'linked.key'}"], {}))

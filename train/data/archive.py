@@ -18,8 +18,9 @@ from edge_runtime.errors import InputError
 from edge_runtime.types import Pixels
 from train.data.files import replacing
 
-SPLITS = ("train", "select", "final", "cohort")
-"""``train`` fits, ``select`` chooses, ``final`` measures last, ``cohort`` is for strangers alone."""
+SPLITS = ("train", "select", "final", "cohort", "check")
+"""``train`` fits, ``select`` chooses, ``final`` measures last, ``cohort`` is for strangers alone, and ``check`` for
+strangers that nothing was calibrated with."""
 _JPEG_QUALITY = 95
 
 
@@ -153,7 +154,7 @@ def bounds(sizes: Sequence[int]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(sizes, np.int64), dtype=np.int64)])
 
 
-def encoded(pixels: Pixels) -> bytes:
+def encoded(pixels: Pixels, quality: int = _JPEG_QUALITY) -> bytes:
     """A picture, uint8 (H, W, 3) RGB, as the JPEG that is kept of it."""
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data.tobytes())

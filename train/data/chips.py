@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -103,8 +104,11 @@ class Chips(PictureArchive):
         self.preprocessing_hash = str(meta["preprocessing_hash"])
 
     def crop(self, index: int) -> Pixels:
-        """One stored crop, uint8 (160, 160, 3) RGB."""
-        return self.decoded(index)
+        """One stored crop, uint8 (160, 160, 3) RGB; one that was packed smaller is enlarged."""
+        pixels = self.decoded(index)
+        if pixels.shape[:2] != CROP_TEMPLATE.size_wh:
+            pixels = np.asarray(cv2.resize(pixels, CROP_TEMPLATE.size_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return pixels
 
     def aligned(self, indices: Sequence[int] | NDArray[np.int64], template: Template) -> Pixels:
         """Faces as a device would align them, uint8 (n, h, w, 3) RGB."""

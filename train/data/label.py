@@ -51,30 +51,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     out, root = check_options(args), Path(args.data)
-    photos = find_photos(root, args.unlabelled or bool(args.list))[: args.limit]
-    splits = splits_of(photos, args.split, args.seed)
+    photos = find_photos(root, args.unlabelled or bool(args.list), args.leave_out)[: args.limit]
+    splits = splits_of(photos, args.split, args.seed, args.hold_out)
     if args.list:
         found, labeller = _from_list(Path(args.list), photos), f"the list {Path(args.list).name}"
     else:
         labeller = f"{open_detector(args.teacher).name}, six looks at each photo averaged"
         found = _from_teacher(photos, args.teacher, args.jobs)
-    kept = [(photo, label) for photo, label in zip(photos, found, strict=True) if isinstance(label, LabelledPhoto)]
-    if not any(len(label.faces) for _, label in kept):
+    kept = [one for one in zip(photos, found, splits, strict=True) if isinstance(one[1], LabelledPhoto)]
+    if not any(len(label.faces) for _, label, _ in kept):
         raise InputError(f"{root}: expected faces, found none in {len(photos)} pictures; try another teacher or list")
     write_labelled(
         out,
-        [label for _, label in kept],
-        [photo.person for photo, _ in kept],
-        [splits[photo.person] for photo, _ in kept],
-        [photo.relative for photo, _ in kept],
+        [label for _, label, _ in kept],
+        [photo.person for photo, _, _ in kept],
+        [part for _, _, part in kept],
+        [photo.relative for photo, _, _ in kept],
         labeller,
         args.source or f"photos of the folder {root.resolve().name}",
     )
     for photo, reason in zip(photos, found, strict=True):
         if isinstance(reason, str):
             print(f"train label: {photo.relative}: {reason}", file=sys.stderr)
-    faces = sum(len(label.faces) for _, label in kept)
-    counts = {name: sum(splits[photo.person] == name for photo, _ in kept) for name in SPLITS}
+    faces = sum(len(label.faces) for _, label, _ in kept)
+    counts = {name: sum(part == name for _, _, part in kept) for name in SPLITS}
     print(f"{out}: {faces} faces in {len(kept)} photos: " + ", ".join(f"{k} {n}" for k, n in counts.items()))
     return 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.pictures.reader import list_images
 from train.data.archive import SPLITS
+from train.data.holdout import part_of
 
 _SHARES = (("train", 0.70), ("select", 0.80), ("final", 0.90), ("cohort", 1.0))
 """Upper bounds of a name's hash, 0..1, for a split made without a file."""
@@ -38,6 +39,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that every command has which goes through folders of photos."""
     parser.add_argument("--split", metavar="CSV", help="columns person and split; default: by a hash of the name")
     parser.add_argument("--unlabelled", action="store_true", help="nobody knows who is who: no names, all for training")
+    parser.add_argument(
+        "--hold-out",
+        action="store_true",
+        help="of --unlabelled: a sixth each to the splits cohort and check, by a hash of the file's name",
+    )
+    parser.add_argument("--leave-out", metavar="FILE", help="pictures to pass over: paths below --data, one a line")
     parser.add_argument("--source", metavar="TEXT", help="what the photos are, and their licence, for the model card")
     parser.add_argument("--seed", type=int, default=0, help="of the split made without --split (default: 0)")
     parser.add_argument("--limit", type=int, metavar="N", help="stop after N pictures, for a trial")
@@ -54,37 +61,54 @@ def check_options(args: argparse.Namespace) -> Path:
         raise UsageError("--jobs and --limit: expected at least 1")
     if args.unlabelled and args.split:
         raise UsageError("--unlabelled and --split: expected one of them; photos without names cannot be split by name")
+    if args.hold_out and not args.unlabelled:
+        raise UsageError("--hold-out: expected together with --unlabelled; photos with names are split by name")
     out = Path(args.out)
     if out.is_dir() or out.suffix != ".npz":
         raise UsageError(f"--out {out}: expected the name of an .npz file")
     return out
 
 
-def splits_of(photos: Sequence[Photo], csv_path: str | None, seed: int) -> dict[str, str]:
-    """The split of everybody in ``photos``, by a file or else by a hash; photos without names are all for training."""
+def splits_of(photos: Sequence[Photo], csv_path: str | None = None, seed: int = 0, hold_out: bool = False) -> list[str]:
+    """The split of each of ``photos``: by a file or else by a hash of the person.
+
+    Photos without names are for training, but for a third of them with ``hold_out`` (``train.data.holdout``).
+    """
     people = sorted({photo.person for photo in photos})
     if people == [""]:
-        return {"": "train"}
-    return read_split(csv_path, people) if csv_path else split(people, seed)
+        return [part_of(photo.path.name) if hold_out else "train" for photo in photos]
+    chosen = read_split(csv_path, people) if csv_path else split(people, seed)
+    return [chosen[photo.person] for photo in photos]
 
 
-def find_photos(root: Path, unlabelled: bool = False) -> list[Photo]:
+def find_photos(root: Path, unlabelled: bool = False, leave_out: str | Path | None = None) -> list[Photo]:
     """Every picture below ``root`` with its person, sorted.
 
     Args:
         root: a folder that holds one folder a person; with ``unlabelled``, any folder of pictures.
         unlabelled: give nobody a name.
+        leave_out: a file that names pictures to pass over, relative to ``root``, POSIX, one a line.
 
     Raises:
-        InputError: no such folder, no pictures, or not a single folder of a person.
+        InputError: no such folder, no pictures, not a single folder of a person, or a picture to leave out that
+            is not there.
     """
     photos, loose = [], []
+    unwanted = _listed(leave_out) if leave_out else set()
     for path in list_images(root):
         relative = path.relative_to(root)
+        if relative.as_posix() in unwanted:
+            unwanted.remove(relative.as_posix())
+            continue
         if unlabelled or len(relative.parts) > 1:
             photos.append(Photo(path, relative.as_posix(), "" if unlabelled else relative.parts[0]))
         else:
             loose.append(path)
+    if unwanted:
+        raise InputError(
+            f"{leave_out}: expected pictures below {root}, found no {min(unwanted)} there "
+            f"({len(unwanted)} absent in all); name them as they lie there"
+        )
     if photos and loose:
         print(f"{loose[0]}: in no person's folder, passed over ({len(loose)} in all)", file=sys.stderr)
     if not photos:
@@ -93,6 +117,13 @@ def find_photos(root: Path, unlabelled: bool = False) -> list[Photo]:
             f"move them to {root}/NAME/"
         )
     return photos
+
+
+def _listed(path: str | Path) -> set[str]:
+    try:
+        return set(Path(path).read_text(encoding="utf-8").split("\n")) - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a list of pictures, one a line, cannot read it ({error})") from error
 
 
 def split(people: Sequence[str], seed: int) -> dict[str, str]:

@@ -11,6 +11,7 @@ import cv2
 from tqdm import tqdm
 
 from edge_runtime.config import Config, bundle_path
+from edge_runtime.decision.tail import FEWEST_TO_FIT
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import FamiliarError, ImageError, InputError
 from edge_runtime.faces.chain import central_face
@@ -42,12 +43,12 @@ def run(args: argparse.Namespace) -> int:
     out = check_options(args)
     root = download_lfw() if args.data == "lfw" else Path(args.data)
     source = args.source or (_LFW_SOURCE if args.data == "lfw" else f"photos of the folder {root.resolve().name}")
-    photos = find_photos(root, args.unlabelled)[: args.limit]
-    splits = splits_of(photos, args.split, args.seed)
+    photos = find_photos(root, args.unlabelled, args.leave_out)[: args.limit]
+    splits = splits_of(photos, args.split, args.seed, args.hold_out)
     detector = args.detector or f"bundle:{bundle_path(Config())}"
     detector_name = open_detector(detector).name
     found = find_faces(photos, detector, args.jobs)
-    kept = [(photo, result) for photo, result in zip(photos, found, strict=True) if isinstance(result, Crop)]
+    kept = [one for one in zip(photos, found, splits, strict=True) if isinstance(one[1], Crop)]
     lost = [(photo, result) for photo, result in zip(photos, found, strict=True) if isinstance(result, str)]
     if not kept:
         raise InputError(
@@ -55,14 +56,14 @@ def run(args: argparse.Namespace) -> int:
         )
     write_chips(
         out,
-        [crop for _, crop in kept],
-        [photo.person for photo, _ in kept],
-        [splits[photo.person] for photo, _ in kept],
-        [photo.relative for photo, _ in kept],
+        [crop for _, crop, _ in kept],
+        [photo.person for photo, _, _ in kept],
+        [part for _, _, part in kept],
+        [photo.relative for photo, _, _ in kept],
         detector_name,
         source,
     )
-    _report(out, kept, lost, splits)
+    _report(out, [(photo, part) for photo, _, part in kept], lost)
     return 0
 
 
@@ -130,10 +131,8 @@ def download_lfw(url: str = LFW_URL, md5: str = LFW_MD5, cache: Path | None = No
     return next(iter(sorted(Path(unpacked).rglob(name.partition(".")[0]))), Path(unpacked))
 
 
-def _report(
-    out: Path, kept: Sequence[tuple[Photo, Crop]], lost: Sequence[tuple[Photo, str]], splits: dict[str, str]
-) -> None:
-    """Say what was kept; list what was not, in a file beside the chips and its first lines on standard error."""
+def _report(out: Path, kept: Sequence[tuple[Photo, str]], lost: Sequence[tuple[Photo, str]]) -> None:
+    """Say what was kept for which split; list the rest in a file beside the chips, its first lines on stderr too."""
     faceless = sum(reason == "no face" for _, reason in lost)
     skipped = out.with_suffix(".skipped.txt")
     write_text(skipped, "".join(f"{photo.relative}\t{reason}\n" for photo, reason in lost))
@@ -141,10 +140,16 @@ def _report(
         print(f"train prepare: {photo.relative}: {reason}", file=sys.stderr)
     if len(lost) > _SHOWN:
         print(f"train prepare: and {len(lost) - _SHOWN} more, all in {skipped}", file=sys.stderr)
-    named = {photo.person for photo, _ in kept} - {""}
-    if named:
-        counts = {name: sum(splits[person] == name for person in named) for name in SPLITS}
-        print(f"{out}: {len(kept)} faces of {len(named)} people: " + ", ".join(f"{k} {n}" for k, n in counts.items()))
-    else:
-        print(f"{out}: {len(kept)} faces without a name, all for training")
+    named = {photo.person: part for photo, part in kept if photo.person}
+    parts = list(named.values() if named else (part for _, part in kept))
+    strangers = max(parts.count("cohort"), parts.count("select"))
+    if named and strangers < FEWEST_TO_FIT:
+        print(
+            f"train prepare: note: {strangers} people are held out as strangers; a bundle that convert makes of "
+            f"fewer than {FEWEST_TO_FIT} names nobody at the default wish of 1 in 1,000; add people, or give "
+            "convert chips of others with --cohort FILE",
+            file=sys.stderr,
+        )
+    what = f"faces of {len(named)} people" if named else "faces without a name"
+    print(f"{out}: {len(kept)} {what}: " + ", ".join(f"{name} {parts.count(name)}" for name in SPLITS))
     print(f"no face: {faceless}, unusable: {len(lost) - faceless} (listed in {skipped})")

@@ -10,15 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.types import Floats, Pixels
+from train.data import worn
 from train.encoder.recipe import AugmentPart
 
-_COARSEST = 0.35
+_COARSEST = 0.2
 """A chip of low resolution keeps at least this share of its pixels a side."""
 _JPEG_QUALITIES = (15, 75)
-_OUT_OF_FOCUS = (0.005, 0.035)
-"""Standard deviation of the blur, shares of a chip's height; the eyes are a third of that apart."""
-_SMEARED = (0.03, 0.1)
-"""Length of the line that a moving face is smeared along, shares of a chip's height."""
+_OUT_OF_FOCUS = (0.005, 0.075)
+"""Standard deviation of the blur, shares of a chip's height, of which the eyes are a third apart; most are slight."""
+_SMEARED = (0.03, 0.2)
+"""Length of the line that a moving face is smeared along, shares of a chip's height; most are short."""
+_EXPOSURES = (0.2, 2.5)
+"""Gains of what is far too dark or too bright."""
 _INFRARED = np.array([0.6, 0.3, 0.1], np.float32)
 """Skin and lips are light in infrared: red says most about them; each chip draws its weights around these."""
 
@@ -39,6 +42,10 @@ def photometric(chips: Pixels, part: AugmentPart, rng: np.random.Generator) -> P
         _occlude(pixels, _some(part.occlusion, len(chips), rng), rng)
     if part.light:
         pixels = _lit(pixels, part.light, rng)
+    if part.exposure:
+        chosen = _some(part.exposure, len(chips), rng)
+        gains = np.exp(rng.uniform(*np.log(_EXPOSURES), (len(chosen), 1, 1, 1)))
+        pixels[chosen] = pixels[chosen] * gains.astype(np.float32)
     if part.grey:
         _turn_grey(pixels, _some(part.grey, len(chips), rng), rng)
     if part.blur:
@@ -94,10 +101,14 @@ def _turn_grey(pixels: Floats, chosen: NDArray[np.int64], rng: np.random.Generat
 
 
 def _occlude(pixels: Floats, chosen: NDArray[np.int64], rng: np.random.Generator) -> None:
-    """Something in the way: a scarf or mask below, a cap above, a hand, a branch; a plain patch of any colour."""
+    """Something in the way, of any plain colour: a scarf below, a cap above, a hand or branch, dark glasses, a mask."""
     height, width = pixels.shape[1:3]
     for index in chosen:
-        kind = rng.integers(3)
+        kind = rng.integers(5)
+        if kind > 2:
+            outlines = worn.glasses(rng) if kind == 3 else worn.mask(rng)
+            worn.draw(pixels[index], outlines, rng.uniform(0, 70 if kind == 3 else 255, 3).tolist())
+            continue
         depth = rng.uniform(0.15, 0.35)
         top, left, high, wide = 0.0, 0.0, depth, 1.0
         if kind == 0:
@@ -115,9 +126,13 @@ def _blur(pixels: Floats, chosen: NDArray[np.int64], rng: np.random.Generator) -
     height = pixels.shape[1]
     for index in chosen:
         if rng.random() < 0.5:
-            pixels[index] = cv2.GaussianBlur(pixels[index], (0, 0), rng.uniform(*_OUT_OF_FOCUS) * height)
+            pixels[index] = cv2.GaussianBlur(pixels[index], (0, 0), _mostly_low(_OUT_OF_FOCUS, rng) * height)
         else:
-            pixels[index] = cv2.filter2D(pixels[index], -1, _motion(rng.uniform(*_SMEARED) * height, rng))
+            pixels[index] = cv2.filter2D(pixels[index], -1, _motion(_mostly_low(_SMEARED, rng) * height, rng))
+
+
+def _mostly_low(between: tuple[float, float], rng: np.random.Generator) -> float:
+    return between[0] + (between[1] - between[0]) * rng.random() ** 2
 
 
 def _motion(length: float, rng: np.random.Generator) -> Floats:

@@ -68,6 +68,11 @@ class Faces:
     def __len__(self) -> int:
         return len(self.index)
 
+    def take(self, chosen: NDArray[np.int64]) -> Faces:
+        """Some of the faces."""
+        rows = (self.source, self.index, self.names, self.person, self.landmarks)
+        return Faces(self.sources, *(row[chosen] for row in rows))
+
     @property
     def people(self) -> int:
         """How many different people have a name."""

@@ -23,6 +23,7 @@ from train.data.chips import Chips
 from train.data.files import replacing
 from train.encoder.datasets import Faces, Held
 from train.encoder.losses import WeightedLoss
+from train.encoder.probe import solve_code
 from train.encoder.recipe import Recipe
 from train.encoder.start import Start
 from train.encoder.teacher import Teacher, Teachers
@@ -115,16 +116,20 @@ class _Fitting:
         faces, held = _parted(chips, recipe.fit.hold_out, started.seed)
         people = faces.people if recipe.loss.identity > 0 else 0
         parts = (recipe.teacher, *recipe.teachers) if recipe.loss.taught else ()
-        self.objective = WeightedLoss(recipe.loss, people > 0, [part.weight for part in parts])
+        teachers = Teachers([Teacher(part) for part in parts], recipe.loss.joined) if parts else None
+        self.objective = WeightedLoss(recipe.loss, people > 0, teachers.weights if teachers else ())
         if not self.objective.terms:
             raise ConfigError(
                 "[loss]: expected a term that can be computed, found identity alone and nobody with a name"
             )
-        teachers = Teachers([Teacher(part) for part in parts]) if parts else None
         cache = self.folder / _TEACHER
         self.views = Views(faces, started.preprocessing, recipe.augment, recipe.fit, started.seed, teachers, cache)
         self.held = Held(held, started.preprocessing, self.views.batch, teachers, cache)
-        self._build(people, tuple(teachers.sizes) if teachers else (), started, start)
+        self._build(people, teachers, started)
+        if start:
+            self._begin_at(start, faces, teachers, started.seed, state is None)
+        self.average = WeightAverage(self.model.weights, recipe.fit.average)
+        self.variables = [*self.model.state, *self.model.optimizer.variables, *self.average.variables]
         # A sentence that the start's lineage has already is not said twice.
         lineage = dict.fromkeys([*_lineage(chips, faces, teachers), *started.lineage])
         self.result = dataclasses.replace(started, lineage=list(lineage))
@@ -135,25 +140,29 @@ class _Fitting:
             self._note(state["history"])
             self.best = state["best"]
 
-    def _build(self, people: int, taught: tuple[int, ...], started: Run, start: Start | None) -> None:
+    def _build(self, people: int, teachers: Teachers | None, started: Run) -> None:
         keras.utils.set_random_seed(started.seed)
         policy = started.precision
         self.spec = encoder_spec(self.recipe)
         self.decoder_spec = DecoderSpec(self.spec, self.recipe.decoder.widths)
+        taught = tuple(teachers.sizes) if teachers else ()
         kind = VariationalAutoencoder if self.recipe.loss.variational > 0 else Autoencoder
         self.model = kind(self.spec.build(policy), self.decoder_spec.build(policy), people, taught)
         self.model.decoder.trainable = self.recipe.loss.drawn
         for layer in self.model.encoder.layers if self.recipe.fit.freeze_norm else ():
             layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-        if start:
-            start.into(self.model.encoder, self.model.decoder)
         optimiser = make_optimiser(self.recipe.optimiser, policy)
         self.schedule = Schedule(self.recipe.optimiser, self.recipe.fit)
         self.model.compile(optimiser, self.objective, self.objective.terms)
         self.model(np.zeros((1, self.spec.size, self.spec.size, self.spec.channels), np.float32))
         optimiser.build(self.model.trainable_variables)
-        self.average = WeightAverage(self.model.weights, self.recipe.fit.average)
-        self.variables = [*self.model.state, *optimiser.variables, *self.average.variables]
+
+    def _begin_at(self, start: Start, faces: Faces, teachers: Teachers | None, seed: int, fresh: bool) -> None:
+        """Take over a start's weights, and solve for its code where that is of another length."""
+        anew = start.into(self.model.encoder, self.model.decoder, grown=not self.recipe.fit.hold_out)
+        if anew and fresh and teachers and teachers.sizes[0] == self.spec.code_size:
+            preprocessing = self.recipe.preprocessing()
+            solve_code(self.model.encoder, faces, preprocessing, teachers, seed)
 
     def go(self) -> Run:
         """Fit until the last epoch, or until patience ends."""

@@ -67,6 +67,7 @@ class LossPart:
         identity_scale: its scale.
         distil: of 1 - cosine to the teacher.
         distil_relations: of the squared difference of the batch's cosines.
+        joined: whether the teachers' codes side by side, each as long as the root of its weight, are one code to learn.
     """
 
     reconstruction: float = key(1.0, low=0, high=1e6)
@@ -78,6 +79,7 @@ class LossPart:
     identity_scale: float = key(30.0, low=0.1, high=1000)
     distil: float = key(0.0, low=0, high=1e6)
     distil_relations: float = key(0.0, low=0, high=1e6)
+    joined: bool = False
 
     @property
     def drawn(self) -> bool:
@@ -105,7 +107,8 @@ class AugmentPart:
         low_resolution: share of the inputs that have as few as a third of their pixels a side.
         jpeg: share of the inputs that are compressed.
         grey: share of the inputs that look as a night camera's, in infrared.
-        occlusion: share of the inputs with something in the way.
+        occlusion: share of the inputs with something in the way: dark glasses, a mask, a hand, a cap.
+        exposure: share of the inputs that are far too dark or too bright.
         morph: share of the views that blend in somebody else, wholly or by smooth regions; the teacher sees the
             blend too, and nobody's name belongs to it.
     """
@@ -121,6 +124,7 @@ class AugmentPart:
     jpeg: float = key(0.0, low=0, high=1)
     grey: float = key(0.0, low=0, high=1)
     occlusion: float = key(0.0, low=0, high=1)
+    exposure: float = key(0.0, low=0, high=1)
     morph: float = key(0.0, low=0, high=1)
 
     @property
@@ -142,6 +146,8 @@ class TeacherPart:
         mean: per channel, 0..255.
         std: per channel, 0..255.
         flip: average its codes of the view and of the view mirrored; the student then sees either.
+        code_size: for a network whose last layers span fewer numbers than it gives (EdgeFace's, George et al., 2024):
+            its codes in so many, their cosines as they were; 0: as it gives them.
     """
 
     path: str = ""
@@ -152,6 +158,7 @@ class TeacherPart:
     std: tuple[float, ...] = (127.5, 127.5, 127.5)
     flip: bool = False
     weight: float = key(1.0, low=0, high=1000)
+    code_size: int = key(0, low=0, high=4096)
 
     def preprocessing(self) -> Preprocessing:
         """Its input as ``edge_runtime`` states one."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.bundle.preprocessing import Preprocessing
-from edge_runtime.errors import InputError
+from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.geometry.alignment import Template
 from edge_runtime.geometry.embeddings import normalise
@@ -20,6 +21,8 @@ from edge_runtime.types import Floats, Pixels
 from train.encoder.recipe import TeacherPart
 
 _BATCH = 16
+_LOST = 1e-3
+"""Largest share of a code's length, squared, that may lie outside the axes it is brought to."""
 
 
 class Teacher:
@@ -37,6 +40,7 @@ class Teacher:
 
         Raises:
             InputError: no such file, a suffix that is none of the three, or a network that does not open.
+            ConfigError: its codes span more numbers than ``code_size``.
         """
         self.path = Path(part.path)
         preprocessing = part.preprocessing()
@@ -53,6 +57,7 @@ class Teacher:
                 f"teacher {self.path}: expected .onnx, .tflite or .keras, found {self.path.suffix!r}; convert it"
             )
         self._run = kinds[self.path.suffix](self.path, preprocessing)
+        self._axes = _axes(self._run, self.template.size_wh, part) if part.code_size else None
 
     def encode(self, chips: Pixels) -> Floats:
         """Codes float32 (N, D) of unit length, from uint8 (N, h, w, 3) RGB chips of ``template``.
@@ -62,7 +67,7 @@ class Teacher:
         codes = normalise(self._run(chips))[0]
         if self.flip:
             codes = codes + normalise(self._run(np.ascontiguousarray(chips[:, :, ::-1])))[0]
-        return normalise(codes)[0]
+        return normalise(codes if self._axes is None else codes @ self._axes)[0]
 
 
 class Teachers:
@@ -70,10 +75,19 @@ class Teachers:
 
     Attributes:
         members: the teachers.
+        weights: of what each code says: the teachers', or a single one where their codes are joined into one.
     """
 
-    def __init__(self, members: Sequence[Teacher]) -> None:
+    def __init__(self, members: Sequence[Teacher], joined: bool = False) -> None:
+        """Put them side by side.
+
+        Args:
+            members: the teachers.
+            joined: whether their codes, each as long as the root of its weight, are one code of unit length.
+        """
         self.members = list(members)
+        self._joined = joined
+        self.weights = [1.0] if joined else [teacher.weight for teacher in members]
         self._sizes: list[int] = []
 
     @property
@@ -88,21 +102,48 @@ class Teachers:
 
     @property
     def sizes(self) -> list[int]:
-        """Length of each one's code."""
+        """Length of each code that is told apart."""
         if not self._sizes:
             blank = [np.zeros((1, t.template.size_wh[1], t.template.size_wh[0], 3), np.uint8) for t in self.members]
             self._sizes = [t.encode(chips).shape[1] for t, chips in zip(self.members, blank, strict=True)]
-        return self._sizes
+        return [sum(self._sizes)] if self._joined else self._sizes
 
     def encode(self, views: Sequence[Pixels]) -> Floats:
-        """Codes float32 (N, sum of sizes), each part of unit length, from one array of chips for each teacher."""
+        """Codes float32 (N, sum of sizes), each of unit length, from one array of chips for each teacher."""
         codes = [teacher.encode(chips) for teacher, chips in zip(self.members, views, strict=True)]
+        if self._joined:
+            codes = [code * np.float32(t.weight**0.5) for code, t in zip(codes, self.members, strict=True)]
+            return normalise(np.concatenate(codes, axis=1))[0]
         return np.concatenate(codes, axis=1)
 
     def targets(self, codes: Floats) -> dict[str, NDArray[Any]]:
         """Codes as a batch names them: ``teacher0``, ``teacher1`` and so on, float32 (N, D) each."""
         ends = np.cumsum(self.sizes)
         return {f"teacher{k}": part for k, part in enumerate(np.split(codes, ends[:-1], axis=1))}
+
+
+def _axes(run: Callable[[Pixels], Floats], size_wh: tuple[int, int], part: TeacherPart) -> Floats:
+    """Orthonormal axes (D, code_size) of the space that a network's codes lie in.
+
+    They depend on the network alone, so that one run can go on from another: random pictures, whose codes span that
+    space, give its projector, and fixed random directions seen in it give the axes.
+
+    Raises:
+        ConfigError: the codes span more than that.
+    """
+    rng = np.random.default_rng(0)
+    grains = [rng.integers(0, 256, (side, side, 3), np.uint8) for side in rng.integers(3, 30, 2 * part.code_size)]
+    pictures = np.stack([cv2.resize(grain, size_wh, interpolation=cv2.INTER_LINEAR) for grain in grains])
+    codes = normalise(run(pictures))[0].astype(np.float64)
+    span = np.linalg.svd(codes, full_matrices=False)[2][: part.code_size]
+    lost = float(1 - np.square(codes @ span.T).sum(1).min())
+    if lost > _LOST:
+        raise ConfigError(
+            f"[teacher] code_size: expected as many numbers as the codes of {part.path} span, found {lost:.1%} of one "
+            f"outside {part.code_size}; ask for more, or for 0"
+        )
+    axes, upper = np.linalg.qr(span.T @ (span @ rng.standard_normal((codes.shape[1], len(span)))))
+    return np.asarray(axes * np.sign(np.diag(upper)), np.float32)
 
 
 def _tflite(path: Path, preprocessing: Preprocessing) -> Callable[[Pixels], Floats]:

@@ -74,7 +74,7 @@ def settle(run: Run, start: Start, spec: EncoderSpec, chips: Chips, strangers: C
     fitted, held = part_photos(chips, share, run.seed)
     others = np.flatnonzero(~np.isin(strangers.names, np.unique(chips.names[chips.names != ""])))
     old = spec.build()
-    old.set_weights(start.encoder)
+    start.into(old)
     trials = []
     for encoder in (old, open_model(run.encoder_path)):
         parts = [(chips, fitted), (chips, held), (strangers, others)]

@@ -214,16 +214,16 @@ class Views:
 
     def _pass(self, rng: np.random.Generator) -> NDArray[np.int64]:
         order = rng.permutation(len(self.faces)).astype(np.int64)
-        limit = self._fit.photos_a_person
+        limit, photos = self._fit.photos_a_person, self._fit.photos or len(order)
         if not limit:
-            return order
+            return order[:photos]
         person = self.faces.person[order]
         rank = np.zeros(len(order), np.int64)
         seen: dict[int, int] = {}
         for position, who in enumerate(person.tolist()):
             rank[position] = seen.get(who, 0) if who >= 0 else 0
             seen[who] = seen.get(who, 0) + 1
-        return order[rank < limit]
+        return order[rank < limit][:photos]
 
     def _read(self) -> tuple[NDArray[np.int64], Floats] | None:
         """Codes of a run that was cut; None where there are none that fit."""

@@ -23,6 +23,7 @@ from edge_runtime.geometry.alignment import Template
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.biometrics import tmr_at_fmr
 from edge_runtime.types import Floats, Pixels
+from train.data import worn
 from train.data.chips import Chips
 
 Change = Callable[[Pixels], Pixels]
@@ -30,6 +31,7 @@ Change = Callable[[Pixels], Pixels]
 _EYES_PX = (16, 12, 9, 6)
 _BLURS = (0.1, 0.2, 0.3)
 _GAINS = {"a quarter": 0.25, "half": 0.5, "twice": 2.0}
+_WORN = {"dark glasses": (worn.glasses, (20.0, 20.0, 20.0)), "a mask": (worn.mask, (205.0, 225.0, 235.0))}
 _THIRDS = {"turn": ("frontal", "between", "turned"), "light": ("dark", "between", "light")}
 _THIRDS |= {"sharpness": ("soft", "between", "sharp")}
 _FEWEST = 5
@@ -61,6 +63,7 @@ def changes(template: Template) -> list[tuple[str, str, Change]]:
     listed += [("eyes", f"{px} px apart", _smaller(px / eyes)) for px in _EYES_PX if px < eyes]
     listed += [("blur", f"{share:.0%} of the eyes' distance", _blurred(share * eyes)) for share in _BLURS]
     listed += [("light", level, _lit(gain)) for level, gain in _GAINS.items()]
+    listed += [("covered", what, _covered(outlines, colour)) for what, (outlines, colour) in _WORN.items()]
     return [*listed, ("colour", "none", _grey)]
 
 
@@ -180,6 +183,18 @@ def _blurred(sigma: float) -> Change:
 
 def _lit(gain: float) -> Change:
     return lambda chip: np.clip(np.rint(chip * np.float32(gain)), 0, 255).astype(np.uint8)
+
+
+def _covered(outlines: Callable[[np.random.Generator], worn.Outlines], colour: Sequence[float]) -> Change:
+    """The same worn by everybody."""
+    shape = outlines(np.random.default_rng(0))
+
+    def change(chip: Pixels) -> Pixels:
+        covered = chip.copy()
+        worn.draw(covered, shape, colour)
+        return covered
+
+    return change
 
 
 def _grey(chip: Pixels) -> Pixels:

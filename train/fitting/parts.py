@@ -41,6 +41,8 @@ class FitPart:
             place; the camera's disturbances are new every time.
         passes: times an epoch goes over the photos, for few of them.
         photos_a_person: at most so many of one person's photos in an epoch; 0: all.
+        photos: at most so many photos in a pass, others in the next, so that an epoch of many photos does not last
+            too long to lose; 0: all.
         patience: stop after so many epochs without a better ``monitor`` and keep the best; 0: never.
         monitor: column of the history: smaller is better for a loss, larger for the rest.
         measure_every: epochs between two looks at the held-out people; they are always looked at in the end.
@@ -59,6 +61,7 @@ class FitPart:
     repeats: int = key(1, low=1, high=10_000)
     passes: int = key(1, low=1, high=10_000)
     photos_a_person: int = key(0, low=0, high=10**6)
+    photos: int = key(0, low=0, high=10**9)
     patience: int = key(0, low=0, high=100_000)
     monitor: str = "val_loss"
     measure_every: int = key(1, low=1, high=100_000)

@@ -18,6 +18,11 @@ def precision(wish: str) -> str:
 
         if tensorflow.config.list_physical_devices("GPU"):
             return "mixed_bfloat16"
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        if jax.default_backend() != "cpu":
+            return "mixed_bfloat16"
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:

@@ -28,7 +28,7 @@ def test_table_says_what_is_expected_vouched_for_and_missed(familiar: Familiar, 
     code, out, err = familiar("calibrate", "--strangers-per-week", "500")
     assert (code, err) == (0, "")
     assert "2 people, 6 photos; strangers: 400 people" in out and "of 6" in out
-    assert "400 strangers can vouch for 7.5 of 1,000, not for 1" in out
+    assert "400 strangers support 7.5 of 1,000, not 1" in out
     assert "false names a week: 0.5 expected, of 500 strangers (given)" in out
     assert "not known" in familiar("calibrate")[1]
 

@@ -72,7 +72,7 @@ def test_wish_beyond_the_evidence_follows_the_tail_and_says_what_is_not_known() 
     strangers, templates = unit_codes(1000, 2), make_templates()
     calibration = calibrate(templates, strangers, 1000, 1.0)
     assert calibration.supported_per_1000 == pytest.approx(3.0) and not calibration.supported
-    assert calibration.note and "3 of 1,000, not for 1" in calibration.note and "as high as" in calibration.note
+    assert calibration.note and "3 of 1,000, not 1" in calibration.note and "as high as" in calibration.note
     assert calibration.expected_per_1000 == pytest.approx(1.0)
     assert calibration.interval[0] < 1 < calibration.interval[1]
 
@@ -89,7 +89,7 @@ def test_interval_holds_the_truth_about_as_often_as_it_says() -> None:
 
 def test_a_handful_of_strangers_gives_the_strictest_they_support() -> None:
     strangers, templates = unit_codes(60, 2), make_templates()
-    calibration = calibrate(templates, strangers, 60, 1.0)
+    calibration = calibrate(templates, strangers, 60, 10.0)
     assert accepted(calibration.threshold, templates, strangers) == 0 and not calibration.extrapolated
     assert calibration.note and "strictest" in calibration.note and calibration.interval[0] == 0
 

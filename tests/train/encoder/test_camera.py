@@ -10,7 +10,8 @@ from train.encoder.camera import photometric
 from train.encoder.recipe import AugmentPart
 
 DISTURBANCES = {
-    "light": 1.0, "noise": 8.0, "blur": 1.0, "low_resolution": 1.0, "jpeg": 1.0, "grey": 1.0, "occlusion": 1.0
+    "light": 1.0, "noise": 8.0, "blur": 1.0, "low_resolution": 1.0, "jpeg": 1.0, "grey": 1.0, "occlusion": 1.0,
+    "exposure": 1.0,
 }  # fmt: skip
 EVERYTHING = AugmentPart(**DISTURBANCES)
 
@@ -60,6 +61,20 @@ def test_blur_and_low_resolution_take_detail_away():
         seen = photometric(noisy, dataclasses.replace(AugmentPart(), **{name: 1.0}), rng())
         assert max(detail(face[None]) for face in seen) < 0.85 * detail(noisy)
         assert seen.mean() == pytest.approx(noisy.mean(), abs=3)
+
+
+def test_exposure_makes_some_faces_far_too_dark_and_some_far_too_bright():
+    chips = np.full((60, 16, 16, 3), 120, np.uint8)
+    levels = photometric(chips, AugmentPart(exposure=1.0), rng()).mean((1, 2, 3))
+    assert levels.min() < 40 and levels.max() > 220
+
+
+def test_dark_glasses_hide_both_eyes_and_a_mask_the_mouth():
+    chips = np.full((300, 80, 80, 3), 200, np.uint8)
+    hidden = (photometric(chips, AugmentPart(occlusion=1.0), rng()) != 200).any(-1)
+    left, right, between, mouth, chin = (hidden[:, y, x] for y, x in ((37, 26), (37, 54), (50, 40), (68, 40), (76, 40)))
+    glasses, mask = left & right & ~between & ~mouth, ~left & ~right & mouth & chin
+    assert 30 < glasses.sum() < 120 and 60 < mask.sum() < 180
 
 
 def test_something_in_the_way_is_plain_and_leaves_most_of_the_face():

@@ -14,11 +14,12 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from edge_runtime.errors import ConfigError, InputError
+from edge_runtime.geometry.embeddings import normalise
 from tests.builders import ROOT
 from tests.train.drawn_chips import make_chips
 from train.__main__ import main
 from train.data.chips import Chips
-from train.encoder.fit import fit, held_figures, precision
+from train.encoder.fit import encoder_spec, fit, held_figures, precision
 from train.encoder.recipe import load_recipe
 from train.encoder.start import load_start
 from train.runs.models import open_model
@@ -211,8 +212,51 @@ def test_a_run_starts_where_another_ended(whole, chips_path, tmp_path):
     with pytest.raises(InputError, match="found another run"):
         fit(again, Chips.load(chips_path), tmp_path / "run", seed=5)
     with pytest.raises(InputError, match="of another shape"):
-        wider = small("encoder.code_size=16")
+        wider = small("encoder.widths=[8,24]")
         fit(wider, Chips.load(chips_path), tmp_path / "wider", start=load_start(whole))
+
+
+def test_a_run_goes_on_deeper_and_the_new_blocks_change_little_at_first(whole, chips_path, tmp_path):
+    run = load_run(whole)
+    pictures = run.preprocessing.as_float(run.chips().aligned(np.arange(20), run.preprocessing.template))
+    deeper = small("fit.epochs=1", "optimiser.learning_rate=1e-7", "encoder.blocks=[1,3]")
+    shallow, deep = encoder_spec(small()).build(), encoder_spec(deeper).build()
+    load_start(whole).into(shallow)
+    load_start(whole).into(deep, grown=True)
+    before, after = (normalise(encoder.predict_on_batch(pictures))[0] for encoder in (shallow, deep))
+    assert (before * after).sum(1).mean() > 0.95
+    # Neither asleep nor ahead of the rest: see train.encoder.start.
+    assert np.all(np.asarray(deep.get_layer("stage1_block2b_norm").gamma) > 0)
+    sizes = [np.std(deep.get_layer(name).kernel) for name in ("stage1_block0a_conv", "stage1_block1a_conv")]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.5)
+    run = fit(deeper, Chips.load(chips_path), tmp_path / "run", seed=5, start=load_start(whole))
+    assert run.history[0]["val_loss"] < 1.3 * load_run(whole).history[-1]["val_loss"]
+    with pytest.raises(InputError, match="a layer stage0_block0a_conv more"):
+        fit(small(), Chips.load(chips_path), tmp_path / "shallower", start=load_start(tmp_path / "run"))
+    with pytest.raises(InputError, match="of another shape"):
+        load_start(whole).into(encoder_spec(deeper).build())
+
+
+def test_a_code_of_another_length_is_learned_anew_on_what_was_there(whole, chips_path, tmp_path):
+    longer = small("fit.epochs=1", "optimiser.learning_rate=1e-7", "encoder.code_size=12")
+    run = fit(longer, Chips.load(chips_path), tmp_path / "run", seed=5, start=load_start(whole))
+    before, after = (open_model(load_run(folder).encoder_path) for folder in (whole, run.path))
+    assert after.output_shape == (None, 12)
+    np.testing.assert_allclose(before.get_layer("stage1_conv").kernel, after.get_layer("stage1_conv").kernel, atol=1e-4)
+    with pytest.raises(InputError, match="code of another"):
+        load_start(whole).into(encoder_spec(longer).build())
+
+
+def test_a_code_of_another_length_begins_as_near_to_the_teacher_as_the_start_allows(whole, chips_path, tmp_path):
+    teacher = [
+        f"teacher.path={ROOT / 'tests/golden/tiny.tflite'}", "teacher.colour=grey", "teacher.size=28",
+        "teacher.margin_px=6", "teacher.mean=[127.5]", "teacher.std=[127.5]",
+    ]  # fmt: skip
+    still = ["encoder.code_size=32", "fit.epochs=1", "optimiser.learning_rate=1e-7"]
+    recipe = load_recipe("conv_distil", [*SMALL, *teacher, *still])
+    solved = fit(recipe, Chips.load(chips_path), tmp_path / "solved", start=load_start(whole))
+    drawn = fit(recipe, Chips.load(chips_path), tmp_path / "drawn")
+    assert solved.history[0]["val_distil"] < 0.75 * drawn.history[0]["val_distil"]
 
 
 def test_a_run_goes_on_with_larger_pictures(whole, chips_path, tmp_path):

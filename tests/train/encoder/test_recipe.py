@@ -59,7 +59,7 @@ def test_colours_and_their_normalisation_go_together():
 
 
 def test_an_unknown_recipe_names_those_there_are():
-    with pytest.raises(ConfigError, match=r"conv, conv_distil, denoising, dense, .*, portrait, "):
+    with pytest.raises(ConfigError, match=r"conv, conv_distil, deeper, denoising, dense, .*, portrait, "):
         load_recipe("nosuch")
 
 

@@ -43,7 +43,7 @@ def test_half_the_bytes_say_the_same_and_no_path_is_told(whole, tmp_path):
     chips = whole.preprocessing.as_float(whole.chips().aligned(np.arange(20), whole.preprocessing.template))
     encoder = keras.saving.load_model(whole.encoder_path)
     float32 = normalise(encoder.predict_on_batch(chips))[0]
-    encoder.set_weights(load_start(kept.parent).encoder)
+    load_start(kept.parent).into(encoder)
     assert (float32 * normalise(encoder.predict_on_batch(chips))[0]).sum(1).min() > 0.9999
 
 

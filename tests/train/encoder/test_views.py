@@ -21,7 +21,7 @@ class EdgeTeacher:
 
     def __init__(self, flip: bool = False) -> None:
         self.template = CONV.preprocessing().template
-        self.flip = flip
+        self.flip, self.weight = flip, 1.0
         self.seen = 0
 
     def encode(self, chips):
@@ -87,6 +87,26 @@ def test_photos_a_person_limits_an_epoch(chips):
     (batch,) = few.epoch(0)
     assert np.bincount(batch.targets["person"]).tolist() == [2] * 5
     assert not np.array_equal(batch.targets["clean"], next(few.epoch(1)).targets["clean"])
+
+
+def test_an_epoch_of_some_photos_shows_others_in_the_next(chips):
+    few = views(chips, tweaked(photos=12, batch=4))
+    assert few.steps == 3
+    seen = [np.concatenate([b.targets["person"] for b in few.epoch(epoch)]) for epoch in range(8)]
+    assert all(len(people) == 12 for people in seen)
+    assert len({tuple(np.bincount(people, minlength=5)) for people in seen}) > 1
+
+
+def test_the_teacher_is_asked_only_for_views_that_are_shown(chips, tmp_path):
+    teacher = EdgeTeacher()
+    taught = views(
+        chips, morphing(0.5, photos=8, batch=8, repeats=50), teachers=Teachers([teacher]), cache=tmp_path / "teacher"
+    )
+    for epoch in range(6):
+        for batch in taught.epoch(epoch, last=epoch == 5):
+            assert told(batch) < 1e-4
+        assert teacher.seen <= 8 * (epoch + 2)
+    assert 16 < teacher.seen <= 24
 
 
 def test_fewer_faces_than_a_batch_make_one_batch(chips):
@@ -160,7 +180,6 @@ def test_what_goes_wrong_ahead_is_raised_at_its_epoch(chips, tmp_path):
     first = list(taught.epoch(0, last=True))
     teacher.encode = lambda chips: 1 / 0
     assert len(list(taught.epoch(0))) == len(first)
-    taught._coming[1].exception()
     with pytest.raises(ZeroDivisionError):
         taught.epoch(1)
     taught.close()

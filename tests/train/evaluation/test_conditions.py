@@ -60,7 +60,9 @@ def test_every_change_keeps_the_shape_and_changes_the_chip():
     chip = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     chip = (chip // 4 + make_pixels(64, 64) // 2).astype(np.uint8)
     listed = changes(Template.arcface(64, 6))
-    assert [kind for kind, _, _ in listed] == ["eyes"] * 4 + ["blur"] * 3 + ["light"] * 3 + ["colour"]
+    assert [kind for kind, _, _ in listed] == [
+        *["eyes"] * 4, *["blur"] * 3, *["light"] * 3, *["covered"] * 2, "colour"
+    ]  # fmt: skip
     for _, _, change in listed:
         worse = change(chip)
         assert worse.shape == chip.shape and worse.dtype == np.uint8 and not np.array_equal(worse, chip)
