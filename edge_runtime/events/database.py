@@ -8,7 +8,15 @@ from pathlib import Path
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.storage.files import with_sides
-from edge_runtime.storage.sqlite import check_all_private, is_damage, make_blank, move_whole, transaction
+from edge_runtime.storage.sqlite import (
+    check_all_private,
+    has_tables,
+    is_damage,
+    make_blank,
+    make_tables,
+    move_whole,
+    transaction,
+)
 
 SCHEMA = 1
 UPGRADES: dict[int, tuple[str, ...]] = {}
@@ -155,12 +163,8 @@ def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
 
 
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-
-
 def _check_kind(connection: sqlite3.Connection) -> None:
-    if not _has_tables(connection):
+    if not has_tables(connection):
         return
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
         raise BrokenLogError("another SQLite database")
@@ -171,12 +175,9 @@ def _check_kind(connection: sqlite3.Connection) -> None:
 
 def _prepare(path: Path, connection: sqlite3.Connection, newest: int) -> None:
     with transaction(connection, write=True):
-        if not _has_tables(connection):
-            for statement in _TABLES:
-                connection.execute(statement)
+        if not has_tables(connection):
+            make_tables(connection, _TABLES, _APPLICATION_ID, SCHEMA)
             connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (newest,))
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
             return
     for older in range(connection.execute("PRAGMA user_version").fetchone()[0], SCHEMA):
         with transaction(connection, write=True):
