@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -25,6 +26,7 @@ UPGRADES: dict[int, tuple[str, ...]] = {}
 _APPLICATION_ID = 0x46414D45  # "FAME", so that `file` and we know what it is
 _MAGIC = b"SQLite format 3\0"
 _BUSY_S = 10.0
+_CHUNK = 1 << 20
 _WHAT = "the log of events"
 _TABLES = (
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), clock_s REAL NOT NULL, wall_s REAL,"
@@ -138,12 +140,35 @@ def set_aside(path: Path) -> Path:
     return target
 
 
-def delete_aside(path: Path) -> None:
-    """Delete the logs that were set aside, for they may tell of a person forgotten; other files stay."""
+def delete_aside(path: Path, forgotten: Iterable[str], every: bool) -> None:
+    """Delete logs that were set aside, as they may tell of a person forgotten; files of others stay.
+
+    Args:
+        path: of the log.
+        forgotten: ids of people; a file that holds one of them is a log, however damaged.
+        every: delete every log, as one that can still be read may hold ids where a search of its bytes finds none.
+    """
+    ids = [person_id.encode() for person_id in forgotten]
     for file in path.parent.glob(f"{path.name}.aside-*"):
-        if file.suffix.removeprefix(".aside-").isdigit() and _is_ours(file):
+        if not file.suffix.removeprefix(".aside-").isdigit():
+            continue
+        if any(_mentions(each, ids) for each in with_sides(file)) or (every and _is_ours(file)):
             for each in with_sides(file):
                 each.unlink(missing_ok=True)
+
+
+def _mentions(file: Path, words: Sequence[bytes]) -> bool:
+    """Whether any of ``words`` stands in a file's bytes."""
+    overlap = max(map(len, words), default=0)
+    if not overlap or not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        kept = b""
+        while chunk := stream.read(_CHUNK):
+            if any(word in kept + chunk for word in words):
+                return True
+            kept = chunk[-overlap:]
+    return False
 
 
 def newest_in(path: Path) -> int:

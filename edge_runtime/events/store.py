@@ -231,8 +231,8 @@ class EventStore(Closing):
                 )
             self._connection.execute("UPDATE meta SET rid_of = ?", (digest,))
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        if self._rid_of is not None:  # a new log has nothing to do with those set aside before it
-            database.delete_aside(self.path)
+        # A new log has nothing to do with those set aside before it, unless they tell of the same people.
+        database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
         self._rid_of = digest
         return gone
 
