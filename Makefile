@@ -9,23 +9,26 @@ DEMO := .venv-demo
 PYTHON_TFLITE ?= $(shell for p in python3.11 $(PYTHON); do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# Tests that wait for each other's resources stay in one process: see tests/conftest.py.
+SIDE_BY_SIDE := -n 2 --dist loadgroup
+
 # One line instead of pip's many where Python is too old or cannot make an environment.
 define need_python
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("make: expected Python 3.11 to 3.13, found %d.%d; name one: make PYTHON=python3.12" % v)'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration poison strangers \
+.PHONY: demo test check format bench bench-daemon crossing calibration alike poison strangers \
 	release release-bundle release-figures power-loss soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
 
 test: $(DESKTOP)/.installed
-	$(DESKTOP)/bin/python -m pytest
+	$(DESKTOP)/bin/python -m pytest $(SIDE_BY_SIDE)
 ifneq ($(PYTHON_TFLITE),)
 	$(MAKE) $(TFLITE)/.installed
-	$(TFLITE)/bin/python -m pytest -m "not desktop and not once"
+	$(TFLITE)/bin/python -m pytest $(SIDE_BY_SIDE) -m interpreter
 else
 	@echo "make test: no Python 3.11 here, so the run under tflite-runtime is left out"
 endif
@@ -59,6 +62,15 @@ GALLERIES ?= 200
 calibration: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.calibration --codes $(CODES) --split $(SPLIT) --people $(PEOPLE) \
 		--sizes $(SIZES) --rounds $(ROUNDS) --galleries $(GALLERIES) --title "$(NAME)" --out docs/calibration/$(NAME)
+
+# The same where strangers look like the household, and whether confidence is a probability: make alike UTK=utk.npz
+# LFW=lfw.npz [JUDGE=--judge=other.onnx], with chips of python -m train prepare
+ALIKE ?= models/released/default
+alike: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.same_group --bundle $(ALIKE) --chips $(UTK) --people $(LFW) $(JUDGE) \
+		--galleries $(GALLERIES) --out docs/calibration/alike
+	$(DESKTOP)/bin/python -m tests.benchmarks.confidence --bundle $(ALIKE) --people $(LFW) \
+		--out docs/calibration/confidence
 
 # What wrong and bad photos do: make poison DATA=lfw SPLIT=lfw_split.csv CODES=codes.npz NAME=new
 poison: $(DESKTOP)/.installed
@@ -126,7 +138,7 @@ $(DESKTOP)/.installed: pyproject.toml
 
 $(TFLITE)/.installed: pyproject.toml
 	$(PYTHON_TFLITE) -m venv $(TFLITE)
-	$(TFLITE)/bin/python $(PIP) -e '.[tflite]' 'pytest>=8'
+	$(TFLITE)/bin/python $(PIP) -e '.[tflite]' 'pytest>=8' 'pytest-xdist>=3.6'
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')

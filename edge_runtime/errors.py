@@ -105,6 +105,12 @@ class UnknownsError(FamiliarError, ValueError):
     exit_code = 15
 
 
+class BusyError(GalleryError):
+    """Another program uses a file that only one may use; later it may be free."""
+
+    exit_code = 16
+
+
 def revive(name: str, message: str) -> FamiliarError:
     """The error that another process of ours raised, from its class's name; an unknown one is a ``FamiliarError``."""
     kind = globals().get(name)

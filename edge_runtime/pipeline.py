@@ -63,7 +63,7 @@ class Pipeline:
         counts: frames; searched, and still: due, but nothing moved; faces, tracks, identified, unknown, rejected;
             spared: faces not looked at because they are decided, waited: views not encoded because a better one came,
             held: views left out because two faces touched; exchanged and joined: tracks set right by their embeddings.
-        pace: which frames are due; on a live source it is to be told so.
+        pace: which frames are due; on a live source fewer where the machine has no time for more.
     """
 
     def __init__(
@@ -144,12 +144,15 @@ class Pipeline:
     def step(self, frame: Frame) -> list[Event]:
         """Take one frame; returns what it made known, in order."""
         events: list[Event] = []
+        started_s = time.perf_counter()
         self._now_s = frame.captured_s
-        if self._due(frame):
+        searched = self._due(frame)
+        if searched:
             events += self._search(frame)
         self.counts["frames"] += 1
         for track in self._tracker.expire(frame.captured_s):
             events += self._leave(self._subjects.get(track.track_id), frame.captured_s, frame.wall_time)
+        self.pace.measure(searched, time.perf_counter() - started_s)
         return events
 
     def finish(self, captured_s: float, wall_time: float) -> list[Event]:
@@ -162,7 +165,7 @@ class Pipeline:
     def _due(self, frame: Frame) -> bool:
         """Whether to look for faces in this frame."""
         now_s = frame.captured_s
-        due = self.pace.due(frame.seq, now_s)
+        due = self.pace.due(frame.seq, now_s, frame.live)
         known = [subject for subject in self._subjects.values() if subject.track.confirmed]
         # Of an empty room not even every frame is compared: as often as it would be searched.
         self._unseen += 1

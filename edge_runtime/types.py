@@ -55,6 +55,7 @@ class Frame:
         seq: counts up from 0 within one opening of the source.
         captured_s: monotonic seconds; only differences mean anything.
         wall_time: seconds since the Unix epoch, for people and logs.
+        live: whether its source goes on although nobody looks, as a camera does; a clip waits.
     """
 
     pixels: Pixels
@@ -62,6 +63,7 @@ class Frame:
     seq: int
     captured_s: float
     wall_time: float
+    live: bool = False
 
     def __post_init__(self) -> None:
         check_pixels(self.pixels, "frame")

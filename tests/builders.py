@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -34,6 +35,11 @@ TINY_PREPROCESSING = Preprocessing("grey", (127.5,), (127.5,), Template.arcface(
 
 def make_pixels(height: int = 120, width: int = 160, seed: int = 0) -> Pixels:
     """Smooth random colours: no face."""
+    return _smooth(height, width, seed).copy()
+
+
+@functools.lru_cache(200)
+def _smooth(height: int, width: int, seed: int) -> Pixels:
     noise = np.random.default_rng(seed).normal(size=(height, width, 3))
     smooth = cv2.GaussianBlur(noise, (0, 0), 12)
     return np.clip(127 + 60 * smooth / smooth.std(), 0, 255).astype(np.uint8)
@@ -43,6 +49,11 @@ def draw_face(person: int = 0, width: int = 160, background: int = 0) -> Pixels:
     """A drawn face, uint8 (1.5 w, 1.5 w, 3) RGB; ``person`` is 0 to 6, each of whom the detector finds at
     60 to 220 px, and whom the tiny model tells apart (same person: cosine > 0.85, others: < 0.7).
     """
+    return _drawn(person, width, background).copy()
+
+
+@functools.lru_cache(200)
+def _drawn(person: int, width: int, background: int) -> Pixels:
     rng = np.random.default_rng(1000 + _FACE_SEEDS[person])
     side = int(width * 1.5)
     picture = make_pixels(side, side, 500 + background) // 2 + 40

@@ -33,7 +33,8 @@ from tests.builders import RELEASED, ROOT
 
 FPS = 25
 """Frames of one simulated second of one camera."""
-SOURCE = "synthetic:realtime,loop,fps=120,size=320x240,seed="
+FASTEST = 120
+"""Frames a second that each camera of the long soak offers; the daemon takes what it can."""
 _PATIENCE_S = 300.0
 
 
@@ -90,17 +91,18 @@ class Report:
 class Patient:
     """The daemon under test, and what may be done to it."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        """Enrol two people and start the daemon."""
+    def __init__(self, folder: Path, seed: int, fps: int) -> None:
+        """Enrol two people and start the daemon, with cameras of ``fps`` frames a second."""
         self.folder, self.random = folder, random.Random(seed)
         config = folder / "familiar.toml"
+        source = f"synthetic:realtime,loop,fps={fps},size=320x240,seed="
         config.write_text(
             f'[bundle]\npath = "{RELEASED}"\n'
             f'[gallery]\npath = "{folder}/state/gallery.db"\nkey_file = "{folder}/keys/device.key"\n'
             f'[control]\nsocket = "{folder}/control.sock"\n'
             f'[events]\npath = "{folder}/events.jsonl"\n'
             "[detect]\nevery = 2\n"
-            + "".join(f'[camera.{name}]\nsource = "{SOURCE}{n}"\ndeadline_s = 8.0\n' for n, name in enumerate("ab"))
+            + "".join(f'[camera.{name}]\nsource = "{source}{n}"\ndeadline_s = 8.0\n' for n, name in enumerate("ab"))
         )
         self._command = [sys.executable, "-m", "edge_runtime"]
         self._options = ["--config", str(config)]
@@ -218,7 +220,7 @@ class Patient:
         with contextlib.suppress(FamiliarError):  # lost at the moment
             self.client.call("live", {"camera": self.random.choice("ab")})
         with contextlib.suppress(FamiliarError):
-            self.client.call("enroll.pose", {"camera": "a", "want": "any", "box": ""})
+            self.client.call("enroll.pose", {"camera": "a", "want": "any", "box": []})
 
 
 FAULTS = (
@@ -251,7 +253,13 @@ def faults_in_turn(seed: int) -> Iterator[Callable[[Patient], None]]:
 
 
 def soak(
-    frames: int, folder: Path, seed: int = 0, rounds: int = 40, warm_up: float = 0.25, limit_s: float = float("inf")
+    frames: int,
+    folder: Path,
+    seed: int = 0,
+    rounds: int = 40,
+    warm_up: float = 0.25,
+    limit_s: float = float("inf"),
+    fps: int = FASTEST,
 ) -> Report:
     """Let a daemon take that many frames while faults happen.
 
@@ -262,9 +270,10 @@ def soak(
         rounds: faults over the whole time.
         warm_up: share of the frames after which memory is to be flat.
         limit_s: ends after the round in which this time is over, with the frames there are.
+        fps: frames a second of each camera.
     """
     started_s, report = time.monotonic(), Report()
-    patient, faults, happened = Patient(folder, seed), faults_in_turn(seed), Counter[str]()
+    patient, faults, happened = Patient(folder, seed, fps), faults_in_turn(seed), Counter[str]()
     try:
         # What is opened at first use is opened before anything is counted.
         patient.well()

@@ -8,12 +8,15 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from edge_runtime.errors import FamiliarError, InterpreterError
-from edge_runtime.system.backends import backend_names, load_backend
+from edge_runtime.schema.backends import backend_names, load_backend
 from edge_runtime.system.native_output import ABSL, without_lines
+from edge_runtime.text.plain import PlainStream, printable
 
 _COMMANDS = "edge_runtime.commands"
 
@@ -23,11 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     SIGTERM leaves through the ``finally`` blocks: no process and nothing half-written stays behind.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 pass through as they are
     arguments = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, leave)
-    return guarded(lambda: _run(arguments), "--debug" in arguments, "familiar")
+    with _standard_streams():
+        signal.signal(signal.SIGTERM, leave)
+        return guarded(lambda: _run(arguments), "--debug" in arguments, "familiar")
 
 
 def tool_main(package: str, description: str, verbs: Mapping[str, tuple[str, str]], argv: Sequence[str] | None) -> int:
@@ -64,8 +66,36 @@ def tool_main(package: str, description: str, verbs: Mapping[str, tuple[str, str
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, leave)
-    return guarded(lambda: int(args.run(args)), args.debug, f"{package} {args.command}")
+    with _standard_streams():
+        signal.signal(signal.SIGTERM, leave)
+        return guarded(lambda: int(args.run(args)), args.debug, f"{package} {args.command}")
+
+
+@contextmanager
+def _standard_streams() -> Iterator[None]:
+    """Standard streams that are open and plain: what others wrote moves no cursor, whoever prints it.
+
+    Where a number of a standard stream is free, the next file that is opened would take it, and receive what is
+    printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
+    before = sys.stdout, sys.stderr
+    out, err = (stream or Path(os.devnull).open("w", encoding="utf-8") for stream in before)  # noqa: SIM115
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 pass through as they are
+    sys.stdout, sys.stderr = PlainStream(out, may_fail=False), PlainStream(err, may_fail=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            err.flush()
+        sys.stdout, sys.stderr = before
 
 
 def leave(number: int, frame: FrameType | None) -> None:
@@ -80,7 +110,7 @@ def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untype
     except FamiliarError as error:
         if debug:
             raise
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
@@ -93,7 +123,7 @@ def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untype
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{program}: {where}{error.strerror or error}", file=sys.stderr)
+        print(f"{program}: {printable(f'{where}{error.strerror or error}')}", file=sys.stderr)
         return 1
 
 

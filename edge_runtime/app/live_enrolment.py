@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edge_runtime.enrolment.photo import EnrolmentResult
 from edge_runtime.enrolment.posing import ANY, POSES
 from edge_runtime.errors import EnrolmentError
-from edge_runtime.requests.people import PeopleAccess
+from edge_runtime.requests.access import PeopleAccess
 
 PATIENCE_S = 8.0
 """After so long without the pose that is wanted, any good view is taken."""
@@ -45,13 +45,14 @@ def gather_views(
         FamiliarError: the camera, the daemon, or the bundle cannot be used.
     """
     views: list[bytes] = []
-    box, seq, told = "", None, ""
+    box: list[float] = []
+    seq, told = None, ""
     since_s = last_s = clock()
     while len(views) < count:
         want = POSES[len(views) % len(POSES)] if clock() - since_s < PATIENCE_S else ANY
         answer = people.call("enroll.pose", {"camera": camera, "want": want, "box": box})
         if answer["seq"] != seq:
-            seq, box = answer["seq"], ",".join(str(value) for value in answer["box"])
+            seq, box = answer["seq"], answer["box"]
             told = answer["guidance"] or told
             if not answer["picture"]:
                 say(told, len(views))
@@ -71,6 +72,6 @@ def gather_views(
 
 def enroll_views(people: PeopleAccess, name: str, source: str, views: list[bytes]) -> list[EnrolmentResult]:
     """Put views through the gate that photos go through; all that pass are enrolled, or after an error none."""
-    sizes = ",".join(str(len(view)) for view in views)
-    answer = people.call("enroll.views", {"name": name, "source": source, "sizes": sizes}, b"".join(views))
+    arguments = {"name": name, "source": source, "sizes": [len(view) for view in views]}
+    answer = people.call("enroll.views", arguments, b"".join(views))
     return [EnrolmentResult(**result) for result in answer["results"]]

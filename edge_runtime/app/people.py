@@ -16,7 +16,8 @@ from edge_runtime.events.store import forget_without_daemon
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import key_source, open_gallery
 from edge_runtime.gallery.store import Gallery
-from edge_runtime.requests.people import LocalPeople, PeopleAccess
+from edge_runtime.requests.access import Holdings, PeopleAccess
+from edge_runtime.requests.table import LocalPeople
 from edge_runtime.unknowns.opening import unknowns_alone
 
 
@@ -40,16 +41,16 @@ def open_people(config: Config, enrolling: bool = False, strangers: bool = False
         return _open_for_enrolling(config, strangers)
     path = gallery_path(config)
     if not path.exists():
-        return LocalPeople(None)
+        return LocalPeople(Holdings(None))
     with ExitStack() as resources:
         gallery = resources.enter_context(Gallery.open_existing(path, key_source(config)))
         book = resources.enter_context(unknowns_alone(config)) if strangers else None
-        return LocalPeople(
+        holdings = Holdings(
             gallery,
-            resources=resources.pop_all(),
             on_forget=lambda: forget_without_daemon(events_path(config), gallery.directory()),
-            strangers=lambda: book,
+            unknowns=lambda: book,
         )
+        return LocalPeople(holdings, resources.pop_all())
 
 
 def _open_for_enrolling(config: Config, strangers: bool) -> LocalPeople:
@@ -58,12 +59,12 @@ def _open_for_enrolling(config: Config, strangers: bool) -> LocalPeople:
         chain = resources.enter_context(open_chain(config))
         gallery = resources.enter_context(open_gallery(config, chain))
         book = resources.enter_context(unknowns_alone(config, chain)) if strangers else None
-        return LocalPeople(
+        holdings = Holdings(
             gallery,
             lambda: Enroller(chain, gallery, keep_crops=config.gallery.keep_crops),
             config.images.max_megapixels,
-            resources.pop_all(),
             config.decide.margin,
             cameras.latest,
-            strangers=lambda: book,
+            unknowns=lambda: book,
         )
+        return LocalPeople(holdings, resources.pop_all())

@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.config import Config, gallery_path, key_path, socket_path
+from edge_runtime.config import Config, gallery_path, socket_path
 from edge_runtime.errors import ControlError, ImageError, InputError
 from edge_runtime.faces.chain import FaceChain, central_face, open_chain
 from edge_runtime.faces.quality import QualityLimits, measure, weight
+from edge_runtime.gallery.opening import key_source
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.gallery.templates import TemplateRecord
 from edge_runtime.pictures.reader import decode_image
@@ -82,14 +83,14 @@ def reembed(
         )
     if not path.is_file():
         raise InputError(f"{path}: expected a gallery, found none; make it with: familiar enroll NAME PHOTO")
-    with Gallery.open_existing(path, key_path(config)) as old, open_chain(config) as chain:
+    with Gallery.open_existing(path, key_source(config)) as old, open_chain(config) as chain:
         kinds = (chain.encoder_hash, chain.preprocessing_hash)
         if kinds == (old.encoder_hash, old.preprocessing_hash) and not always:
             return None
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             with Gallery.open(
-                draft, key_path(config), *kinds, chain.encoder.embedding_size, chain.bundle.manifest.name
+                draft, key_source(config), *kinds, chain.encoder.embedding_size, chain.bundle.manifest.name
             ) as new:
                 result = transfer(old, new, chain, photos, config.images.max_megapixels)
             if result.to_enrol_again and not may_lose(result):

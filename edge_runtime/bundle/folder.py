@@ -6,6 +6,7 @@ The manifest carries the preprocessing as data, so that nothing about a model is
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,10 @@ def file_digest(path: Path) -> tuple[str, int]:
     """(sha256 in hex, size in bytes) of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest(), path.stat().st_size
+
+
+_MAX_ARRAYS_BYTES = 64 << 20
+"""Of one .npz file of a bundle, unpacked; a device has little memory, and a small file can ask for all of it."""
 
 
 class Bundle:
@@ -156,6 +161,10 @@ class Bundle:
         if name not in self.manifest.files:
             raise BundleError(f"{self.path}: expected {name}, which the manifest does not list; make the bundle again")
         try:
+            with zipfile.ZipFile(self.path / name) as packed:
+                size = sum(entry.file_size for entry in packed.infolist())
+            if size > _MAX_ARRAYS_BYTES:
+                raise ValueError(f"{size >> 20} MiB once unpacked, of at most {_MAX_ARRAYS_BYTES >> 20}")
             with np.load(self.path / name, allow_pickle=False) as archive:
                 return [archive[key] for key in keys]
         # numpy reads headers with Python's tokeniser: a damaged archive raises whatever that and zipfile come to.

@@ -41,8 +41,18 @@ _PROGRAM = (
 )
 
 
+_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_RUNTIME_DIR"})
+_NEEDED_PREFIXES = ("LC_", "LD_", "PYTHON", "OPENCV_", "GST_", "LIBCAMERA_", "FAKETIME", "STANDIN_")
+"""What Python, OpenCV's backends and camera programs are set up by. Nothing else reaches a process that reads what a
+stranger may send: the environment of a daemon may hold the device key."""
+
+
 class CaptureLostError(CameraError):
     """The capture process died or missed its deadline; the source itself may be well."""
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)}
 
 
 class CaptureProcess(Closing):
@@ -86,7 +96,7 @@ class CaptureProcess(Closing):
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 # A source that does not open ends in one line, ours.
-                env={"OPENCV_LOG_LEVEL": "OFF", **os.environ},
+                env={"OPENCV_LOG_LEVEL": "OFF", **_environment()},
                 # Ctrl-C in a terminal goes to a whole process group: the daemon's, which then ends this one. And
                 # whatever the source starts is ended with it.
                 process_group=0,
@@ -224,7 +234,7 @@ class CaptureProcess(Closing):
         if message.kind == channel.FRAME and self._slots is not None:
             self.dropped = message.dropped
             pixels = self._slots.take(message.slot, message.height, message.width)
-            return Frame(pixels, self._camera, message.seq, message.captured_s, message.wall_time)
+            return Frame(pixels, self._camera, message.seq, message.captured_s, message.wall_time, bool(self.live))
         if message.kind == channel.OPENED:
             self.live, self.sensor = bool(message.height), bool(message.width)
         elif message.kind == channel.MEMORY:

@@ -1,7 +1,7 @@
 """Check a bundle, show what it is, or tell two bundles apart.
 
 verify: every byte is what the manifest says, the signature is right, and the installed interpreter gives the
-golden outputs.
+golden outputs, of the encoder and of the bundle's own detector.
 diff ends with 1 where the manifests differ, as diff(1) does.
 """
 
@@ -10,14 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import bundle_path, load_config, trusted_keys
+from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.errors import UsageError
 from edge_runtime.faces.encoder import open_encoder
-from edge_runtime.faces.golden import check_golden
+from edge_runtime.faces.golden import check_golden, check_golden_faces
 from edge_runtime.interpreters import try_model
 
 _ABSENT = "(absent)"
@@ -57,12 +59,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> None:
     # In a child first: a bundle is somebody else's, and a model may be made to crash an interpreter.
-    try_model(bundle.path / bundle.manifest.encoder_file, interpreter)
-    encoder = open_encoder(bundle, interpreter, threads)
-    try:
+    own = bundle.manifest.own_detector
+    for file in (bundle.manifest.encoder_file, *(own.files if own else ())):
+        try_model(bundle.path / file, interpreter)
+    with ExitStack() as stack:
+        encoder = stack.enter_context(closing(open_encoder(bundle, interpreter, threads)))
         lowest = check_golden(bundle, encoder)
-    finally:
-        encoder.close()
+        if own is not None:
+            options = DetectorOptions(interpreter=interpreter, threads=threads)
+            detector = stack.enter_context(closing(open_detector(f"bundle:{bundle.path}", options)))
+            check_golden_faces(bundle, detector)
     embeddings = len(bundle.strangers()) if "cohort.npz" in bundle.manifest.files else 0
     files = bundle.manifest.files
     if as_json:

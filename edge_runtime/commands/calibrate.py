@@ -79,7 +79,11 @@ def run(args: argparse.Namespace) -> int:
     document = {
         "people": len(templates.names),
         "templates": len(templates.embeddings),
-        "strangers": {"people": here.people_behind, "track_people": here.realism.track_people},
+        "strangers": {
+            "people": here.people_behind,
+            "alike_people": here.household.looks.people if here.household else None,
+            "track_people": here.realism.track_people,
+        },
         "margin": margin,
         "kept_for": "mixed" if here.household is None else "alike",
         "refused": here.refused,
@@ -138,7 +142,9 @@ def _table(document: Row, wish: float) -> list[str]:
     subject = "tracks" if document["strangers"]["track_people"] else "pictures"
     lines = [
         f"{document['people']} people, {document['templates']} photos; strangers: {document['strangers']['people']} "
-        f"people behind the bundle's, counted in {subject}",
+        f"people behind the bundle's"
+        + (f", {alike:,} behind those who look alike" if (alike := document["strangers"]["alike_people"]) else "")
+        + f", counted in {subject}",
         f"{'wish':>7}  {'thresholds':>12}  {'named of 1,000 (95 %)':<24}{'if they look alike':<24}{'supported':<11}"
         "enrolled photos missed",
     ]

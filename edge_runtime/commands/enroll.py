@@ -19,12 +19,13 @@ from tqdm import tqdm
 
 from edge_runtime.app.people import open_people
 from edge_runtime.config import check_output, load_config
-from edge_runtime.enrolment.photo import EnrolmentResult
+from edge_runtime.control.protocol import MAX_PAYLOAD
+from edge_runtime.enrolment.photo import NOT_LOOKED_AT, EnrolmentResult
 from edge_runtime.enrolment.refused_sheet import draw_refused
-from edge_runtime.errors import EnrolmentError, InputError, UsageError
+from edge_runtime.errors import EnrolmentError, ImageError, InputError, UsageError
 from edge_runtime.gallery.names import clean_name
-from edge_runtime.pictures.reader import list_images
-from edge_runtime.requests.people import MAX_PHOTO_BYTES, PeopleAccess
+from edge_runtime.pictures.reader import list_images, read_photo
+from edge_runtime.requests.access import PeopleAccess
 
 _GOOD_NUMBER = 3
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         FamiliarError: bundle, gallery or daemon cannot be used.
     """
     name = clean_name(args.name)
-    expires = day_end(args.expires)
+    expires = expiry(args.expires)
     _check_choice(args)
     photos = list_photos(args.photos)
     config = load_config(args.config, args.set)
@@ -69,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
         accepted = [result for result in results if result.accepted]
         if not accepted:
             raise EnrolmentError(
-                f"{name}: expected at least one picture with one clear face, found none among {len(results)} "
+                f"{name}: expected at too_large one picture with one clear face, found none among {len(results)} "
                 "(each with its reason above); take others, from the front and in good light"
             )
         if args.consent or expires:
-            people.call("people.note", {"name": name, "consent": args.consent, "expires": expires})
+            people.call("people.note", {"name": name, "consent": args.consent, **expires})
         person = people.call("people.show", {"name": name})
         if not args.json:
             _warn(person["name"], people.call("people.check", {})["findings"])
@@ -107,13 +108,16 @@ def _from_photos(
     people: PeopleAccess, name: str, photos: list[Path], args: argparse.Namespace
 ) -> list[EnrolmentResult]:
     results: list[EnrolmentResult] = []
+    seen: list[tuple[EnrolmentResult, str]] = []
     with tqdm(total=2 * len(photos), desc="enrolling", disable=None, delay=2, unit="step") as bar:
-        for photo in photos if len(photos) > 1 else ():
-            _ask(people, "enroll.look", {"name": name, "source": photo.name}, photo)
-            bar.update()
         for photo in photos:
-            results.append(_enrol(people, name, photo, args.force))
-            bar.write(_line(name, photo, results[-1], args.json), file=sys.stdout)
+            seen.append(_look(people, name, photo))
+            bar.update()
+        for photo, (result, fingerprint) in zip(photos, seen, strict=True):
+            if fingerprint and not result.known and (result.accepted or args.force):
+                result = _enrol(people, name, photo, fingerprint, args.force)
+            results.append(result)
+            bar.write(_line(name, photo, result, args.json), file=sys.stdout)
             sys.stdout.flush()
             bar.update()
     return results
@@ -159,16 +163,19 @@ def list_photos(paths: list[Path]) -> list[Path]:
     return list(found)
 
 
-def day_end(day: str) -> str:
-    """The end of a day in seconds since the Unix epoch, as text; "never" and "" stay as they are.
+def expiry(day: str) -> dict[str, Any]:
+    """What ``people.note`` is asked: the end of a day in seconds since the Unix epoch, "never", or "" for no change.
 
     Raises:
         UsageError: no day as YYYY-MM-DD.
     """
-    if day in ("", "never"):
-        return day
+    if not day:
+        return {}
+    if day == "never":
+        return {"for_good": True}
     try:
-        return str((datetime.datetime.strptime(day, "%Y-%m-%d") + datetime.timedelta(days=1)).timestamp())
+        end = datetime.datetime.strptime(day, "%Y-%m-%d") + datetime.timedelta(days=1)
+        return {"expires": end.timestamp()}
     except (ValueError, OverflowError) as error:
         raise UsageError(f"--expires: expected a day as 2027-01-31, received {day!r}") from error
 
@@ -180,20 +187,24 @@ def _warn(name: str, findings: list[dict[str, Any]]) -> None:
             print(f"familiar: note: {finding['text']}", file=sys.stderr)
 
 
-def _enrol(people: PeopleAccess, name: str, photo: Path, force: bool) -> EnrolmentResult:
-    arguments = {"name": name, "source": photo.name} | ({"force": "yes"} if force else {})
-    return _ask(people, "enroll", arguments, photo)
-
-
-def _ask(people: PeopleAccess, command: str, arguments: dict[str, str], photo: Path) -> EnrolmentResult:
+def _look(people: PeopleAccess, name: str, photo: Path) -> tuple[EnrolmentResult, str]:
+    """What is seen in a photo, and its fingerprint; "" where the file cannot be sent."""
     try:
-        if (size := photo.stat().st_size) > MAX_PHOTO_BYTES:
-            most = MAX_PHOTO_BYTES >> 20
-            return EnrolmentResult(False, f"expected at most {most} MiB, found {size >> 20} MiB; shrink the picture")
-        data = photo.read_bytes()
-    except OSError as error:
-        return EnrolmentResult(False, f"cannot be read ({error.strerror}); check that it exists and is yours")
-    return EnrolmentResult(**people.call(command, arguments, data))
+        data = read_photo(photo, MAX_PAYLOAD)
+    except ImageError as error:
+        return EnrolmentResult(False, str(error).removeprefix(f"{photo}: ")), ""
+    answer = people.call("enroll.look", {"name": name, "source": photo.name}, data)
+    fingerprint = answer.pop("photo")
+    return EnrolmentResult(**answer), fingerprint
+
+
+def _enrol(people: PeopleAccess, name: str, photo: Path, fingerprint: str, force: bool) -> EnrolmentResult:
+    """Enrol a photo that was looked at; its file goes a second time only where what was seen is forgotten."""
+    arguments = {"name": name, "source": photo.name, "force": force}
+    answer = people.call("enroll", arguments | {"photo": fingerprint})
+    if answer["reason"] == NOT_LOOKED_AT:
+        answer = people.call("enroll", arguments, read_photo(photo))
+    return EnrolmentResult(**answer)
 
 
 def _line(name: str, photo: Path, result: EnrolmentResult, as_json: bool) -> str:

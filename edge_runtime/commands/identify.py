@@ -22,9 +22,10 @@ from edge_runtime.config import load_config
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.errors import ImageError
 from edge_runtime.faces.chain import FaceChain, open_chain
-from edge_runtime.faces.quality import QualityLimits, measure, rejection
+from edge_runtime.faces.quality import QualityLimits
 from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.pictures.reader import read_image
+from edge_runtime.recognizer import named_faces
 from edge_runtime.types import Pixels
 
 Row = dict[str, Any]
@@ -73,20 +74,12 @@ def faces(chain: FaceChain, matcher: Matcher, limits: QualityLimits, pixels: Pix
         limits: the least a face must have to be judged.
         pixels: uint8 (H, W, 3) RGB.
     """
-    detections = chain.detector.detect(pixels)
-    if not len(detections):
+    found = list(named_faces(chain, matcher, limits, pixels))
+    for face in found:
+        row: Row = {"rejected": face.rejected, "xyxy": list(face.xyxy), "quality": face.quality}
+        yield row if face.match is None else row | dataclasses.asdict(face.match)
+    if not found:
         yield {"rejected": "no face"}
-    for index in range(len(detections)):
-        landmarks = detections.landmarks[index : index + 1]
-        quality = measure(pixels, landmarks[0], float(detections.width[index]))
-        row: Row = {"rejected": rejection(quality, limits), "xyxy": detections.xyxy[index].tolist(), "quality": quality}
-        if row["rejected"] is None:
-            embeddings, norms = chain.encode(pixels, landmarks)
-            if norms[0] == 0:
-                row["rejected"] = "not a face"
-            else:
-                row |= dataclasses.asdict(matcher.match(embeddings)[0])
-        yield row
 
 
 def _line(path: Path, row: Row, as_json: bool) -> str:

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from edge_runtime.app.people import open_people
 from edge_runtime.app.reembedding import reembed
 from edge_runtime.commands._options import add_common_again
-from edge_runtime.commands.enroll import day_end
+from edge_runtime.commands.enroll import expiry
 from edge_runtime.config import gallery_path, load_config
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import InputError, UsageError
 from edge_runtime.pictures.reader import list_images
-from edge_runtime.requests.people import PeopleAccess
+from edge_runtime.requests.access import PeopleAccess
 
 _ACTIONS = {
     "list": ("everybody, in the order they were added", ()),
@@ -118,8 +118,7 @@ def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
 def _note(people: PeopleAccess, args: argparse.Namespace) -> int:
     if not args.consent and not args.expires:
         raise UsageError("people note: expected --consent or --expires, received neither")
-    arguments = {"name": args.name, "consent": args.consent, "expires": day_end(args.expires)}
-    person = people.call("people.note", arguments)
+    person = people.call("people.note", {"name": args.name, "consent": args.consent, **expiry(args.expires)})
     until = "for good" if person["expires"] is None else f"until {_day(person['expires'] - 1)}"
     told = f"{person['name']}: {person['consent'] or 'no consent noted'}; {until}"
     print(json.dumps(person, indent=2) if args.json else told)
@@ -136,7 +135,7 @@ def _check(people: PeopleAccess, args: argparse.Namespace) -> int:
 
 
 def _drop(people: PeopleAccess, args: argparse.Namespace) -> int:
-    person = people.call("people.drop", {"name": args.name, "template_id": args.number})
+    person = people.call("people.drop", {"name": args.name, "template_id": _number(args.number)})
     told = f"{person['name']}: photo {args.number} is deleted; {_photos(person['templates'])} left"
     print(json.dumps(person, indent=2) if args.json else told)
     return 0
@@ -190,9 +189,19 @@ def _reembed(args: argparse.Namespace) -> int:
     return 0
 
 
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"{text!r}: expected the number of a photo; familiar people show NAME lists them") from error
+
+
 def _photos(count: int) -> str:
     return f"{count} photo" if count == 1 else f"{count} photos"
 
 
 def _day(epoch_s: float) -> str:
-    return time.strftime("%Y-%m-%d", time.localtime(epoch_s))
+    try:
+        return time.strftime("%Y-%m-%d", time.localtime(epoch_s))
+    except (OverflowError, ValueError, OSError):  # dates are not sealed, and may have been altered
+        return "(no sound date)"

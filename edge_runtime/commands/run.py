@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from edge_runtime.config import CameraConfig, Config, load_config
+from edge_runtime.config import CameraConfig, Config, check_camera_name, load_config
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.errors import UsageError
 
@@ -59,5 +59,6 @@ def _config(args: argparse.Namespace) -> Config:
         name, equals, spec = given.partition("=")
         if not (name and equals and spec):
             raise UsageError(f"--camera {given!r}: expected NAME=SPEC, as --camera front=v4l2:0")
+        check_camera_name(name)
         added[name] = CameraConfig(source=spec)
     return dataclasses.replace(config, camera={**config.camera, **added})

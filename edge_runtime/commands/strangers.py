@@ -20,7 +20,7 @@ from edge_runtime.config import check_output, load_config
 from edge_runtime.drawing.contact_sheet import Tile, draw_sheet, save_sheet
 from edge_runtime.errors import EnrolmentError, UsageError
 from edge_runtime.pictures.reader import decode_image
-from edge_runtime.requests.people import PeopleAccess
+from edge_runtime.requests.access import PeopleAccess
 
 _ACTIONS = {
     "list": ("everybody remembered, the latest seen first", ()),
@@ -107,7 +107,7 @@ def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
 
 
 def _name(people: PeopleAccess, args: argparse.Namespace) -> int:
-    arguments = {"stranger": args.stranger, "name": args.name} | ({"force": "yes"} if args.force else {})
+    arguments = {"stranger": args.stranger, "name": args.name, "force": args.force}
     answer = people.call("strangers.name", arguments)
     taken = sum(result["accepted"] for result in answer["results"])
     refused = dict.fromkeys(result["reason"] for result in answer["results"] if not result["accepted"])

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_runtime.config import Config, gallery_path
-from edge_runtime.control.protocol import Answer
 from edge_runtime.daemon.health import Health
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.refusal import PROMISE
@@ -22,13 +21,15 @@ from edge_runtime.faces.chain import FaceChain, open_chain
 from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.gallery.store import Gallery, Templates
 from edge_runtime.interpreters import on_cpu
-from edge_runtime.requests.people import LocalPeople
+from edge_runtime.requests.access import Holdings
 from edge_runtime.storage.sqlite import is_busy
 from edge_runtime.system.closing import Closing
-from edge_runtime.types import Frame
+from edge_runtime.types import Floats, Frame
 from edge_runtime.unknowns.book import UnknownsBook
 
 PART = "gallery"
+_MORE_AT_DOOR = 25
+"""With so many strangers more, thresholds are derived anew."""
 
 
 class GalleryMonitor(Closing):
@@ -62,10 +63,12 @@ class GalleryMonitor(Closing):
         self._lock = threading.RLock()
         """Held while a matcher is made, so that an older gallery never replaces a newer one."""
         self._closed = False
+        self._at_door = 0
+        """So many strangers were remembered when the matcher was made."""
         self._enrolling: FaceChain | None = None
         self._enrolling_lock = threading.Lock()
         self._gallery: Gallery | None = open_gallery(config, chain)
-        self._people: LocalPeople | None = self._local_people(self._gallery)
+        self._holdings: Holdings | None = self._hold(self._gallery)
         try:
             self._stamp, self._version = self._now()
             self.matcher = self._make(self._gallery.templates())
@@ -87,13 +90,14 @@ class GalleryMonitor(Closing):
         """Whether the gallery can be read, and knows whom it should."""
         return self._gallery is not None
 
-    def call(self, command: str, arguments: dict[str, str], payload: bytes) -> Answer:
-        """One of ``access.COMMANDS``.
+    @property
+    def holdings(self) -> Holdings:
+        """What requests about people are answered with.
 
         Raises:
-            FamiliarError: what the command raises, or the gallery cannot be read at the moment.
+            GalleryError: the gallery cannot be read at the moment.
         """
-        return self._sound()[1].call(command, arguments, payload)
+        return self._sound()[1]
 
     def refresh(self, always: bool = False) -> Matcher | None:
         """Look after the gallery; a new matcher if there is another one now.
@@ -148,18 +152,18 @@ class GalleryMonitor(Closing):
             if self._enrolling is not None:
                 self._enrolling.close()
 
-    def _sound(self) -> tuple[Gallery, LocalPeople]:
-        gallery, people = self._gallery, self._people
-        if gallery is None or people is None:
+    def _sound(self) -> tuple[Gallery, Holdings]:
+        gallery, holdings = self._gallery, self._holdings
+        if gallery is None or holdings is None:
             told = next((one.reason for one in self._health.troubles if one.part == PART), "it cannot be read")
             raise GalleryError(f"the gallery is out of use: {told}")
-        return gallery, people
+        return gallery, holdings
 
     def _look(self, always: bool) -> Matcher | None:
         gallery = self._gallery
         if gallery is None:
             self._gallery = gallery = open_gallery(self.config, self._chain, create=False)
-            self._people = self._local_people(gallery)
+            self._holdings = self._hold(gallery)
             always = True
         stamp, version = self._now()
         if stamp != self._stamp:
@@ -168,9 +172,10 @@ class GalleryMonitor(Closing):
             if stamp[:2] != self._stamp[:2]:
                 gallery.close()
                 self._gallery = gallery = open_gallery(self.config, self._chain, create=False)
-                self._people = self._local_people(gallery)
+                self._holdings = self._hold(gallery)
                 always = True
-        if version == self._version and not always:
+        more = self.strangers is not None and len(self.strangers.strangers()) >= self._at_door + _MORE_AT_DOOR
+        if version == self._version and not always and not (more and self.config.strangers.remember):
             self._stamp = stamp
             return None
         matcher = self._make(gallery.templates())
@@ -182,7 +187,7 @@ class GalleryMonitor(Closing):
         """Close what is broken; a matcher that knows nobody, if there was one that did."""
         if self._gallery is not None:
             self._gallery.close()
-        was, self._gallery, self._people = self._gallery, None, None
+        was, self._gallery, self._holdings = self._gallery, None, None
         if was is None and not self.matcher.templates.names:
             return None
         size = self._chain.encoder.embedding_size
@@ -204,16 +209,26 @@ class GalleryMonitor(Closing):
         return stamp, self._gallery.version
 
     def _make(self, templates: Templates) -> Matcher:
-        matcher = make_matcher(templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True)
+        matcher = make_matcher(
+            templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True, door=self._door()
+        )
         self._health.told(PROMISE, matcher.calibration.refused)
         return matcher
 
-    def _local_people(self, gallery: Gallery) -> LocalPeople:
-        return LocalPeople(
+    def _door(self) -> Floats | None:
+        """One embedding a stranger remembered, who came here and was never named; None: nobody is to be remembered."""
+        if self.strangers is None or not self.config.strangers.remember:
+            return None
+        known = self.strangers.strangers()
+        self._at_door = len(known)
+        return np.array([one.average() for one in known], np.float32).reshape(-1, self._chain.encoder.embedding_size)
+
+    def _hold(self, gallery: Gallery) -> Holdings:
+        return Holdings(
             gallery,
             lambda: Enroller(self.enrolling_chain(), gallery, keep_crops=self.config.gallery.keep_crops),
             self.config.images.max_megapixels,
-            margin=self.config.decide.margin,
-            latest=self._latest,
-            strangers=lambda: self.strangers,
+            self.config.decide.margin,
+            self._latest,
+            unknowns=lambda: self.strangers,
         )

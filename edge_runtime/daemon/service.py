@@ -25,6 +25,7 @@ from edge_runtime.config import (
     changed_keys,
     events_path,
     gallery_path,
+    sinks,
     socket_path,
     unknowns_path,
 )
@@ -36,15 +37,16 @@ from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, UnknownsError, UsageError
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, UnknownsError
 from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.faces.golden import check_golden, check_golden_faces
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.pipeline import Pipeline
+from edge_runtime.requests import table
+from edge_runtime.requests.access import Holdings
 from edge_runtime.requests.live_view import LiveView, Sightings
-from edge_runtime.requests.people import COMMANDS
 from edge_runtime.sinks import open_sink
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
@@ -119,8 +121,9 @@ class Service(Closing):
             log.hide(self.matcher.templates.names)
             stack.enter_context(exclusive_lock(events_path(config), "daemon", "log of events", "[events] db"))
             self._strangers = self._open_unknowns(stack)
-            sink = open_sink(spec := f"jsonlines:{config.events.path}")
-            stack.callback(sink.close)
+            opened = [(sink.name, open_sink(sink)) for sink in sinks(config)]
+            for _, sink in opened:
+                stack.callback(sink.close)
             self.events = EventLog(
                 events_path(config),
                 self.gallery.directory(),
@@ -130,7 +133,8 @@ class Service(Closing):
                 log.warning,
             )
             stack.callback(self.events.close)
-            self.events.attach(spec, sink, self._sink_trouble)
+            for name, sink in opened:
+                self.events.attach(name, sink, self._sink_trouble)
             self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
@@ -200,25 +204,30 @@ class Service(Closing):
         self._stopping = True
         self._wake()
 
+    @property
+    def daemon(self) -> Service:
+        """What requests about the daemon are answered with."""
+        return self
+
+    @property
+    def holdings(self) -> Holdings:
+        """What requests about people are answered with; see ``GalleryMonitor.holdings``."""
+        return self._keeper.holdings
+
+    def live(self, camera: str) -> Answer:
+        """What a camera shows; see ``LiveView.answer``."""
+        return self._live.answer(camera)
+
     def answer(self, command: str, arguments: dict[str, Any], payload: bytes) -> Answer:
-        """One request of the control socket: ``status``, ``reload``, ``live`` or one of ``access.COMMANDS``.
+        """One request of the control socket; see ``requests.table``.
 
         Raises:
-            FamiliarError: what the command raises.
+            FamiliarError: what the request raises.
         """
-        if command == "status":
-            return self.status()
-        if command == "reload":
-            return {"reloaded": True, "needs_restart": self.reload()}
-        if command == "live":
-            return self._live.answer(str(arguments.get("camera", "")))
-        if command not in COMMANDS:
-            known = ", ".join(("status", "reload", "live", *COMMANDS))
-            raise UsageError(f"{command!r}: expected one of {known}; client and daemon differ in version")
         try:
-            return self._keeper.call(command, arguments, payload)
+            return table.answer(self, command, arguments, payload)
         finally:
-            if command != "enroll.pose":
+            if command in table.TABLE and table.TABLE[command].may_change:
                 self.refresh()
             if command == "people.forget" and not self.events.flush(_FORGET_S):
                 log.warning("the events of who was forgotten go later")

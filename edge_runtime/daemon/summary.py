@@ -57,6 +57,7 @@ def gallery_status(matcher: Matcher) -> dict[str, Any]:
         "wish_per_1000": calibration.wish_per_1000,
         "expected_per_1000": round(calibration.expected_per_1000, 3),
         "alike_per_1000": None if alike is None else round(alike, 3),
+        "raised_by_door": round(calibration.raised, 4),
         "refused": calibration.refused,
         "note": calibration.note,
     }

@@ -9,7 +9,7 @@ of each person also keeps the wish for strangers who look like them; see ``looks
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.bundle.looks import Looks
 from edge_runtime.decision.confidence import Confidence
+from edge_runtime.decision.door import FEWEST as FEWEST_AT_DOOR
+from edge_runtime.decision.door import raised_by
 from edge_runtime.decision.household import Household
 from edge_runtime.decision.refusal import why_refused
 from edge_runtime.decision.tail import FEWEST_IN_TAIL, Tail
@@ -51,6 +53,7 @@ class Calibration:
         household: the enrolled as strangers who look like them see them; None: the bundle does not know looks, or the
             wish is for strangers in general.
         unfit: why the encoder names nobody whatever the gallery; None: it may.
+        raised: how much of the thresholds the device's own door has added, a score >= 0.
     """
 
     threshold: float
@@ -65,6 +68,20 @@ class Calibration:
     thresholds: NDArray[np.float64] | None = None
     household: Household | None = None
     unfit: str | None = None
+    raised: float = 0.0
+
+    def with_door(self, averages: Floats, door: Floats) -> Calibration:
+        """The same, no milder, for a device whose door such strangers come to; see ``door``.
+
+        Args:
+            averages: float32 (P, D) of unit length, one a person enrolled.
+            door: float32 (S, D) of unit length, one a stranger.
+        """
+        if self.household is None or self.thresholds is None or len(door) < FEWEST_AT_DOOR:
+            return self
+        likely = np.array([self._confidence.likely_from(person) for person in range(self.people)])
+        raised = raised_by(self.household, averages, likely, door, self.realism.track)
+        return replace(self, thresholds=self.thresholds + raised, raised=raised)
 
     def needed(self, person: int) -> float:
         """The least score that may carry a person's name."""

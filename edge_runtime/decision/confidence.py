@@ -53,10 +53,18 @@ class Confidence:
 
     def of(self, score: float, person: int) -> float:
         """The probability that a face of this score is this person's, 0.001 to 0.999."""
+        return float(np.interp(score, self.scores, self._of_person(person)))
+
+    def likely_from(self, person: int) -> float:
+        """The score from which a face is more likely this person's than a stranger's; infinite where none is."""
+        likely = np.flatnonzero(self._of_person(person) >= PRIOR)
+        return float(self.scores[likely[0]]) if len(likely) else np.inf
+
+    def _of_person(self, person: int) -> Reals:
         row = min(person, len(self.reached) - 1)
         if row not in self._lines:
             self._lines[row] = self._line(self.reached[row])
-        return float(np.interp(score, self.scores, self._lines[row]))
+        return self._lines[row]
 
     def _line(self, reached: Reals) -> Reals:
         share = np.minimum.accumulate(np.clip(reached, 0.0, 1.0))

@@ -50,9 +50,14 @@ class Household:
         everybody = np.einsum("klt,l->kt", self.looks.reached, self.parts.sum(0))
         return np.asarray(self.parts @ everybody)
 
-    def thresholds(self, rate: float) -> Reals:
-        """The score each person needs so that strangers alike get a name with a chance of ``rate``, float64 (P,)."""
-        wanted = math.log(max(rate * _STRICTER, LEAST_SHARE))
+    def thresholds(self, rate: float, exactly: bool = False) -> Reals:
+        """The score each person needs so that strangers alike get a name with a chance of ``rate``, float64 (P,).
+
+        Args:
+            rate: 0..1.
+            exactly: do not err on the strict side.
+        """
+        wanted = math.log(max(rate if exactly else rate * _STRICTER, LEAST_SHARE))
         logs = np.log(np.maximum(np.minimum.accumulate(self.curve, 1), LEAST_SHARE))
         # The first score on the grid at which few enough are left, then back along the line to the one before.
         after = np.argmax(logs <= wanted, axis=1)

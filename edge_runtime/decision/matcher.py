@@ -114,6 +114,7 @@ def make_matcher(
     decide: DecideConfig,
     strangers: Floats | None = None,
     tracks: bool = False,
+    door: Floats | None = None,
 ) -> Matcher:
     """A matcher with the thresholds that the owner's wish asks for.
 
@@ -123,6 +124,7 @@ def make_matcher(
         decide: the wish and the margin.
         strangers: float32 (S, D), the bundle's, where they have been read already.
         tracks: what is matched is each re-check of a track, of which any may give a name, not one picture.
+        door: float32 (V, D), one a stranger who came here and was never named; None: nobody is remembered.
     """
     embeddings = bundle.strangers() if strangers is None else strangers
     calibration = calibrate(
@@ -135,4 +137,6 @@ def make_matcher(
         bundle.looks if decide.strangers == "alike" else None,
     )
     calibration = replace(calibration, unfit=why_unfit(bundle.manifest.raw))
+    if door is not None:
+        calibration = calibration.with_door(templates.person_embeddings(), door)
     return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, embeddings, decide.margin))

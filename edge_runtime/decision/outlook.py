@@ -67,6 +67,7 @@ def outlooks(matcher: Matcher, left: LeaveOneOut) -> list[Outlook]:
             missed, source = 1 - float(named.mean()), "photos"
         else:
             missed, source = missed_with(photos, threshold, own), "bundle"
+        more = {count: missed_with(count, threshold, own) for count in MORE_PHOTOS if count > photos}
         others = tuple(templates.names[other] for other, _ in matcher.lookalikes.of(person))
         found.append(
             Outlook(
@@ -76,7 +77,7 @@ def outlooks(matcher: Matcher, left: LeaveOneOut) -> list[Outlook]:
                 None if rates is None else float(rates[person]),
                 missed if not calibration.refused else 1.0,
                 source,
-                {count: missed_with(count, threshold, own) for count in MORE_PHOTOS if count > photos},
+                {count: share for count, share in more.items() if share < missed},
                 others,
             )
         )

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from edge_runtime.deploy.layout import package_text
 from edge_runtime.errors import DeployError, UsageError
+from edge_runtime.text.plain import printable
 
 Line = Callable[[str, str], None]
 """Takes a kind (fact, begin, step, log, fail, or tick when nothing was said for a while) and a text."""
@@ -116,10 +117,10 @@ class Connection:
             input=package_text("install.sh").encode(),
             capture_output=True,
         )
-        said = [line.split(" ", 1) for line in done.stdout.decode(errors="replace").splitlines() if " " in line]
+        said = [line.split(" ", 1) for line in map(_printable, done.stdout.split(b"\n")) if " " in line]
         if done.returncode:
             reasons = [text for kind, text in said if kind == "fail"]
-            reasons += done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            reasons += [line for line in map(_printable, done.stderr.split(b"\n")) if line][-1:]
             raise DeployError(f"{self.host}: {reasons[0] if reasons else f'{action} ended with {done.returncode}'}")
         facts = [text.partition("=") for kind, text in said if kind == "fact"]
         return [(name, value) for name, _, value in facts]
@@ -219,7 +220,7 @@ def relay(source: int, line: Line, echo: bool = False, tick_s: float = 0.5) -> N
 def _printable(raw: bytes) -> str:
     """A device's words without what a terminal would obey."""
     text = raw.decode(errors="replace").rstrip("\r").replace("\t", " ")
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(text)
 
 
 def _may_be_ours(beginning: str) -> bool:

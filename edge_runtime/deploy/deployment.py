@@ -111,7 +111,7 @@ def deploy(request: Request) -> None:
 def _install(
     connection: Connection, request: Request, facts: Facts, payload: Payload, elevation: list[str], told: Steps
 ) -> None:
-    stage = dict(connection.script("stage", []))["stage"]
+    stage = _fact(connection.host, connection.script("stage", []), "stage")
     try:
         told.begin("sending")
         connection.upload(payload.folder, stage, payload.size)
@@ -131,6 +131,21 @@ def _install(
         _clean(connection, stage)
         raise DeployError(f"{request.host}: {told.reason()}; {_what_remains(facts, told)}")
     _tell_end(request, release, told)
+
+
+def _fact(host: str, facts: Sequence[tuple[str, str]], name: str) -> str:
+    """What a device says of itself by one name.
+
+    Raises:
+        DeployError: it does not say.
+    """
+    value = dict(facts).get(name, "")
+    if not value:
+        raise DeployError(
+            f"{host}: expected the device to say {name!r}, it did not; "
+            "look whether a start-up file of that user's shell ends the session"
+        )
+    return value
 
 
 def _clean(connection: Connection, stage: str) -> None:
@@ -163,7 +178,7 @@ def _tell_plan(request: Request, facts: Facts, bundle: Bundle, elevation: list[s
 def _tell_end(request: Request, release: str, told: Steps) -> None:
     layout = request.layout
     host = request.host
-    if dict(told.facts)["started"] == "yes":
+    if _fact(host, told.facts, "started") == "yes":
         told.step(f"{host} runs release {release}; next: ssh -t {host} sudo {layout.command} status")
         return
     account = f"sudo -u {layout.user} " if not layout.root else ""

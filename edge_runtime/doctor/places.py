@@ -176,9 +176,8 @@ def _card(examination: Examination) -> Iterator[Row]:
 
 def existing(path: Path) -> Path:
     """The nearest folder on the way to ``path`` that is there."""
-    while not os.path.exists(path):  # noqa: PTH110 - also where it is out of reach
-        path = path.parent
-    return path
+    way = (path, *path.parents)
+    return next((folder for folder in way if os.path.exists(folder)), way[-1])  # noqa: PTH110 - also out of reach
 
 
 def _mend(path: Path, line: str) -> str:
@@ -195,10 +194,9 @@ def _mend(path: Path, line: str) -> str:
 
 
 def _mount_point(path: Path) -> Path:
+    """The nearest mount point above ``path``; the root where none is reported, as in a container or an emulator."""
     path = path.resolve()
-    while not path.is_mount():
-        path = path.parent
-    return path
+    return next((folder for folder in (path, *path.parents) if folder.is_mount()), Path(path.anchor))
 
 
 def _owner(uid: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,15 +37,36 @@ class Strangers:
     realism: CohortCorrection
 
 
-def collision(templates: Templates, name: str, embedding: Floats, strangers: Strangers) -> str | None:
+@dataclass(frozen=True)
+class Enrolled:
+    """One state of a gallery; what takes long is worked out once for it.
+
+    Attributes:
+        templates: everybody's.
+        strangers: the bundle's.
+    """
+
+    templates: Templates
+    strangers: Strangers
+
+    @cached_property
+    def too_alike(self) -> float:
+        """The score to somebody enrolled that hardly any stranger reaches."""
+        strangers, picture = self.strangers, self.strangers.realism.picture()
+        return calibrate(
+            self.templates, strangers.embeddings, strangers.people, _COLLISION_PER_1000, realism=picture
+        ).threshold
+
+
+def collision(enrolled: Enrolled, name: str, embedding: Floats) -> str | None:
     """Whom else a photo looks like, in a line for people; None: nobody.
 
     Args:
-        templates: of the gallery.
+        enrolled: the gallery.
         name: whose photo it is said to be.
         embedding: float32 (D,) of unit length.
-        strangers: tell how alike is too alike.
     """
+    templates = enrolled.templates
     mine = np.array([same_name(other, name) for other in templates.names], np.bool_)
     if mine.all():
         return None
@@ -56,19 +78,14 @@ def collision(templates: Templates, name: str, embedding: Floats, strangers: Str
     scores = templates.person_embeddings() @ embedding
     best = int(np.argmax(np.where(mine, -np.inf, scores)))
     own = float(scores[mine].max()) if mine.any() else -1.0
-    threshold = _too_alike(templates, strangers)
-    if scores[best] < threshold or own >= scores[best]:
+    if own >= scores[best]:
+        return None  # as with nearly every photo after a person's first: no threshold is needed
+    if scores[best] < enrolled.too_alike:
         return None
     return (
-        f"looks like {templates.names[best]} (score {scores[best]:.2f}, expected below {threshold:.2f}); "
+        f"looks like {templates.names[best]} (score {scores[best]:.2f}, expected below {enrolled.too_alike:.2f}); "
         "if they are two people who look alike, add --force"
     )
-
-
-def _too_alike(templates: Templates, strangers: Strangers) -> float:
-    """The score to somebody enrolled that hardly any stranger reaches."""
-    picture = strangers.realism.picture()
-    return calibrate(templates, strangers.embeddings, strangers.people, _COLLISION_PER_1000, realism=picture).threshold
 
 
 def inconsistency(embeddings: Floats, weights: Floats, strangers: Strangers) -> str | None:
@@ -108,20 +125,19 @@ class Finding:
     other: str | None = None
 
 
-def check(templates: Templates, strangers: Strangers, margin: float, forced: Sequence[int] = ()) -> list[Finding]:
+def check(enrolled: Enrolled, margin: float, forced: Sequence[int] = ()) -> list[Finding]:
     """Look over a whole gallery.
 
     Args:
-        templates: everybody's.
-        strangers: the bundle's.
+        enrolled: the gallery.
         margin: the usual lead.
         forced: ids of templates that somebody insisted on.
     """
-    findings = []
+    templates, strangers, findings = enrolled.templates, enrolled.strangers, list[Finding]()
     for number, name in enumerate(templates.names):
         rows = np.flatnonzero(templates.person_index == number)
         findings += _of_person(templates, rows, name, strangers, forced)
-    alike_from = _too_alike(templates, strangers)
+    alike_from = enrolled.too_alike
     for pair in find_lookalikes(templates, strangers.embeddings, margin, alike_from).pairs:
         first, second = templates.names[pair.first], templates.names[pair.second]
         why = "look alike" if pair.similarity >= alike_from else "may be mistaken, as photos of one person differ much"

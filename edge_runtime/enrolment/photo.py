@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.enrolment.gate import Finding, Strangers, check, collision, inconsistency
+from edge_runtime.enrolment.gate import Enrolled, Finding, Strangers, check, collision, inconsistency
 from edge_runtime.enrolment.posing import View, judge
 from edge_runtime.faces.chain import FaceChain, central_face, rivals
 from edge_runtime.faces.crops import face_crop
@@ -23,6 +23,8 @@ _KEPT_MARGIN, _KEPT_PX = 0.5, 256
 """Of a kept crop: room enough for another detector to find the face again."""
 _MOST_LOOKS = 512
 """Photos looked at ahead that are kept in mind."""
+NOT_LOOKED_AT = "was not looked at; send the photo again"
+"""The reason where only a photo's digest came, and what was seen in it is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,6 @@ class _Look:
     """What one photo holds: a face that could be enrolled, or the reason why not."""
 
     result: EnrolmentResult
-    forceable: bool = False
     embedding: Floats | None = None
     weight: float = 1.0
     crop: bytes | None = None
@@ -85,6 +86,7 @@ class Enroller:
         self._strangers = Strangers(chain.bundle.strangers(), manifest.strangers, manifest.realism)
         self._looks: OrderedDict[tuple[str, bytes], _Look] = OrderedDict()
         """Photos looked at and not yet enrolled, by folded name and digest."""
+        self._read: tuple[tuple[int, int, int], Enrolled] | None = None
 
     def known(self, name: str, digest: bytes) -> EnrolmentResult | None:
         """The result for a photo that was enrolled before, by the sha256 of its file; None for a new one."""
@@ -128,7 +130,7 @@ class Enroller:
         Raises:
             InputError: an unusable name.
         """
-        look = _Look(EnrolmentResult(True), True, embedding, weight, crop if self._keep_crops else None)
+        look = _Look(EnrolmentResult(True), embedding, weight, crop if self._keep_crops else None)
         with self._lock:
             self._looks[folded(clean_name(name)), digest] = look
 
@@ -156,7 +158,7 @@ class Enroller:
             look = None if digest is None else self._looks.get((folded(name), digest))
             if look is None:
                 if pixels is None:
-                    return EnrolmentResult(False, "was not looked at; send the photo again")
+                    return EnrolmentResult(False, NOT_LOOKED_AT)
                 look = self._see(pixels)
             result = self._decide(name, look, digest, source, force)
             if digest is not None:
@@ -180,7 +182,15 @@ class Enroller:
             for record in self.gallery.records(person.name)
             if record.forced is not None
         ]
-        return check(self.gallery.templates(), self._strangers, margin, forced)
+        with self._lock:
+            return check(self._enrolled(), margin, forced)
+
+    def _enrolled(self) -> Enrolled:
+        """The gallery as it is now, read again only if it has changed."""
+        version = self.gallery.version
+        if self._read is None or self._read[0] != version:
+            self._read = version, Enrolled(self.gallery.templates(), self._strangers)
+        return self._read[1]
 
     def _see(self, pixels: Pixels) -> _Look:
         detections = self._chain.detector.detect(pixels)
@@ -200,7 +210,7 @@ class Enroller:
             return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
         result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
         crop = face_crop(pixels, detections.xyxy[chosen], _KEPT_MARGIN, _KEPT_PX) if self._keep_crops else None
-        return _Look(result, True, embeddings[0], weight(quality, self._limits), crop)
+        return _Look(result, embeddings[0], weight(quality, self._limits), crop)
 
     def _covered(self, chip: Pixels) -> str | None:
         manifest = self._chain.bundle.manifest
@@ -218,9 +228,10 @@ class Enroller:
     def _foreign(self, name: str, look: _Look, digest: bytes | None) -> str | None:
         """Why this is not a photo of ``name``, if so."""
         assert look.embedding is not None
-        templates = self.gallery.templates()
-        if (reason := collision(templates, name, look.embedding, self._strangers)) is not None:
+        enrolled = self._enrolled()
+        if (reason := collision(enrolled, name, look.embedding)) is not None:
             return reason
+        templates = enrolled.templates
         number = next((n for n, other in enumerate(templates.names) if same_name(other, name)), -1)
         rows = templates.person_index == number
         waiting = [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from edge_runtime.bundle.folder import Bundle
-from edge_runtime.errors import SelfTestError
+from edge_runtime.errors import BundleError, SelfTestError
 from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.protocols import Detector
 
@@ -43,6 +44,7 @@ def check_golden_faces(bundle: Bundle, detector: Detector) -> None:
         return
     keys = ("pictures", "faces", "xyxy", "landmarks")
     pictures, counts, xyxy, landmarks = bundle.arrays(DETECTOR_GOLDEN, *keys)
+    _check_faces(bundle, pictures, counts, xyxy, landmarks)
     ends = np.cumsum(counts)
     for picture, count, end in zip(pictures, counts, ends, strict=True):
         found = detector.detect(picture)
@@ -54,3 +56,20 @@ def check_golden_faces(bundle: Bundle, detector: Detector) -> None:
                 f"{bundle.path}: expected the golden faces and landmarks within {_GOLDEN_PX:g} px, found them "
                 f"{worst:.1f} px off; this interpreter computes something else, install the other one"
             )
+
+
+def _check_faces(bundle: Bundle, pictures: Any, counts: Any, xyxy: Any, landmarks: Any) -> None:
+    total = int(counts.sum()) if counts.dtype.kind in "iu" and counts.ndim == 1 else -1
+    sound = (
+        (pictures.dtype == np.uint8 and pictures.ndim == 4 and pictures.shape[3] == 3)
+        and len(pictures) == len(counts)
+        and (counts >= 0).all()
+        and (xyxy.dtype.kind, xyxy.shape) == ("f", (total, 4))
+        and (landmarks.dtype.kind, landmarks.shape) == ("f", (total, 5, 2))
+    )
+    if not sound:
+        raise BundleError(
+            f"{bundle.path / DETECTOR_GOLDEN}: expected pictures uint8 (N, H, W, 3), counts (N,), xyxy (M, 4) and "
+            f"landmarks (M, 5, 2), found {pictures.shape}, {counts.shape}, {xyxy.shape} and {landmarks.shape}; "
+            "make the bundle again"
+        )

@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from cryptography.exceptions import InvalidSignature
@@ -24,12 +25,23 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from edge_runtime.errors import InputError
 from edge_runtime.storage.keys import KEY_BYTES, seal, unseal
+from edge_runtime.text.plain import printable
 from edge_runtime.types import Floats
+
+T = TypeVar("T")
 
 _MAGIC = b"familiar people 1\n"
 _SCRYPT = {"n": 1 << 15, "r": 8, "p": 1}
 _MOST_MEMORY = 256 << 20
 """What a file may ask scrypt to use, bytes; ours asks for 32 MiB."""
+_MOST_WORK = 1 << 21
+"""Likewise n * r * p, which is the time it takes; ours asks for an eighth."""
+_LONGEST_EMBEDDING = 4096
+_LONGEST_TEXT = 10_000
+_LARGEST_WEIGHT = 1e6
+_LATEST_S = 253402300799.0
+"""The last second of the year 9999."""
+_UNIT = 1e-3
 _SIGNATURE_BYTES = 64
 _SHORTEST_PASSPHRASE = 8
 _MAX_HEADER = 1 << 16
@@ -133,10 +145,10 @@ def unpack(data: bytes, passphrase: str, signer: str | None = None) -> Package:
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(header["signer"]))
         public.verify(data[-_SIGNATURE_BYTES:], data[:-_SIGNATURE_BYTES])
         key = _passphrase_key(passphrase, bytes.fromhex(header["salt"]), header["scrypt"])
-        bound = {name: header[name] for name in ("encoder_hash", "preprocessing_hash", "code_size", "bundle_name")}
+        bound = _bound(header)
     except InvalidSignature as error:
         raise InputError("expected a file as its device signed it, found it altered; copy it again") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"expected exported people, found a header that does not fit ({error}); export again"
         ) from error
@@ -147,7 +159,11 @@ def unpack(data: bytes, passphrase: str, signer: str | None = None) -> Package:
         plain = unseal(key, sealed, hashlib.sha256(start).hexdigest())
     except ValueError as error:
         raise InputError("the passphrase does not open it; type the one it was exported with") from error
-    return Package(bound, found, tuple(_from_json(person) for person in json.loads(plain)))
+    try:
+        people = tuple(_from_json(person, bound["code_size"]) for person in _whole(json.loads(plain), list))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InputError(f"expected exported people, found some that do not fit ({error}); export again") from error
+    return Package(bound, found, people)
 
 
 def _opened(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
@@ -157,7 +173,7 @@ def _opened(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
         raise InputError("expected a file that familiar gallery export has written, found something else")
     try:
         header = json.loads(data[len(_MAGIC) : end])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"expected exported people, found a damaged header ({error}); copy the file again") from error
     if not isinstance(header, dict):
         raise InputError("expected exported people, found a header of another kind; export again")
@@ -165,10 +181,39 @@ def _opened(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
 
 
 def _passphrase_key(passphrase: str, salt: bytes, cost: dict[str, int]) -> bytes:
-    n, r, p = (int(cost[name]) for name in ("n", "r", "p"))
-    if 128 * n * r > _MOST_MEMORY or not 0 < p <= 16:
-        raise ValueError(f"scrypt asks for {128 * n * r >> 20} MiB")
+    n, r, p = (_whole(cost[name], int) for name in ("n", "r", "p"))
+    if min(n, r, p) < 1 or 128 * n * r > _MOST_MEMORY or n * r * p > _MOST_WORK:
+        raise ValueError("scrypt asks for more memory or time than an export of this program needs")
     return hashlib.scrypt(passphrase.encode(), salt=salt, n=n, r=r, p=p, maxmem=2 * _MOST_MEMORY, dklen=KEY_BYTES)
+
+
+def _bound(header: dict[str, Any]) -> dict[str, Any]:
+    """What the embeddings are bound to, every value of its kind."""
+    bound: dict[str, Any] = {}
+    for name in ("encoder_hash", "preprocessing_hash"):
+        bound[name] = _whole(header[name], str)
+        if not re.fullmatch(r"[0-9a-f]{64}", bound[name]):
+            raise ValueError(f"{name} is no sha256")
+    bound["code_size"] = _whole(header["code_size"], int)
+    if not 1 <= bound["code_size"] <= _LONGEST_EMBEDDING:
+        raise ValueError("embeddings of that length do not exist")
+    bound["bundle_name"] = _text(header["bundle_name"])
+    return bound
+
+
+def _whole(value: Any, kind: type[T]) -> T:
+    """``value``, if it is of this very kind: true is no number, and 3.0 no whole one."""
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _text(value: Any) -> str:
+    """``value``, if it is text of a sensible length; what would move a cursor is escaped."""
+    text = _whole(value, str)
+    if len(text) > _LONGEST_TEXT:
+        raise ValueError(f"{len(text)} characters of text")
+    return printable(text)
 
 
 def _signing_key(device_key: bytes) -> Ed25519PrivateKey:
@@ -198,14 +243,25 @@ def _as_json(person: MovedPerson) -> dict[str, Any]:
     }
 
 
-def _from_json(document: dict[str, Any]) -> MovedPerson:
-    templates = tuple(
-        MovedTemplate(
-            np.frombuffer(base64.b64decode(item["code"]), "<f4").astype(np.float32),
-            float(item["weight"]),
-            str(item["source"]),
-            item["forced"],
-        )
-        for item in document["templates"]
-    )
-    return MovedPerson(document["name"], document["consent"], document["expires"], templates)
+def _from_json(document: dict[str, Any], size: int) -> MovedPerson:
+    """A person with embeddings of ``size``; raises KeyError, TypeError or ValueError for anything else."""
+    document = _whole(document, dict)
+    expires = document["expires"]
+    if expires is not None and not (type(expires) in (int, float) and 0 <= expires <= _LATEST_S):
+        raise ValueError("an expiry that is no time")
+    templates = tuple(_template(_whole(item, dict), size) for item in _whole(document["templates"], list))
+    if not templates:
+        raise ValueError("a person without photos")
+    consent = document["consent"]
+    return MovedPerson(_whole(document["name"], str), _text(consent) if consent else "", expires, templates)
+
+
+def _template(item: dict[str, Any], size: int) -> MovedTemplate:
+    embedding = np.frombuffer(base64.b64decode(_whole(item["code"], str), validate=True), "<f4").astype(np.float32)
+    weight = item["weight"]
+    if embedding.shape != (size,) or not abs(float(np.linalg.norm(embedding)) - 1) < _UNIT:
+        raise ValueError("an embedding of another length")
+    if type(weight) not in (int, float) or not 0 < weight < _LARGEST_WEIGHT:
+        raise ValueError("a weight out of range")
+    forced = item["forced"]
+    return MovedTemplate(embedding, float(weight), _text(item["source"]), None if forced is None else _text(forced))

@@ -22,9 +22,9 @@ def key_source(config: Config) -> KeySource:
         GalleryError: from a file beside the gallery, where whoever copies the folder has both.
     """
     source = KeySource.find(key_path(config), bool(config.gallery.key_file))
-    beside = gallery_path(config).absolute().parent
-    key = source.path.absolute() if source.path is not None else None
-    if key is not None and (key.parent == beside or key.is_relative_to(state_dir().absolute())):
+    beside = gallery_path(config).resolve().parent
+    key = source.path.resolve() if source.path is not None else None
+    if key is not None and (key.parent == beside or key.is_relative_to(state_dir().resolve())):
         raise GalleryError(
             f"{source.path}: expected the device key outside the gallery's folder {beside}, found it within; "
             "move it and set [gallery] key_file"
@@ -32,15 +32,21 @@ def key_source(config: Config) -> KeySource:
     return source
 
 
-def open_gallery(config: Config, chain: FaceChain, create: bool = True) -> Gallery:
+def open_gallery(config: Config, chain: FaceChain, create: bool = True, key: KeySource | None = None) -> Gallery:
     """The configured gallery, which must be one of this chain's embeddings.
+
+    Args:
+        config: says where gallery and key are.
+        chain: of the bundle in use.
+        create: make gallery and key where there are none.
+        key: instead of the configured one.
 
     Raises:
         GalleryError: see ``Gallery.open``.
     """
     return Gallery.open(
         gallery_path(config),
-        key_source(config),
+        key or key_source(config),
         chain.encoder_hash,
         chain.preprocessing_hash,
         chain.encoder.embedding_size,

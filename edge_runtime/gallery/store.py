@@ -17,14 +17,17 @@ from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
 from edge_runtime.gallery.file import GalleryFile
 from edge_runtime.gallery.names import clean_name, same_name
 from edge_runtime.gallery.templates import Person, TemplateRecord, Templates
+from edge_runtime.text.plain import printable
 from edge_runtime.types import Floats
 
 __all__ = ["Gallery", "Person", "TemplateRecord", "Templates"]
 
 _SAME_EMBEDDING = 0.9999
+"""Two embeddings this alike (cosine) are of the same photo."""
+
 _NO_PHOTO = bytes(32)
 """In front of a kept crop, in the place of the photo's sha256, where that is not known."""
-"""Two embeddings this alike (cosine) are of the same photo."""
+
 MAX_CONSENT = 2000
 """Characters of a consent note."""
 
@@ -150,7 +153,7 @@ class Gallery(GalleryFile):
             InputError: an unusable name, embedding or weight.
             GalleryError: the disk is full or the database damaged.
         """
-        name = clean_name(name)
+        name, source = clean_name(name), printable(source)
         embedding = np.asarray(embedding)
         if embedding.shape != (self.embedding_size,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:
             raise InputError(
@@ -245,6 +248,7 @@ class Gallery(GalleryFile):
         Raises:
             InputError: nobody is called so, the note is too long, or the time is past.
         """
+        consent = None if consent is None else printable(consent)
         if consent is not None and len(consent) > MAX_CONSENT:
             raise InputError(f"consent: expected at most {MAX_CONSENT} characters, received {len(consent)}")
         if expires_s is not None and not expires_s > time.time():

@@ -119,10 +119,6 @@ class Roc:
         part = -gap[k - 1] / (gap[k] - gap[k - 1])
         return float(self.fmr[k - 1] + part * (self.fmr[k] - self.fmr[k - 1]))
 
-    def tmr_at(self, fmr: float) -> float:
-        """The largest TMR whose FMR is at most ``fmr``."""
-        return float(self.tmr[np.searchsorted(self.fmr, fmr + 1e-12, side="right") - 1])
-
 
 def roc(similarity: ArrayLike, same: ArrayLike) -> Roc:
     """The curve of pairs, one point a distinct score.
@@ -152,14 +148,12 @@ class TmrAtFmr:
         fmr: the rate asked for.
         threshold: the score a match has to exceed.
         people: with at least two photos, over whom ``tmr`` is the mean.
-        different_people: pairs of people behind the FMR; 3 / this is the least rate that can be shown.
     """
 
     tmr: float
     fmr: float
     threshold: float
     people: int
-    different_people: int
 
 
 def tmr_at_fmr(embeddings: Floats, names: Sequence[str], fmr: float = 1e-4) -> TmrAtFmr:
@@ -190,7 +184,7 @@ def tmr_at_fmr(embeddings: Floats, names: Sequence[str], fmr: float = 1e-4) -> T
         mine = unit[person == p]
         scores = _cosines(mine, mine)[np.triu_indices(len(mine), 1)]
         matched[p] = np.mean(scores > threshold)
-    return TmrAtFmr(float(matched[photos > 1].mean()), fmr, threshold, int((photos > 1).sum()), different)
+    return TmrAtFmr(float(matched[photos > 1].mean()), fmr, threshold, int((photos > 1).sum()))
 
 
 def _weighted_quantile(unit: Floats, person: NDArray[np.int64], weight: Reals, allowed: float) -> float:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_runtime.errors import ImageError, InputError
 from edge_runtime.types import Pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".webp")
 MAX_MEGAPIXELS = 50.0
@@ -47,6 +51,25 @@ def list_images(folder: str | Path) -> list[Path]:
     return found
 
 
+def read_photo(path: str | Path, max_bytes: int = _MAX_FILE_BYTES) -> bytes:
+    """A picture's file as it is.
+
+    Raises:
+        ImageError: it cannot be read, or is larger than ``max_bytes``.
+    """
+    try:
+        if (size := Path(path).stat().st_size) > max_bytes:
+            raise ImageError(
+                f"{path}: expected at most {max_bytes >> 20} MiB, found {size >> 20} MiB; shrink the picture"
+            )
+        data = Path(path).read_bytes()
+    except OSError as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check that it exists and is yours") from error
+    return data
+
+
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
     """Read one picture as RGB uint8 (H, W, 3), upright (EXIF orientation applied).
 
@@ -55,17 +78,7 @@ def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixe
     Raises:
         ImageError: unreadable, empty, cut short, not a picture, or more than ``max_megapixels``.
     """
-    try:
-        if (size := Path(path).stat().st_size) > _MAX_FILE_BYTES:
-            raise ImageError(
-                f"{path}: expected at most {_MAX_FILE_BYTES >> 20} MiB, found {size >> 20} MiB; shrink the picture"
-            )
-        data = Path(path).read_bytes()
-    except OSError as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check that it exists and is yours") from error
-    return decode_image(data, str(path), max_megapixels)
+    return decode_image(read_photo(path), str(path), max_megapixels)
 
 
 def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:
@@ -76,7 +89,7 @@ def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_M
     """
     if not data:
         raise ImageError(f"{name}: expected a picture, found an empty file; replace or delete it")
-    from PIL import Image, ImageOps, UnidentifiedImageError  # a daemon that enrols nobody reads no file
+    from PIL import Image, UnidentifiedImageError  # a daemon that enrols nobody reads no file
 
     try:
         with warnings.catch_warnings():
@@ -94,7 +107,7 @@ def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_M
         picture.load()
         if factor > 1 and picture.size == (width, height):
             picture = picture.reduce(factor)
-        picture = ImageOps.exif_transpose(picture)
+        picture = _upright(picture)
         if picture.mode.startswith("I"):
             # 16-bit grey: the upper byte, as every viewer shows it.
             wide = np.asarray(picture, np.int64) >> 8
@@ -108,10 +121,31 @@ def decode_image(data: bytes, name: str = "image", max_megapixels: float = MAX_M
         raise ImageError(
             f"{name}: expected a JPEG, PNG, BMP, PGM or WebP picture, found something else; convert it"
         ) from error
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, MemoryError) as error:
+    except Exception as error:  # of a damaged file, decoders raise whatever they come to
         raise ImageError(
             f"{name}: the picture is damaged or cut short ({len(data)} bytes: {error}); replace the file"
         ) from error
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says; of metadata nothing else is read, and broken ones are passed over."""
+    from PIL import ExifTags, Image
+
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # metadata never cost a picture
+        return picture
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    turn = turns.get(orientation) if isinstance(orientation, int) else None
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _too_large(name: str, found: str, max_megapixels: float) -> ImageError:

@@ -1,62 +1,112 @@
-"""The commands on strangers, for ``access.LocalPeople``: answers are JSON-ready."""
+"""Requests about unknowns: visitors who were remembered and never named."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from edge_runtime.control.protocol import Answer
 from edge_runtime.enrolment.photo import Enroller, EnrolmentResult
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.names import clean_name
+from edge_runtime.requests.access import Access
+from edge_runtime.schema.table import key
 from edge_runtime.unknowns.book import UnknownsBook
 from edge_runtime.unknowns.crowd import Unknown
 
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "strangers.list": (),
-    "strangers.show": ("stranger",),
-    "strangers.name": ("stranger", "name"),
-    "strangers.ignore": ("stranger",),
-    "strangers.unignore": ("stranger",),
-    "strangers.forget": ("stranger",),
-    "strangers.clear": (),
-}
 
-
-def answer(
-    book: UnknownsBook | None, command: str, arguments: Mapping[str, str], enroller: Callable[[], Enroller]
-) -> Answer:
-    """Run one of ``COMMANDS``.
-
-    Args:
-        book: None: nobody was ever remembered.
-        command: its name.
-        arguments: its own, checked by the caller.
-        enroller: for naming alone.
-
-    Raises:
-        InputError: nobody remembered has that id, or an unusable name.
-        FamiliarError: strangers or gallery cannot be read or written.
+@dataclass(frozen=True)
+class ListUnknowns:
+    """Everybody remembered: ``strangers``: [{``stranger``, ``visits``, ``first_seen``, ``last_seen``, ``cameras``,
+    ``ignored``, ``views``}].
     """
-    strangers = book.strangers() if book is not None else []
-    if command == "strangers.list":
-        return {"strangers": [_as_json(one) for one in strangers]}
-    if command == "strangers.clear":
-        if book is not None:
-            book.forget(one.stranger_id for one in strangers)
-        return {"forgotten": len(strangers)}
-    stranger_id = arguments["stranger"]
+
+
+@dataclass(frozen=True)
+class ClearUnknowns:
+    """Forget everybody remembered: ``forgotten``: how many."""
+
+
+@dataclass(frozen=True)
+class ShowUnknown:
+    """The stranger's mapping with ``records``: [{``at``, ``camera``, ``weight``, ``crop``}], ``crop`` being a JPEG in
+    base64, or "".
+    """
+
+    stranger: str = key(help="id of who was remembered")
+
+
+@dataclass(frozen=True)
+class IgnoreUnknown:
+    """The stranger's mapping, of whom no sink hears from now on."""
+
+    stranger: str = key(help="id of who was remembered")
+
+
+@dataclass(frozen=True)
+class UnignoreUnknown:
+    """The stranger's mapping, of whom sinks hear again."""
+
+    stranger: str = key(help="id of who was remembered")
+
+
+@dataclass(frozen=True)
+class ForgetUnknown:
+    """The stranger's mapping, as it was."""
+
+    stranger: str = key(help="id of who was remembered")
+
+
+@dataclass(frozen=True)
+class NameUnknown:
+    """Enrol what was seen of a stranger: ``name``, and ``results``: an ``EnrolmentResult``'s fields each."""
+
+    stranger: str = key(help="id of who was remembered")
+    name: str = key(help="the person's")
+    force: bool = key(False, "enrol although they look like somebody else")
+
+
+def list_unknowns(access: Access, request: ListUnknowns, payload: bytes) -> Answer:
+    book = access.holdings.unknowns()
+    return {"strangers": [_as_json(one) for one in book.strangers()] if book is not None else []}
+
+
+def clear_unknowns(access: Access, request: ClearUnknowns, payload: bytes) -> Answer:
+    book = access.holdings.unknowns()
+    everybody = book.strangers() if book is not None else []
+    if book is not None:
+        book.forget(one.stranger_id for one in everybody)
+    return {"forgotten": len(everybody)}
+
+
+def show_unknown(access: Access, request: ShowUnknown, payload: bytes) -> Answer:
+    return _show(_book(access, request.stranger), request.stranger)
+
+
+def ignore_unknown(access: Access, request: IgnoreUnknown, payload: bytes) -> Answer:
+    return _as_json(_book(access, request.stranger).ignore(request.stranger, True))
+
+
+def unignore_unknown(access: Access, request: UnignoreUnknown, payload: bytes) -> Answer:
+    return _as_json(_book(access, request.stranger).ignore(request.stranger, False))
+
+
+def forget_unknown(access: Access, request: ForgetUnknown, payload: bytes) -> Answer:
+    return _as_json(*_book(access, request.stranger).forget([request.stranger]))
+
+
+def name_unknown(access: Access, request: NameUnknown, payload: bytes) -> Answer:
+    book = _book(access, request.stranger)
+    return _name(book, request.stranger, request.name, access.holdings.enroller(), request.force)
+
+
+def _book(access: Access, stranger_id: str) -> UnknownsBook:
+    book = access.holdings.unknowns()
     if book is None:
         raise InputError(f"{stranger_id!r}: no stranger is remembered; set [strangers] remember to true and restart")
-    if command == "strangers.show":
-        return _show(book, stranger_id)
-    if command == "strangers.name":
-        return _name(book, stranger_id, arguments["name"], enroller(), arguments.get("force") == "yes")
-    if command == "strangers.forget":
-        return _as_json(*book.forget([stranger_id]))
-    return _as_json(book.ignore(stranger_id, command == "strangers.ignore"))
+    return book
 
 
 def _show(book: UnknownsBook, stranger_id: str) -> Answer:

@@ -15,7 +15,9 @@ from edge_runtime.protocols import Room
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Frame, Pixels
 
-_END_OF_IMAGE = b"\xff\xd9"
+_START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+_MAX_PIXELS = 50_000_000
+"""Of a camera's picture; what says it is larger is no camera's."""
 
 
 def fresh_room(height: int, width: int) -> Pixels:
@@ -82,10 +84,27 @@ class VideoSource(Source, ABC):
         """
         if picture.ndim == 3 and picture.shape[2] == 3:
             return self._from_bgr(picture)
-        if not picture[..., -64:].tobytes().rstrip(b"\0\r\n").endswith(_END_OF_IMAGE):
+        data = picture.tobytes()
+        # Cameras fill up behind the end with whatever they like. Another format than JPEG is nobody's camera.
+        whole = data.startswith(_START_OF_IMAGE) and data.rfind(_END_OF_IMAGE) > data.rfind(_START_OF_SCAN) > 0
+        if not whole or not 0 < jpeg_pixels(data) <= _MAX_PIXELS:
             return None
         bgr = cv2.imdecode(picture, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         return None if bgr is None else self._from_bgr(np.asarray(bgr, np.uint8))
+
+
+def jpeg_pixels(data: bytes) -> int:
+    """How many pixels a JPEG file says it has (its frame header, ITU-T T.81, B.2.2); 0 where it does not say."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xFF:
+            at += 1  # a fill byte
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(data[at + 5 : at + 7], "big") * int.from_bytes(data[at + 7 : at + 9], "big")
+        else:
+            at += 2 + length
+    return 0
 
 
 def is_motion_jpeg(capture: Any) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edge_runtime.errors import GalleryError
+from edge_runtime.errors import BusyError, GalleryError
 
 
 @contextmanager
@@ -22,7 +22,8 @@ def exclusive_lock(database: Path, who: str, what: str = "gallery", key: str = "
         key: of the configuration.
 
     Raises:
-        GalleryError: a daemon uses it, or the lock cannot be made.
+        BusyError: another program uses it.
+        GalleryError: the lock cannot be made.
     """
     path = database.with_name(database.name + ".lock")
     try:
@@ -38,7 +39,7 @@ def exclusive_lock(database: Path, who: str, what: str = "gallery", key: str = "
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            raise GalleryError(
+            raise BusyError(
                 f"{database}: the {who} expected a {what} that no other daemon uses, process {owner} does; "
                 f"stop that one (systemctl stop familiar), or set {key}"
             ) from error

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 XNNPACK = b"INFO: Created TensorFlow Lite XNNPACK delegate"
 ABSL = (b"WARNING: All log messages before absl::InitializeLog()", b"I0000 ")
@@ -16,17 +16,31 @@ ABSL = (b"WARNING: All log messages before absl::InitializeLog()", b"I0000 ")
 def without_lines(*prefixes: bytes) -> Iterator[None]:
     """Drop lines that start with a prefix; all else written meanwhile is passed on afterwards.
 
-    File descriptor 2 is exchanged, as native embedding writes there; other threads' lines wait with the rest.
+    File descriptor 2 is exchanged, as native code writes there; other threads' lines wait with the rest.
     """
-    sys.stderr.flush()
+    if not _usable():
+        yield
+        return
     with tempfile.TemporaryFile() as held:
         original = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield
         finally:
-            sys.stderr.flush()
+            _usable()
             os.dup2(original, 2)
             os.close(original)
             held.seek(0)
-            os.write(2, b"".join(line for line in held if not line.startswith(prefixes)))
+            with suppress(OSError):  # nobody reads it, or its disk is full
+                os.write(2, b"".join(line for line in held if not line.startswith(prefixes)))
+
+
+def _usable() -> bool:
+    """Whether standard error is there; what it holds is passed on where that works."""
+    try:
+        os.fstat(2)
+    except OSError:
+        return False
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    return True

@@ -25,9 +25,9 @@ class DetectionScheduler:
     """Of one camera: says which frames are due, from frame times and, on a live source, from how long they take.
 
     Attributes:
-        live: whether to adapt; assign it once the source is known.
+        live: whether it adapts: the latest frame came from a source that goes on although nobody looks.
         throttled: why the machine is slower than it can be, or None; assign it as it changes.
-        every: every how manieth frame is due now.
+        every: a search is due once in so many frames now.
     """
 
     def __init__(self, every: int = 0, cameras: int = 1) -> None:
@@ -48,13 +48,15 @@ class DetectionScheduler:
         self._spent_s = {True: 0.0, False: 0.0}
         self._slow = False
 
-    def due(self, seq: int, captured_s: float) -> bool:
+    def due(self, seq: int, captured_s: float, live: bool) -> bool:
         """Whether this frame is one to search; to be asked once a frame.
 
         Args:
             seq: counts the source's frames, those that nobody took as well.
             captured_s: seconds, as the frame says.
+            live: whether its source goes on although nobody looks.
         """
+        self.live = live
         if self._latest is not None:
             frames, elapsed_s = seq - self._latest[0], captured_s - self._latest[1]
             if frames > 0 and elapsed_s > 0:
@@ -108,8 +110,8 @@ def _smooth(before: float, value: float) -> float:
 
 
 _FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
-_FLAGS = {0: "under-voltage", 1: "its frequency is capped", 2: "throttled", 3: "at its soft temperature limit"}
-"""Bits of the Raspberry Pi firmware that say what is so now; the higher ones say what once was."""
+THROTTLING = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+"""Bits of the Raspberry Pi's get_throttled that say what is so now; 16 higher: it has happened since the start."""
 
 
 def throttled(root: Path = Path("/sys")) -> str | None:
@@ -122,7 +124,7 @@ def throttled(root: Path = Path("/sys")) -> str | None:
         flags = int((root / _FIRMWARE).read_text(), 16)
     except (OSError, ValueError):
         flags = 0
-    now = [text for bit, text in _FLAGS.items() if flags >> bit & 1]
+    now = [text for bit, text in THROTTLING.items() if flags >> bit & 1]
     if now:
         return f"the processor is slowed down ({', '.join(now)}); check its power supply and cooling"
     for zone in sorted((root / "class/thermal").glob("thermal_zone*")):

@@ -176,7 +176,7 @@ def _one(
     rng: np.random.Generator,
 ) -> None:
     templates, probes, owners = gallery(people, enrolled, rng)
-    averages, left = templates.person_codes(), leave_one_out(templates)
+    averages, left = templates.person_embeddings(), leave_one_out(templates)
     best, scores = decide(probes, averages)
     photos = people.codes[[rng.choice(people.rows[person]) for person in strangers]]
     passing = {"photo": dict(zip(strangers.tolist(), decide(photos, averages)[1].tolist(), strict=True))}

@@ -110,7 +110,7 @@ def gallery(codes: Floats) -> Templates:
 
 def share_named(matcher: Matcher, strangers: Floats) -> float:
     """As ``Matcher.match`` decides, for many at once."""
-    scores = strangers @ matcher.templates.person_codes().T
+    scores = strangers @ matcher.templates.person_embeddings().T
     best = scores.argmax(1)
     top = scores[np.arange(len(scores)), best]
     lead = top - np.partition(scores, -2, axis=1)[:, -2]

@@ -15,8 +15,6 @@ from PIL import Image
 from edge_runtime.gallery.store import Gallery
 from tests.builders import ROOT, draw_face, make_bundle
 
-pytestmark = pytest.mark.once
-
 PHOTOS = 60
 KILL_AFTER = (0, 1, 9, 25)
 """Lines read before the kill; 0: at the first, so that making the gallery is hit too."""

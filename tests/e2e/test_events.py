@@ -27,8 +27,6 @@ from tests.power_loss import STRACE, Disk, record
 from tests.small_disk import fill, needs_root, small_disk
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.once
-
 EVENTS = int(os.environ.get("POWER_LOSS_OPERATIONS", "40")) * 5
 CUTS = int(os.environ.get("POWER_LOSS_CUTS", "40"))
 KILLS = int(os.environ.get("POWER_LOSS_KILLS", "5"))
@@ -252,6 +250,20 @@ def test_a_file_gets_what_it_missed_after_a_restart_and_a_pipe_does_not(started:
     daemon = started()
     assert daemon.next_event("appeared")["event_id"] > numbers[-1]
     daemon.end()
+
+
+def test_every_sink_of_the_configuration_gets_every_event(started: Any, home: Path) -> None:
+    first, second = (home / "state" / f"{name}.jsonl" for name in ("first", "second"))
+    path = home / "sinks.toml"
+    tables = (f'path = "{first}"', f'name = "other"\npath = "{second}"')
+    path.write_text("".join(f'[[sink]]\ntype = "jsonlines"\n{keys}\n' for keys in tables))
+    clip = write_clip(home / "one_visit.avi", visit(0))
+    out, err = started("--config", str(path), "--camera", f"door=file:{clip}").wait()
+    assert not out, err
+    assert [json.loads(line)["kind"] for line in first.read_text().splitlines()] == ["appeared", "unknown", "left"]
+    assert second.read_text() == first.read_text()
+    with EventReader(home / "state" / "familiar" / "events.db") as reader:
+        assert len(reader.after(0, 10)) == 3
 
 
 @needs_root

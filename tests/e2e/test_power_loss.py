@@ -17,8 +17,6 @@ from tests.edge_runtime.first_gallery import make_first_gallery
 from tests.gallery_workload import SIZE, State, expected, found, open_gallery, operations
 from tests.power_loss import STRACE, Disk, record
 
-pytestmark = pytest.mark.once
-
 OPERATIONS = int(os.environ.get("POWER_LOSS_OPERATIONS", "40"))
 CUTS = int(os.environ.get("POWER_LOSS_CUTS", "40"))
 KILLS = int(os.environ.get("POWER_LOSS_KILLS", "5"))

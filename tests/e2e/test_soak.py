@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.soak import FAULTS, Sample, growth, slope, soak
-
-pytestmark = pytest.mark.once
 
 
 def test_every_fault_once_leaves_the_daemon_as_it_was(tmp_path: Path) -> None:
-    report = soak(1200, tmp_path, rounds=2 * len(FAULTS))
+    report = soak(1200, tmp_path, rounds=2 * len(FAULTS), fps=25)
     assert report.state == "ok"
     assert set(report.faults) == {fault.__name__ for fault in FAULTS}
     first, last = report.samples[0], report.samples[-1]

@@ -22,11 +22,20 @@ from tests.clips import visit, write_clip
 from tests.e2e.test_run import PATIENCE_S, Daemon, environment, familiar
 
 
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips of 80 seconds: somebody who stays, and nobody."""
+    folder = tmp_path_factory.mktemp("clips")
+    write_clip(folder / "stays.avi", visit(0, before=2, seen=2400, after=0), fps=30)
+    write_clip(folder / "empty.avi", [make_pixels(240, 240, 9)] * 2400, fps=30)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, clips: Path) -> Path:
     make_bundle(tmp_path / "bundle")
-    write_clip(tmp_path / "stays.avi", visit(0, before=2, seen=2400, after=0), fps=30)
-    write_clip(tmp_path / "empty.avi", [make_pixels(240, 240, 9)] * 2400, fps=30)
+    for clip in clips.iterdir():
+        (tmp_path / clip.name).hardlink_to(clip)
     (tmp_path / "config" / "familiar").mkdir(parents=True)
     return tmp_path
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.folder import Bundle, file_digest
+from edge_runtime.bundle.looks import GRID, Looks
 from edge_runtime.config import load_config
 from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.matcher import make_matcher
@@ -56,6 +57,60 @@ def test_nobody_is_named_by_an_encoder_that_hardly_beats_a_coin(
     assert next(line for line in out.splitlines() if line.startswith("promise")).split()[1] == "fail"
     code, _, err = familiar("deploy", "nobody@localhost", "--bundle", str(coin), "--wheel", "none.whl")
     assert code == 13 and err.count("\n") == 1 and WHY in err
+
+
+@pytest.fixture
+def knowing(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Looks:
+    """The bundle in use knows two looks, one whose people are alike; what it knows."""
+    path = tmp_path / "knowing"
+    shutil.copytree(tiny_bundle, path)
+    shares = [np.exp(-GRID / scale) for scale in (0.05, 0.1)]
+    reached = np.array([[shares[0], shares[0]], [shares[0], shares[1]]])
+    weights = np.zeros((2, 32), np.float32)
+    weights[1, 0] = 40.0
+    looks = Looks(weights, np.zeros(2, np.float32), reached, np.full((2, 2), 0.9), 5000, (0.5, 1.0), (0.9, 0.05))
+    np.savez(path / "looks.npz", **looks.as_arrays())
+    digest, size = file_digest(path / "looks.npz")
+    document = json.loads((path / "manifest.json").read_text())
+    document["files"]["looks.npz"] = {"sha256": digest, "bytes": size}
+    (path / "manifest.json").write_text(json.dumps(document | {"looks": looks.as_json()}))
+    monkeypatch.setenv("FAMILIAR_BUNDLE_PATH", str(path))
+    return looks
+
+
+def test_both_rates_and_each_persons_threshold_are_shown(
+    familiar: Familiar,
+    knowing: Looks,
+    album: Path,  # noqa: F811
+) -> None:
+    for person in ("P0", "P1"):
+        familiar("enroll", person, f"album/{person}", "--force")
+    code, out, _ = familiar("calibrate", "--json")
+    document = json.loads(out)
+    assert code == 0 and document["kept_for"] == "alike" and document["note"] is None
+    assert document["strangers"]["alike_people"] == 5000 and document["supported"]
+    assert document["alike_per_1000"] <= 1 and document["alike_interval"][0] < document["alike_per_1000"]
+    persons = {person["name"]: person for person in document["persons"]}
+    rows = [json.loads(line) for line in familiar("identify", "--json", "album/P0", "album/P1")[1].splitlines()]
+    tracks = json.loads(familiar("calibrate", "--json", "--set", "decide.strangers=mixed")[1])
+    assert tracks["kept_for"] == "mixed" and tracks["alike_per_1000"] is None
+    for row in rows:
+        # The bundle says nothing of tracks, so that a picture needs what a track does.
+        assert row["threshold"] == pytest.approx(persons[row["candidate"]]["threshold"])
+        assert 0.001 <= row["confidence"] <= 0.999
+    assert min(person["threshold"] for person in persons.values()) >= tracks["threshold"]
+    text = familiar("calibrate")[1]
+    assert "5,000 behind those who look alike" in text and "if they look alike" in text
+    assert all(f"{name}: needs {person['threshold']:.2f}, 3 photos" in text for name, person in persons.items())
+
+
+def test_a_damaged_file_of_looks_is_one_line(familiar: Familiar, knowing: Looks, album: Path, tmp_path: Path) -> None:  # noqa: F811
+    familiar("enroll", "P0", "album/P0")
+    document = json.loads((tmp_path / "knowing/manifest.json").read_text())
+    document["looks"]["own"] = [0.5]
+    (tmp_path / "knowing/manifest.json").write_text(json.dumps(document))
+    code, _, err = familiar("identify", "album")
+    assert code == 6 and err.count("\n") == 1 and "looks.npz: a value is wrong" in err
 
 
 def test_a_sound_bundle_names_and_says_so(familiar: Familiar, album: Path) -> None:  # noqa: F811

@@ -14,7 +14,8 @@ from convert.cohort.alike import Source, make_looks, one_each, stated_look
 from edge_runtime.bundle.folder import LOOKS_FILE, Bundle
 from edge_runtime.bundle.looks import Looks
 from edge_runtime.config import DecideConfig
-from edge_runtime.decision.calibration import calibrate
+from edge_runtime.decision.calibration import Calibration, calibrate
+from edge_runtime.decision.door import MOST_RAISED
 from edge_runtime.decision.household import Household
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.errors import InputError
@@ -184,3 +185,39 @@ def test_too_few_people_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     manifest.write_text(manifest.read_text().replace(f'"name": "{bundle.manifest.detector}"', '"name": "haar"', 1))
     assert main(["looks", str(bundle.path), "--chips", str(few), "--people", str(few)]) == 4
     assert "at least 300 people, found" in capsys.readouterr().err
+
+
+def unseen(count: int, seed: int, near: float = 0.75) -> Floats:
+    """People of a look that no bundle here has seen, rather alike."""
+    codes = np.random.default_rng(seed).normal(size=(count, SIZE)) / np.sqrt(SIZE) + near * np.eye(SIZE)[9]
+    return np.asarray(codes / np.linalg.norm(codes, axis=1, keepdims=True), np.float32)
+
+
+def share(calibration: Calibration, household: Floats, strangers: Floats) -> float:
+    matches = Matcher(gallery(household), calibration, 0.0).match(strangers)
+    return float(np.mean([match.person is not None for match in matches]))
+
+
+def test_the_doors_own_strangers_make_names_rarer_where_the_bundle_is_too_mild(looks: Looks) -> None:
+    household, visitors, later = unseen(3, 1), unseen(300, 2), unseen(3000, 3)
+    plain = calibrate(gallery(household), cohort(), 1700, 10.0, looks=looks)
+    never_named = visitors[[m.person is None for m in Matcher(gallery(household), plain, 0.0).match(visitors)]]
+    door = plain.with_door(household, never_named)
+    assert 0 < door.raised <= MOST_RAISED
+    assert share(door, household, later) < 0.6 * share(plain, household, later)
+
+
+def test_nobody_at_the_door_makes_anything_looser(looks: Looks) -> None:
+    household = people("0-1", 5, 4)
+    plain = calibrate(gallery(household), cohort(), 1700, 10.0, looks=looks)
+    assert plain.thresholds is not None
+    few, far = people("0-1", 20, 5), people("1-0", 200, 6)
+    copies = np.repeat(household, 100, axis=0)
+    almost = np.asarray(0.5 * copies + people("0-0", 500, 8), np.float32)
+    almost /= np.linalg.norm(almost, axis=1, keepdims=True)
+    assert plain.with_door(household, few).raised == 0
+    for door in (far, -copies, copies, almost):
+        changed = plain.with_door(household, door)
+        assert changed.thresholds is not None and (changed.thresholds >= plain.thresholds).all()
+        assert changed.raised <= MOST_RAISED
+    assert plain.with_door(household, copies).raised == 0, "whoever is likely enrolled is left out"

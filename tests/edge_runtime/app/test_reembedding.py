@@ -15,6 +15,7 @@ from edge_runtime.control.server import ControlServer
 from edge_runtime.errors import GalleryError
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import open_directory, open_gallery
+from edge_runtime.storage.keys import CREDENTIAL, KEY_VARIABLE, KeySource
 from tests.builders import draw_face, make_bundle, make_pixels
 from tests.edge_runtime.conftest import Familiar
 
@@ -73,6 +74,24 @@ def test_people_come_back_by_their_photos_whatever_they_are_called_now(
     # Whoever is forgotten is so in the old gallery too.
     assert familiar("people", "forget", "Ann", "--yes")[0] == 0
     assert not list((tmp_path / "state" / "familiar").glob("gallery.db.of-*"))
+
+
+@pytest.mark.parametrize("kind", ["variable", "credential"])
+def test_the_device_key_comes_from_where_every_command_takes_it(
+    kind: str, other: Path, familiar: Familiar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = (tmp_path / "conf").rglob("device.key")
+    if kind == "variable":
+        monkeypatch.setenv(KEY_VARIABLE, KeySource.of(file).load().hex())
+        file.unlink()
+    else:
+        folder = tmp_path / "credentials"
+        folder.mkdir()
+        file.rename(folder / CREDENTIAL)
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    code, out, err = familiar("people", "reembed", "--photos", "album")
+    assert code == 0 and "Ann: 2 photos encoded anew" in out, err
+    assert familiar("people", "list")[0] == 0 and not file.exists()
 
 
 def test_nobody_is_lost_unasked(other: Path, familiar: Familiar, tmp_path: Path) -> None:

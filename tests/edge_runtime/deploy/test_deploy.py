@@ -285,7 +285,7 @@ def test_lines_of_the_device() -> None:
     assert relayed(b"step on", b"e\nfact a=b\n\r\nodd\twords \x1b[2J\r\nfa", b"il why") == [
         ("step", "one"),
         ("fact", "a=b"),
-        ("log", "odd words ?[2J"),
+        ("log", "odd words \\x1b[2J"),
         ("fail", "why"),
     ]
 

@@ -223,6 +223,14 @@ def test_a_full_disk(config: Config, root: Path, monkeypatch: pytest.MonkeyPatch
     assert row.state == "fail" and "10 MB free" in row.found and "journalctl --vacuum" in row.command
 
 
+def test_the_search_for_a_mount_point_ends_where_none_is_reported(
+    config: Config, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As seen under emulation: not even the root is said to be a mount point.
+    monkeypatch.setattr(Path, "is_mount", lambda path: False)
+    assert rows_of(config, root, "disk")["disk"].found.endswith("MB free on /")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a file system")
 def test_a_disk_mounted_read_only_and_its_mend(config: Config, root: Path, tmp_path: Path) -> None:
     mount = tmp_path / "card"

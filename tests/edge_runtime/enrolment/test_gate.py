@@ -8,7 +8,7 @@ import pytest
 from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.decision.lookalikes import find_lookalikes
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.enrolment.gate import Strangers, check, collision, inconsistency
+from edge_runtime.enrolment.gate import Enrolled, Strangers, check, collision, inconsistency
 from edge_runtime.enrolment.outliers import consistency
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.embeddings import normalise
@@ -76,16 +76,18 @@ def test_of_two_that_differ_the_later_goes() -> None:
 
 def test_a_photo_of_somebody_enrolled_collides_unless_it_is_nearer_to_its_own() -> None:
     people = gallery({"Anna": person(1, 3), "Bob": person(2, 3)})
-    assert collision(people, "Carla", person(3, 1)[0], STRANGERS) is None
-    assert "looks like Anna" in str(collision(people, "Bob", person(1, 4)[3], STRANGERS))
-    assert "looks like Anna" in str(collision(people, "Carla", person(1, 4)[3], STRANGERS))
-    assert collision(people, "ANNA", person(1, 4)[3], STRANGERS) is None
-    assert collision(Templates.empty(SIZE), "Anna", person(1, 1)[0], STRANGERS) is None
+    assert collision(Enrolled(people, STRANGERS), "Carla", person(3, 1)[0]) is None
+    assert "looks like Anna" in str(collision(Enrolled(people, STRANGERS), "Bob", person(1, 4)[3]))
+    assert "looks like Anna" in str(collision(Enrolled(people, STRANGERS), "Carla", person(1, 4)[3]))
+    assert collision(Enrolled(people, STRANGERS), "ANNA", person(1, 4)[3]) is None
+    assert collision(Enrolled(Templates.empty(SIZE), STRANGERS), "Anna", person(1, 1)[0]) is None
 
 
 def test_the_same_photo_under_two_names_is_refused() -> None:
     codes = person(1, 3)
-    assert "the same photo is enrolled as Anna" in str(collision(gallery({"Anna": codes}), "Bob", codes[1], STRANGERS))
+    assert "the same photo is enrolled as Anna" in str(
+        collision(Enrolled(gallery({"Anna": codes}), STRANGERS), "Bob", codes[1])
+    )
 
 
 def test_inconsistency_speaks_of_the_last_photo_alone() -> None:
@@ -116,7 +118,7 @@ def test_siblings_are_found_and_need_a_larger_lead() -> None:
 def test_check_finds_what_is_in_an_old_gallery() -> None:
     anna = np.concatenate([person(1, 4), person(2, 1)])
     people = gallery({"Anna": anna, "Bob": person(3, 1), "Carla": person(4, 3)})
-    findings = check(people, STRANGERS, 0.02, forced=[106])
+    findings = check(Enrolled(people, STRANGERS), 0.02, forced=[106])
     kinds = {(finding.kind, finding.name, finding.template_id) for finding in findings}
     assert kinds == {("outlier", "Anna", 104), ("single", "Bob", None), ("forced", "Carla", 106)}
-    assert check(Templates.empty(SIZE), STRANGERS, 0.02) == []
+    assert check(Enrolled(Templates.empty(SIZE), STRANGERS), 0.02) == []

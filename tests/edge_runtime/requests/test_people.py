@@ -18,8 +18,9 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import BundleConfig, Config, parse_config
 from edge_runtime.control.client import ControlClient
 from edge_runtime.control.server import ControlServer
-from edge_runtime.errors import GalleryError, InputError, UsageError
-from edge_runtime.requests.people import COMMANDS, LocalPeople, PeopleAccess
+from edge_runtime.errors import ControlError, GalleryError, InputError, UsageError
+from edge_runtime.requests.access import Holdings, PeopleAccess
+from edge_runtime.requests.table import TABLE, LocalPeople
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_bundle, make_pixels
 
@@ -94,6 +95,15 @@ def test_refused_photo_is_an_answer_not_an_error(people: PeopleAccess) -> None:
         ("people.show", {"name": 3}, UsageError),
         ("people.list", {"name": "x"}, UsageError),
         ("people.destroy", {}, UsageError),
+        ("people.drop", {"name": "Nobody here", "template_id": "1"}, UsageError),
+        ("people.note", {"name": "Nobody here", "expires": 1e12, "for_good": True}, UsageError),
+        ("enroll", {"name": "Anna", "source": "x", "force": "yes"}, UsageError),
+        ("enroll", {"name": "Anna", "source": "x", "photo": "no fingerprint"}, UsageError),
+        ("enroll.pose", {"camera": "door", "want": "upside down"}, UsageError),
+        ("enroll.views", {"name": "Anna", "source": "x", "sizes": "12"}, UsageError),
+        ("strangers.show", {"stranger": "3fa2c1"}, InputError),
+        ("status", {}, ControlError),
+        ("live", {"camera": "door"}, ControlError),
     ],
 )
 def test_wrong_calls_raise_the_same_error(
@@ -129,10 +139,51 @@ def test_people_can_be_listed_and_forgotten_without_their_bundle(config: Config,
         assert people.call("people.forget", {"name": "Anna"})["name"] == "Anna"
 
 
-def test_every_command_has_its_arguments_listed() -> None:
-    people = {f"people.{verb}" for verb in ("list", "show", "rename", "drop", "note", "check", "forget")}
-    verbs = ("list", "show", "name", "ignore", "unignore", "forget", "clear")
-    strangers = {f"strangers.{verb}" for verb in verbs}
-    assert set(COMMANDS) == {*people, *strangers, "enroll.look", "enroll.pose", "enroll.views", "enroll"}
-    assert LocalPeople(None).call("people.check", {}) == {"findings": []}
-    assert LocalPeople(None).call("people.list", {}) == {"people": []}
+@pytest.mark.parametrize(
+    ("command", "arguments", "says"),
+    [
+        ("people.lst", {}, "unknown request 'people.lst'; did you mean 'people.list'?"),
+        ("people.show", {"nme": "Anna"}, "people.show: unknown key 'nme'; did you mean 'name'?"),
+        ("people.show", {}, "people.show: expected the key 'name'"),
+        ("people.show", {"name": 3}, "people.show name: expected str, found 3"),
+        ("enroll.views", {"name": "Anna", "source": "x", "sizes": [1, "2"]}, "enroll.views sizes: expected int"),
+    ],
+)
+def test_a_wrong_request_is_refused_by_the_name_of_what_is_wrong(
+    people: PeopleAccess, command: str, arguments: dict[str, object], says: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        people.call(command, arguments)
+    assert says in str(caught.value)
+
+
+def test_a_photo_that_was_looked_at_is_not_sent_again(people: PeopleAccess) -> None:
+    arguments = {"name": "Anna", "source": "a.png"}
+    seen = people.call("enroll.look", arguments, png(draw_face(0)))
+    assert seen["accepted"] and people.call("people.list", {}) == {"people": []}
+    result = people.call("enroll", arguments | {"photo": seen["photo"]})
+    assert result["accepted"] and result["quality"] == seen["quality"]
+    assert people.call("enroll", arguments | {"photo": seen["photo"]})["known"]
+    never = people.call("enroll", arguments | {"photo": "00" * 32})
+    assert not never["accepted"] and "send the photo again" in never["reason"]
+    with pytest.raises(UsageError, match="received both"):
+        people.call("enroll", arguments | {"photo": seen["photo"]}, png(draw_face(0)))
+
+
+def test_what_was_agreed_to_is_noted_and_taken_back(people: PeopleAccess) -> None:
+    people.call("enroll", {"name": "Anna", "source": "a.png"}, png(draw_face(0)))
+    noted = people.call("people.note", {"name": "Anna", "consent": "the door", "expires": 32503680000})
+    assert (noted["consent"], noted["expires"]) == ("the door", 32503680000)
+    assert people.call("people.note", {"name": "Anna"})["consent"] == "the door"
+    noted = people.call("people.note", {"name": "Anna", "consent": "-", "for_good": True})
+    assert (noted["consent"], noted["expires"]) == ("", None)
+
+
+def test_every_request_says_what_it_is_for() -> None:
+    for name, entry in TABLE.items():
+        assert entry.kind.__doc__ and not entry.kind.__doc__.startswith(f"{entry.kind.__name__}("), name
+        assert all(field.metadata["help"] for field in dataclasses.fields(entry.kind)), name
+
+
+def test_before_the_first_gallery_there_is_nobody_to_check() -> None:
+    assert LocalPeople(Holdings(None)).call("people.check", {}) == {"findings": []}

@@ -4,8 +4,6 @@ import pytest
 from edge_runtime.tracking.motion import MotionGate
 from tests.builders import draw_face, make_pixels
 
-pytestmark = pytest.mark.once
-
 FPS = 25.0
 
 

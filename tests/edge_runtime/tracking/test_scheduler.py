@@ -3,11 +3,11 @@ import pytest
 from edge_runtime.tracking.scheduler import SLOWEST_S, DetectionScheduler, throttled
 
 
-def run(pace, seconds, fps=25.0, search_s=0.0, frame_s=0.0, step=1, start=0):
+def run(pace, seconds, fps=25.0, search_s=0.0, frame_s=0.0, step=1, start=0, live=False):
     """Frames at a camera's pace, every ``step``-th of them taken; how many searches a second there were."""
     searches = 0
     for seq in range(start, start + round(seconds * fps), step):
-        due = pace.due(seq, seq / fps)
+        due = pace.due(seq, seq / fps, live)
         if due:
             pace.searched()
             searches += 1
@@ -32,33 +32,29 @@ def test_a_clip_is_searched_alike_however_slow_the_machine_is():
 
 def test_a_camera_is_searched_as_wished_while_there_is_time():
     pace = DetectionScheduler(3)
-    pace.live = True
-    assert run(pace, 10, search_s=0.02, frame_s=0.001) == pytest.approx(25 / 3, abs=0.2)
+    assert run(pace, 10, search_s=0.02, frame_s=0.001, live=True) == pytest.approx(25 / 3, abs=0.2)
     assert pace.degraded is None
 
 
 def test_a_slow_machine_searches_more_rarely_and_says_so():
     pace = DetectionScheduler(3)
-    pace.live = True
-    rate = run(pace, 20, search_s=0.15, frame_s=0.002)
+    rate = run(pace, 20, search_s=0.15, frame_s=0.002, live=True)
     assert 3 < rate < 5
     assert rate * 0.15 + 25 * 0.002 < 0.75
     assert "instead of 8.3" in pace.degraded and "150 ms" in pace.degraded
-    run(pace, 20, search_s=0.01, frame_s=0.002, start=500)
+    run(pace, 20, search_s=0.01, frame_s=0.002, start=500, live=True)
     assert pace.degraded is None
 
 
 def test_it_never_searches_so_rarely_that_everybody_would_have_left():
     pace = DetectionScheduler()
-    pace.live = True
     # A search takes longer than all frames in between: the camera drops what is not taken.
-    assert run(pace, 60, search_s=5.0, frame_s=0.05) > 0.9 / SLOWEST_S
+    assert run(pace, 60, search_s=5.0, frame_s=0.05, live=True) > 0.9 / SLOWEST_S
 
 
 def test_cameras_share_the_machine():
     alone, shared = DetectionScheduler(3), DetectionScheduler(3, cameras=4)
-    alone.live = shared.live = True
-    assert run(shared, 20, search_s=0.06) < run(alone, 20, search_s=0.06)
+    assert run(shared, 20, search_s=0.06, live=True) < run(alone, 20, search_s=0.06, live=True)
 
 
 def test_frames_that_were_lost_have_passed():
@@ -68,11 +64,11 @@ def test_frames_that_were_lost_have_passed():
 
 def test_a_hot_machine_searches_half_as_often_and_says_why():
     pace = DetectionScheduler(3)
-    pace.live, pace.throttled = True, "the processor is hot"
-    assert run(pace, 10, search_s=0.01) == pytest.approx(25 / 6, abs=0.3)
+    pace.throttled = "the processor is hot"
+    assert run(pace, 10, search_s=0.01, live=True) == pytest.approx(25 / 6, abs=0.3)
     assert "hot" in pace.degraded
     pace.throttled = None
-    assert run(pace, 10, search_s=0.01, start=250) == pytest.approx(25 / 3, abs=0.3)
+    assert run(pace, 10, search_s=0.01, start=250, live=True) == pytest.approx(25 / 3, abs=0.3)
     assert pace.degraded is None
 
 

@@ -42,7 +42,7 @@ def watch(config: Config) -> Callable[[], list[dict[str, Any]]]:
     return run
 
 
-def of(config: Config, command: str, **arguments: str) -> Any:
+def of(config: Config, command: str, **arguments: str | bool) -> Any:
     with open_people(config, enrolling=command == "strangers.name", strangers=True) as people:
         return people.call(command, arguments)
 
@@ -125,7 +125,7 @@ def test_a_stranger_like_somebody_enrolled_needs_force(
     assert "Ada" in refused["results"][0]["reason"]
     assert len(of(config, "strangers.list")["strangers"]) == 1
     assert [person["name"] for person in of(config, "people.list")["people"]] == ["Ada"]
-    forced = of(config, "strangers.name", stranger=again, name="Eve", force="yes")
+    forced = of(config, "strangers.name", stranger=again, name="Eve", force=True)
     assert all(result["accepted"] for result in forced["results"])
     assert "Ada" in of(config, "people.show", name="Eve")["records"][0]["forced"]
 

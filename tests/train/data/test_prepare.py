@@ -12,6 +12,7 @@ import pytest
 
 from edge_runtime.errors import InputError
 from tests.builders import ROOT, draw_face, make_pixels
+from tests.waiting import wait_for
 from train.__main__ import main
 from train.data.chips import Chips
 from train.data.photos import find_photos, read_split, split
@@ -76,34 +77,30 @@ def test_unlabelled_photos_have_no_names_and_all_train(people, tmp_path):
     assert set(chips.names.tolist()) == {""} and set(chips.split.tolist()) == {"train"}
 
 
-_PARENT = """
-import multiprocessing, os, signal
-from concurrent.futures import ProcessPoolExecutor
-from edge_runtime.system.workers import begin
-from train.data.prepare import _start_worker
-if __name__ == "__main__":
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(1, spawn, begin, (_start_worker, "bundle:models/released/default"))
-    print(pool.submit(os.getpid).result(), flush=True)
-    signal.pause()
-"""
-
-
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfd_open (Linux)")
 def test_the_workers_of_a_killed_preparation_end(tmp_path):
-    script = tmp_path / "parent.py"
-    script.write_text(_PARENT)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    parent = subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    worker = os.pidfd_open(int(parent.stdout.readline()))
+    first = photo(tmp_path / "photos" / "ann" / "0.png", draw_face(0))
+    for number in range(1, 500):
+        first.with_name(f"{number}.png").hardlink_to(first)
+    command = [sys.executable, "-m", "train", "prepare", "--data", str(tmp_path / "photos"), "--jobs", "1"]
+    parent = subprocess.Popen([*command, "--out", str(tmp_path / "c.npz")], cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
+        wait_for(lambda: working(parent.pid))
+        worker = os.pidfd_open(working(parent.pid)[0])
+        assert not select.select([worker], [], [], 0)[0]
+    finally:
         parent.kill()
+        parent.wait()
+    try:
         assert select.select([worker], [], [], 30)[0]
     finally:
         os.close(worker)
-        parent.wait()
-        parent.stdout.close()
+
+
+def working(parent: int) -> list[int]:
+    """The processes of a preparation that have begun."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(pid) for pid in children if "cv2" in Path(f"/proc/{pid}/maps").read_text()]
 
 
 def test_loose_pictures_alone_ask_for_a_folder_per_person(tmp_path):

@@ -1,0 +1,133 @@
+"""What a request is answered with: the gallery and what goes with it, and the daemon where one runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from edge_runtime.control.protocol import Answer
+from edge_runtime.enrolment.photo import Enroller
+from edge_runtime.errors import InputError, UsageError
+from edge_runtime.gallery.store import Gallery
+from edge_runtime.pictures.reader import MAX_MEGAPIXELS
+from edge_runtime.types import Frame
+from edge_runtime.unknowns.book import UnknownsBook
+
+
+class Holdings:
+    """A gallery, if there is one, and what goes with it; safe to use from several threads.
+
+    Attributes:
+        gallery: None: there is none yet, and nobody in it.
+        max_megapixels: the largest photo taken.
+        margin: the usual lead of a name.
+        latest: a camera's latest frame by its name; None: there are no cameras.
+        on_forget: called when somebody was forgotten; None: nothing else is to do.
+        unknowns: gives the unknowns who are remembered; None: nobody ever was.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery | None,
+        enroller: Callable[[], Enroller] | None = None,
+        max_megapixels: float = MAX_MEGAPIXELS,
+        margin: float = 0.0,
+        latest: Callable[[str], Frame] | None = None,
+        on_forget: Callable[[], None] | None = None,
+        unknowns: Callable[[], UnknownsBook | None] = lambda: None,
+    ) -> None:
+        """Hold what the attributes say.
+
+        Args:
+            enroller: called at the first request that enrols, so that listing people loads no model; None: no
+                enrolling.
+        """
+        self.gallery, self.max_megapixels, self.margin = gallery, max_megapixels, margin
+        self.latest, self.on_forget, self.unknowns = latest, on_forget, unknowns
+        self._make_enroller = enroller
+        self._enroller: Enroller | None = None
+        self._opening = threading.Lock()
+
+    def enroller(self) -> Enroller:
+        """The one enroller of this gallery.
+
+        Raises:
+            UsageError: the gallery was not opened for enrolling.
+            FamiliarError: bundle, detector or interpreter cannot be used.
+        """
+        if self._make_enroller is None:
+            raise UsageError("expected a gallery opened for enrolling")
+        with self._opening:
+            if self._enroller is None:
+                self._enroller = self._make_enroller()
+            return self._enroller
+
+    def gallery_with(self, name: str) -> Gallery:
+        """The gallery, for a request about one person.
+
+        Raises:
+            InputError: there is none yet.
+        """
+        if self.gallery is None:
+            raise InputError(f"{name!r}: nobody is enrolled yet; familiar enroll NAME PHOTO")
+        return self.gallery
+
+
+class Daemon(Protocol):
+    """What a running daemon tells of itself."""
+
+    def status(self) -> Answer:
+        """What is going on."""
+        ...
+
+    def reload(self) -> list[str]:
+        """Read the configuration again; the keys that wait for the next start."""
+        ...
+
+    def live(self, camera: str) -> Answer:
+        """What a camera shows, for people."""
+        ...
+
+
+class Access(Protocol):
+    """What the table of requests is answered with."""
+
+    @property
+    def holdings(self) -> Holdings:
+        """The gallery and what goes with it.
+
+        Raises:
+            GalleryError: it cannot be read at the moment.
+        """
+        ...
+
+    @property
+    def daemon(self) -> Daemon:
+        """The running daemon.
+
+        Raises:
+            ControlError: none runs.
+        """
+        ...
+
+
+class PeopleAccess(Protocol):
+    """The requests, and a context manager around them: on the files, or through the daemon that owns them."""
+
+    def call(self, command: str, arguments: Mapping[str, Any], payload: bytes = b"") -> Answer:
+        """Answer one request of ``table.TABLE``, JSON-ready.
+
+        Raises:
+            UsageError: an unknown request, or fields other than its own.
+            InputError: an unusable name, or nobody of that name.
+            GalleryError: the gallery cannot be read or written.
+            ControlError: the daemon cannot be reached or refuses, or none runs and the request needs one.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,73 @@
+"""Text that others wrote, made fit for a terminal, a log and a line of a table: nothing in it moves a cursor.
+
+ECMA-48 control functions begin with ESC or a C1 control; Unicode's bidirectional controls reorder what stands beside
+them (Boucher and Anderson, "Trojan source", 2021).
+"""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from typing import IO, Any
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_ESCAPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_OF_A_STREAM = frozenset("\n\t\r")
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with every control character, line break and lone surrogate as a backslash escape."""
+    return "".join(_escaped(c) if _moves(c) else c for c in text)
+
+
+class PlainStream(io.TextIOBase):
+    """A stream in front of another: what is written loses its escape sequences, and a reader that is gone or full
+    costs nothing but the text.
+    """
+
+    def __init__(self, stream: IO[str], may_fail: bool) -> None:
+        """Write to ``stream``; with ``may_fail`` its errors are swallowed, as is right for standard error."""
+        self._stream, self._may_fail = stream, may_fail
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write ``text``; returns its length."""
+        plain = text
+        if not text.isprintable():
+            plain = "".join(c if c in _OF_A_STREAM or not _moves(c, keep=True) else _escaped(c) for c in text)
+        try:
+            self._stream.write(plain)
+        except (OSError, ValueError):
+            if not self._may_fail:
+                raise
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is held."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            if not self._may_fail:
+                raise
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+
+def _moves(c: str, keep: bool = False) -> bool:
+    """Whether a character does more than stand there; with ``keep`` a lone surrogate passes, as a byte of a name."""
+    category = unicodedata.category(c)
+    return c in _BIDI or (category in _ESCAPED_CATEGORIES and not (keep and category == "Cs"))
+
+
+def _escaped(c: str) -> str:
+    code = ord(c)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
