@@ -158,6 +158,12 @@ def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
             return 1
     person = people.call("people.forget", {"name": args.name})
     print(json.dumps(person, indent=2) if args.json else f"{person['name']} is forgotten")
+    if person["remains"]:
+        print(
+            "familiar: note: another program reads the gallery, so what was deleted stays on the disk, sealed, until "
+            "that program ends; end it, then run: familiar people list",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -184,10 +184,10 @@ class Keeper:
 
 def _reason(error: Exception, path: Path) -> str:
     """What keeps the disk from taking anything, in a few words."""
-    embedding = getattr(error, "sqlite_errorcode", -1) & 0xFF
-    if embedding in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "log of events held by another program"
-    number = errno.ENOSPC if embedding == sqlite3.SQLITE_FULL else getattr(error, "errno", None) or _tried(path.parent)
+    number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else getattr(error, "errno", None) or _tried(path.parent)
     told = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk full", errno.EROFS: "disk read-only"}
     return told.get(number or 0) or f"disk error ({getattr(error, 'strerror', None) or error})"
 

@@ -13,7 +13,7 @@ from edge_runtime.events import database
 from edge_runtime.events.record import COLUMNS, FORGOTTEN, to_row
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.storage.files import is_still
-from edge_runtime.storage.sqlite import is_damage, transaction
+from edge_runtime.storage.sqlite import is_damage, scrub, transaction
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
 
@@ -230,10 +230,12 @@ class EventStore(Closing):
                     "UPDATE event SET runner_up_id = ? WHERE runner_up_id = ?", (FORGOTTEN, person_id)
                 )
             self._connection.execute("UPDATE meta SET rid_of = ?", (digest,))
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        clean = scrub(self._connection)
+        if not clean:  # another program still reads what was deleted: the next time it is tried again
+            self._connection.execute("UPDATE meta SET rid_of = NULL")
         # A new log has nothing to do with those set aside before it, unless they tell of the same people.
         database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
-        self._rid_of = digest
+        self._rid_of = digest if clean else None
         return gone
 
     def close(self) -> None:

@@ -28,6 +28,8 @@ class GalleryFile(Closing):
         path: of the database.
         bundle_name: of the bundle that made the embeddings.
         embedding_size: D.
+        remains: whether something that was deleted is still in the write-ahead log, as another program reads it;
+            every look at ``version`` tries again to empty it.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, key: KeySource, vault: Vault, meta: Any) -> None:
@@ -42,6 +44,7 @@ class GalleryFile(Closing):
         self._rows = Rows(connection, vault)
         self._lock = threading.RLock()
         self._changes = 0
+        self.remains = False
 
     @classmethod
     def open(
@@ -154,6 +157,8 @@ class GalleryFile(Closing):
     @property
     def version(self) -> tuple[int, int, int]:
         """Changes whenever this or any other connection has changed the gallery, or somebody's time is up."""
+        if self.remains:
+            self._clean()
         with self._guarded() as connection:
             expired = len(self._rows.expired())
             return int(connection.execute("PRAGMA data_version").fetchone()[0]), self._changes, expired
@@ -226,7 +231,7 @@ class GalleryFile(Closing):
     def _clean(self) -> None:
         """Leave nothing behind that was deleted: not in the write-ahead log, not in older galleries beside it."""
         with self._guarded() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.remains = not database.scrub(connection)
             for copy in migration.copies(self.path):
                 copy.unlink(missing_ok=True)
 

@@ -88,11 +88,13 @@ def rename_person(access: Access, request: RenamePerson, payload: bytes) -> Answ
 
 
 def forget_person(access: Access, request: ForgetPerson, payload: bytes) -> Answer:
+    """The person as they were, and ``remains``: whether another program keeps what was deleted from going at once."""
     held = access.holdings
-    person = asdict(held.gallery_with(request.name).forget(request.name))
+    gallery = held.gallery_with(request.name)
+    person = asdict(gallery.forget(request.name))
     if held.on_forget is not None:
         held.on_forget()
-    return person
+    return person | {"remains": gallery.remains}
 
 
 def drop_photo(access: Access, request: DropPhoto, payload: bytes) -> Answer:

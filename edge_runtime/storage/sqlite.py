@@ -45,16 +45,24 @@ FROM_1 = (
 """What schema 2 adds to 1; see ``migration``."""
 
 
+def scrub(connection: sqlite3.Connection) -> bool:
+    """Empty the write-ahead log, so that what was deleted is nowhere any more.
+
+    It waits for other programs as long as the connection does, and is False where one of them still reads.
+    """
+    return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn what SQLite and the file system say into one line with the mend."""
     try:
         yield
     except sqlite3.Error as error:
-        embedding = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if embedding in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             mend = f"another program has held it for {_BUSY_S:.0f} s; stop that one or try again"
-        elif embedding in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             mend = "make room on the disk and check that it is sound; what was confirmed before is kept"
         elif is_damage(error):
             mend = _DAMAGED
@@ -70,8 +78,8 @@ def explained(path: Path) -> Iterator[None]:
 
 def is_busy(error: BaseException) -> bool:
     """Whether an error of :func:`explained` says that another program holds the gallery, which itself is sound."""
-    embedding = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
-    return embedding in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_damage(error: BaseException) -> bool:

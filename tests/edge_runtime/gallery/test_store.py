@@ -294,3 +294,22 @@ def test_the_directory_knows_who_is_who_and_who_is_forgotten(tmp_path: Path) -> 
         gallery.rekey()
         again = gallery.directory()
         assert not set(again.crop_keys.values()) & set(before.crop_keys.values())
+
+
+def test_what_another_program_still_reads_goes_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_runtime.storage.sqlite._BUSY_S", 0.1)
+    with open_gallery(tmp_path) as gallery:
+        gallery.add("Anna", code(0), 1.0, "a.jpg")
+        path = tmp_path / "state/gallery.db"
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        (sealed,) = reader.execute("SELECT sealed_key FROM person").fetchone()
+
+        def anywhere() -> bool:
+            return any(bytes(sealed) in file.read_bytes() for file in path.parent.glob("gallery.db*"))
+
+        gallery.forget("Anna")
+        assert gallery.remains and anywhere()
+        assert gallery.version and gallery.remains
+        reader.close()
+        assert gallery.version and not gallery.remains and not anywhere()
