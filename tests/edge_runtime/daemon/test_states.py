@@ -218,7 +218,7 @@ def test_a_lost_camera_degrades_and_the_only_one_fails(config: Config, bundle: P
         assert set(troubles(service)) == {"camera door", "camera hall", "cameras"}
         for camera in service.cameras.values():
             camera._retry_at_s = 0.0
-        service._wake()
+        service._waker.wake()
         running.next_event("camera_back")
         running.next_event("camera_back")
         until(lambda: service.status()["state"] == "ok", "well again")
