@@ -28,16 +28,17 @@ from edge_runtime.config import (
 )
 from edge_runtime.control.protocol import Answer
 from edge_runtime.control.server import ControlServer
-from edge_runtime.daemon.camera import Camera
+from edge_runtime.daemon.camera import Camera, check_cameras
 from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
+from edge_runtime.daemon.lookout import Lookout
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.daemon.waker import Waker
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.errors import CameraError, ConfigError, GalleryError, UnknownsError
+from edge_runtime.errors import CameraError, GalleryError, UnknownsError
 from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
 from edge_runtime.faces.chain import open_chain
@@ -51,16 +52,12 @@ from edge_runtime.sinks import open_sink
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
-from edge_runtime.tracking.scheduler import throttled
 from edge_runtime.types import Event, Frame
 from edge_runtime.unknowns.keeper import UnknownsKeeper
 from edge_runtime.unknowns.opening import open_unknowns
 
 _IDLE_S = 5.0
 """Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
-
-_LATE_S = 5.0
-"""A camera whose turn is later than this by more than that is not looked after: no sign of life for systemd."""
 
 _DRAIN_S = 0.6
 """How long the last events may take: a stop has two seconds in all."""
@@ -108,6 +105,7 @@ class Service(Closing):
         with ExitStack() as stack:
             self._waker = stack.enter_context(Waker())
             self.health = Health(self._waker.wake)
+            self._lookout = Lookout(self.cameras, self.health)
             stack.enter_context(exclusive_lock(gallery_path(config), "daemon"))
             self.chain = stack.enter_context(open_chain(config))
             check_golden(self.chain.bundle, self.chain.encoder)
@@ -295,7 +293,7 @@ class Service(Closing):
         while not self._stopping and any(camera.keeps_running for camera in self.cameras.values()):
             now = time.monotonic()
             if now >= sign_of_life_s:
-                self._sign_of_life(now)
+                self._lookout.sign_of_life(now, len(self.matcher.templates.names))
                 sign_of_life_s = now + min(watchdog_s, _IDLE_S)
             self._wait(min(sign_of_life_s, *(camera.wake_s for camera in self.cameras.values())))
             for camera in self.cameras.values():
@@ -307,36 +305,15 @@ class Service(Closing):
             self._look_around()
             self._check_ready()
 
-    def _sign_of_life(self, now: float) -> None:
-        """Tell systemd, from here alone: a step that hangs, or a loop that no longer turns, tells nothing.
-
-        Neither does a loop that turns without its cameras being looked after: each is known to be lost, or its next
-        frame is not overdue.
-        """
-        kept = all(now <= camera.wake_s + _LATE_S for camera in self.cameras.values())
-        notify(f"STATUS={self._status_line()}", *(["WATCHDOG=1"] if kept else []))
-        slowed = throttled()
-        for camera in self.cameras.values():
-            camera.pipeline.pace.throttled = slowed
-
     def _look_around(self) -> None:
-        """Let ``health`` know how cameras, accelerator and events do; then its events go the way of all others."""
+        """Let ``health`` know how everything does; then its events go the way of all others."""
         if not self._ready:
             return  # where no camera opens at all, the error line says so
-        lost = 0
-        for name, camera in self.cameras.items():
-            reason = str(camera.error) if camera.error is not None else None
-            lost += reason is not None
-            self.health.told(f"camera {name}", reason and f"{camera.state}: {reason}")
-            self.health.told(f"pace {name}", camera.pipeline.pace.degraded)
-        going_on = any(camera.keeps_running for camera in self.cameras.values())
-        none = "no camera delivers" if lost == len(self.cameras) and going_on else None
-        self.health.told("cameras", none, failing=True)
-        self.health.told("tpu", self.chain.degraded)
+        self._lookout.look_around(self.chain.degraded)
         events = self.health.take_events()
         if events:
             self._emit(events)
-            notify(f"STATUS={self._status_line()}")
+            notify(f"STATUS={self._lookout.status_line(len(self.matcher.templates.names))}")
 
     def _latest(self, name: str) -> Frame:
         """A camera's latest frame."""
@@ -397,23 +374,3 @@ class Service(Closing):
             return
         reason = error and f"takes no events ({error}); they wait in the log of events"
         self.health.told(f"sink {delivery.name}", reason or None)
-
-    def _status_line(self) -> str:
-        states = ", ".join(f"{name} {camera.state}" for name, camera in self.cameras.items())
-        return f"{self.health.line()}; {states}; {len(self.matcher.templates.names)} people"
-
-
-def check_cameras(config: Config) -> None:
-    """See that there is something to look at.
-
-    Raises:
-        ConfigError: no camera, or one without a source.
-    """
-    if not config.camera:
-        raise ConfigError(
-            "expected at least one camera, found none; add to the configuration file a section [camera.front] with "
-            'the line source = "v4l2:0", or try familiar run --camera front=v4l2:0'
-        )
-    for name, camera in config.camera.items():
-        if not camera.source:
-            raise ConfigError(f'[camera.{name}]: expected a source, found none; add the line source = "v4l2:0"')
