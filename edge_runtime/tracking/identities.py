@@ -108,11 +108,10 @@ class Identities:
 
     def announce(self, frame: Frame, identity: Identity) -> None:
         """Tell of a face that has appeared, or that cannot be judged, where it is time."""
-        if identity.track.confirmed and not identity.appeared:
-            if not identity.doubt and not self._may_be_lost(identity, frame.captured_s):
-                self._reporter.appear(frame, identity)
-            else:
-                self._reporter.hold(frame, identity)
+        if identity.appeared:
+            self._reporter.tell_overdue(identity, frame.captured_s)
+        elif identity.track.confirmed and not identity.doubt and not self._may_be_lost(identity, frame.captured_s):
+            self._reporter.appear(frame, identity)
         enough = identity.refusals.total() >= self.decide.views
         if identity.appeared and enough and not identity.embedding.views and not identity.rejected:
             self._reporter.reject(frame, identity)

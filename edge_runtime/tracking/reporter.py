@@ -52,9 +52,9 @@ class Reporter:
         else:
             self._tell(identity, appeared)
 
-    def hold(self, frame: Frame, identity: Identity) -> None:
-        """Tell what was held back for too long."""
-        if identity.held is not None and frame.captured_s - identity.held.captured_s > _HOLD_S:
+    def tell_overdue(self, identity: Identity, captured_s: float) -> None:
+        """Tell that a face appeared, where that was held back for too long."""
+        if identity.held is not None and captured_s - identity.held.captured_s > _HOLD_S:
             self._tell(identity)
 
     def reject(self, frame: Frame, identity: Identity) -> None:
