@@ -82,21 +82,23 @@ strangers: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.strangers --codes $(CODES) --split $(SPLIT) --part final \
 		--out docs/gallery/strangers-$(NAME)
 
-# Everything that hangs on the released encoder, made again from a run: bundle, card, golden codes, drawn strangers, what to
-# fine-tune from, and the figures: make release RUN=runs/mine DATA=lfw SPLIT=lfw_split.csv
+# Everything that hangs on the released encoder, made again from a run: bundle, card, golden codes, drawn strangers,
+# strangers who look alike (of CHIPS, true pairs of NAMED), what to fine-tune from, and the figures:
+#   make release RUN=runs/mine DATA=lfw SPLIT=lfw_split.csv NAMED=lfw.npz CHIPS="utk.npz lfw.npz ffhq.npz scut.npz"
 # What is left to do by hand: portraits, if the demo's test fails; the figures that texts repeat.
 RELEASED ?= models/released
 RELEASE := runs/release
 release:
-	@test -n "$(RUN)" -a -n "$(DATA)" -a -n "$(SPLIT)" || { \
-		echo "make release: expected RUN=runs/mine DATA=lfw SPLIT=lfw_split.csv, one of them is missing" >&2; exit 2; }
-	$(MAKE) release-bundle RUN=$(RUN)
+	@test -n "$(RUN)" -a -n "$(DATA)" -a -n "$(SPLIT)" -a -n "$(NAMED)" -a -n "$(CHIPS)" || { \
+		echo "make release: expected RUN, DATA, SPLIT, NAMED and CHIPS, see the Makefile; one of them is missing" >&2; exit 2; }
+	$(MAKE) release-bundle RUN=$(RUN) NAMED=$(NAMED) CHIPS="$(CHIPS)"
 	$(MAKE) release-figures DATA=$(DATA) SPLIT=$(SPLIT)
 
 release-bundle: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m train evaluate $(RUN) --conditions
 	$(DESKTOP)/bin/python -m convert model $(RUN) --name default --detector models/released/default \
 		--out $(RELEASED)/default --replace
+	$(DESKTOP)/bin/python -m convert looks $(RELEASED)/default --chips $(CHIPS) --people $(NAMED)
 	rm -rf $(RELEASE)/encoder
 	$(DESKTOP)/bin/python -m train slim $(RUN) --out $(RELEASE)/encoder
 	mkdir -p $(RELEASED)/fine_tuning

@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.schema.table import check_known, key, read_toml, section
+from edge_runtime.sinks import CommonKeys, SinkConfig, read_sink, read_sinks, settings_types
 from edge_runtime.storage.files import with_sides
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
@@ -105,7 +106,7 @@ class ControlConfig:
 
 @dataclass(frozen=True)
 class EventsConfig:
-    path: str = key("-", "file that gets one JSON line an event; -: standard output")
+    path: str = key("-", "file that gets one JSON line an event where there is no [[sink]]; -: standard output")
     db: str = key("", "log of events; empty: events.db beside the gallery")
     keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
     keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
@@ -144,6 +145,7 @@ class Config:
     runtime: RuntimeConfig = RuntimeConfig()
     control: ControlConfig = ControlConfig()
     events: EventsConfig = EventsConfig()
+    sink: tuple[SinkConfig, ...] = ()
     strangers: StrangersConfig = StrangersConfig()
     log: LogConfig = LogConfig()
 
@@ -153,9 +155,12 @@ _NOT_IN_NAMES = "/+#"
 _TABLES = {"camera"}
 """Sections that hold one table a name."""
 
+_LISTS = {"sink"}
+"""Sections that are lists of tables, whose keys depend on their type."""
+
 
 def _section_types() -> dict[str, type[Any]]:
-    hints = get_type_hints(Config)
+    hints = {name: hint for name, hint in get_type_hints(Config).items() if name not in _LISTS}
     return {name: CameraConfig if name in _TABLES else hint for name, hint in hints.items()}
 
 
@@ -201,7 +206,10 @@ def parse_config(document: Mapping[str, Any], where: str = "configuration") -> C
     sections = _section_types()
     values: dict[str, Any] = {}
     for name, table in document.items():
-        check_known(name, sections, where, "section")
+        check_known(name, {**sections, **dict.fromkeys(_LISTS)}, where, "section")
+        if name in _LISTS:
+            values[name] = read_sinks(table, where)
+            continue
         if name not in _TABLES:
             values[name] = section(sections[name], table, f"{where}: [{name}]")
             continue
@@ -211,6 +219,11 @@ def parse_config(document: Mapping[str, Any], where: str = "configuration") -> C
         for k in table:
             check_camera_name(k)
         values[name] = {k: section(sections[name], inner, f"{where}: [{name}.{k}]") for k, inner in table.items()}
+    if values.get("sink") and "path" in document.get("events", {}):
+        raise ConfigError(
+            f"{where}: [events] path: expected no path beside [[sink]] tables, found both; delete it, or write "
+            'instead [[sink]] with the lines type = "jsonlines" and path = "…"'
+        )
     return Config(**values)
 
 
@@ -230,6 +243,8 @@ def check_camera_name(name: str) -> None:
 def changed_keys(old: Config, new: Config) -> list[str]:
     """The dotted keys in which two configurations differ; a camera that came or went is named without a key."""
     changed = []
+    for name in sorted(_LISTS):
+        changed += [name] if getattr(old, name) != getattr(new, name) else []
     for name, kind in _section_types().items():
         one, other = getattr(old, name), getattr(new, name)
         pairs = {name: (one, other)}
@@ -249,6 +264,14 @@ def describe() -> list[tuple[str, str, Any, str]]:
         prefix = f"{name}.NAME" if name in _TABLES else name
         for item in dataclasses.fields(kind):
             rows.append((f"{prefix}.{item.name}", str(item.type), item.default, item.metadata["help"]))
+    kinds: dict[str, type[Any]] = {
+        "[[sink]]": CommonKeys,
+        **{f"[[sink]] {name}": kind for name, kind in settings_types().items()},
+    }
+    for prefix, settings in kinds.items():
+        for item in dataclasses.fields(settings):
+            default = None if item.default is dataclasses.MISSING else item.default
+            rows.append((f"{prefix}.{item.name}", str(item.type), default, item.metadata["help"]))
     return rows
 
 
@@ -329,6 +352,11 @@ def gallery_path(config: Config) -> Path:
 
 def events_path(config: Config) -> Path:
     return Path(config.events.db) if config.events.db else gallery_path(config).with_name("events.db")
+
+
+def sinks(config: Config) -> tuple[SinkConfig, ...]:
+    """The sinks configured; where there is none, one of JSON lines to ``[events] path``."""
+    return config.sink or (read_sink({"type": "jsonlines", "path": config.events.path}, "[events]"),)
 
 
 def unknowns_path(config: Config) -> Path:

@@ -22,7 +22,7 @@ from edge_runtime.events.log import EventLog
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.store import EventStore
 from edge_runtime.gallery.directory import Directory
-from edge_runtime.sinks import open_sink
+from edge_runtime.sinks import open_sink, read_sink
 from tests.builders import make_event
 
 NOBODY = Directory()
@@ -55,8 +55,8 @@ def store(folder: Path, first: int, count: int) -> None:
 def log(folder: Path, first: int, count: int) -> None:
     rng = np.random.default_rng(first)
     opened = open_log(folder)
-    spec = f"jsonlines:{folder / 'seen.jsonl'}"
-    opened.attach(spec, open_sink(spec), lambda delivery, error: None)
+    sink = read_sink({"type": "jsonlines", "path": str(folder / "seen.jsonl")}, "workload")
+    opened.attach(sink.name, open_sink(sink), lambda delivery, error: None)
     acknowledge(first - 1)
     for number in range(first, first + count):
         opened.append(make_event(number - 1))

@@ -43,3 +43,15 @@ def test_help_of_every_command_needs_no_interpreter() -> None:
         "    assert done.code == 0\n"
     )
     assert not loaded_by(program) & {"ai_edge_litert", "tflite_runtime", *FORBIDDEN}
+
+
+def test_a_sink_that_is_not_configured_is_not_loaded() -> None:
+    program = (
+        "import sys\n"
+        "from edge_runtime.config import parse_config\n"
+        "parse_config({})\n"
+        "assert 'edge_runtime.sinks.jsonlines' not in sys.modules\n"
+        "parse_config({'sink': [{'type': 'jsonlines'}]})\n"
+        "assert 'edge_runtime.sinks.jsonlines' in sys.modules\n"
+    )
+    loaded_by(program)

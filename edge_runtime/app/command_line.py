@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from edge_runtime.errors import FamiliarError, InterpreterError
-from edge_runtime.system.backends import backend_names, load_backend
+from edge_runtime.schema.backends import backend_names, load_backend
 from edge_runtime.system.native_output import ABSL, without_lines
 from edge_runtime.text.plain import PlainStream, printable
 

@@ -25,7 +25,10 @@ def run(args: argparse.Namespace) -> int:
             for row in rows:
                 print(f"{row['key']:<45} {row['type']:<6} {row['default']!r:<10} {row['meaning']}")
         return 0
-    document = dataclasses.asdict(load_config(args.config, args.set))
+    config = load_config(args.config, args.set)
+    document = {**dataclasses.asdict(config), "sink": [sink.as_table() for sink in config.sink]}
+    if config.sink:
+        del document["events"]["path"]  # refused beside [[sink]], and what is shown can be used as a file
     if args.action == "check":
         print(json.dumps({"ok": True}) if args.json else "the configuration is sound")
     elif args.json:
@@ -38,6 +41,10 @@ def run(args: argparse.Namespace) -> int:
 def _toml(document: dict[str, Any]) -> list[str]:
     lines = []
     for section, table in document.items():
+        for values in table if section == "sink" else []:
+            lines += ["[[sink]]", *(f"{key} = {masked(json.dumps(value))}" for key, value in values.items()), ""]
+        if section == "sink":
+            continue
         nested = section == "camera"
         for name, values in table.items() if nested else [("", table)]:
             lines.append(f"[{section}.{json.dumps(name)}]" if nested else f"[{section}]")

@@ -12,6 +12,7 @@ import argparse
 import datetime
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +176,12 @@ def expiry(day: str) -> dict[str, Any]:
         return {"for_good": True}
     try:
         end = datetime.datetime.strptime(day, "%Y-%m-%d") + datetime.timedelta(days=1)
-        return {"expires": end.timestamp()}
+        until_s = end.timestamp()
     except (ValueError, OverflowError) as error:
         raise UsageError(f"--expires: expected a day as 2027-01-31, received {day!r}") from error
+    if until_s <= time.time():
+        raise UsageError(f"--expires: expected a day to come, received {day!r}, which is past; nothing was changed")
+    return {"expires": until_s}
 
 
 def _warn(name: str, findings: list[dict[str, Any]]) -> None:

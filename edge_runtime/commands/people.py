@@ -201,4 +201,7 @@ def _photos(count: int) -> str:
 
 
 def _day(epoch_s: float) -> str:
-    return time.strftime("%Y-%m-%d", time.localtime(epoch_s))
+    try:
+        return time.strftime("%Y-%m-%d", time.localtime(epoch_s))
+    except (OverflowError, ValueError, OSError):  # dates are not sealed, and may have been altered
+        return "(no sound date)"

@@ -8,6 +8,7 @@ import dataclasses
 from edge_runtime.config import CameraConfig, Config, check_camera_name, load_config
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.errors import UsageError
+from edge_runtime.text.plain import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     def tell(lines: list[str]) -> None:
         for line in lines:
-            log.info(line)
+            log.info(printable(line))
 
     config = _config(args)
     log.configure(config.log)

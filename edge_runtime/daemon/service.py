@@ -23,6 +23,7 @@ from edge_runtime.config import (
     changed_keys,
     events_path,
     gallery_path,
+    sinks,
     socket_path,
     unknowns_path,
 )
@@ -114,8 +115,9 @@ class Service(Closing):
             log.hide(self.matcher.templates.names)
             stack.enter_context(exclusive_lock(events_path(config), "daemon", "log of events", "[events] db"))
             self._strangers = self._open_unknowns(stack)
-            sink = open_sink(spec := f"jsonlines:{config.events.path}")
-            stack.callback(sink.close)
+            opened = [(sink.name, open_sink(sink)) for sink in sinks(config)]
+            for _, sink in opened:
+                stack.callback(sink.close)
             self.events = EventLog(
                 events_path(config),
                 self.gallery.directory(),
@@ -125,7 +127,8 @@ class Service(Closing):
                 log.warning,
             )
             stack.callback(self.events.close)
-            self.events.attach(spec, sink, self._sink_trouble)
+            for name, sink in opened:
+                self.events.attach(name, sink, self._sink_trouble)
             self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)

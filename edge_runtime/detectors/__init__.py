@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_runtime.protocols import Detector
-from edge_runtime.system.backends import load_backend
+from edge_runtime.schema.backends import load_backend
 
 _HERE = __name__
 

@@ -38,11 +38,6 @@ class Grids:
         """Rows and columns of one grid; the last ones may reach beyond the picture."""
         return -(-self.size_wh[1] // stride), -(-self.size_wh[0] // stride)
 
-    @property
-    def cells(self) -> int:
-        """How many cells all grids have together."""
-        return sum(rows * columns for rows, columns in map(self.shape_hw, STRIDES))
-
     def centres(self, stride: int) -> Floats:
         """Centres of one grid's cells, row by row, float32 (h * w, 2), px."""
         rows, columns = self.shape_hw(stride)

@@ -17,6 +17,7 @@ from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters import compiled_file, tpu_library
 from edge_runtime.text.masking import masked
+from edge_runtime.tracking.scheduler import THROTTLING
 
 _LITTLE_MB = 150
 _HOT_C, _TOO_HOT_C = 75.0, 85.0
@@ -27,13 +28,6 @@ _UDEV = (
     """printf 'SUBSYSTEM=="usb", ATTRS{idVendor}=="%s", GROUP="plugdev", MODE="0660"\\n' 1a6e 18d1"""
     " | sudo tee /etc/udev/rules.d/60-coral.rules && sudo udevadm control --reload && sudo udevadm trigger"
 )
-_THROTTLED = {
-    0: "under-voltage",
-    1: "frequency capped",
-    2: "throttled",
-    3: "soft temperature limit",
-}
-"""Bits of the Raspberry Pi's get_throttled; 16 higher: it has happened since the start."""
 
 
 def memory(examination: Examination) -> Iterator[Row]:
@@ -89,8 +83,8 @@ def throttling(examination: Examination) -> Iterator[Row]:
         yield Row("throttling", "unknown", "not known here")
         return
     flags = int(found[0].read_text().strip() or "0", 16)
-    now = [text for bit, text in _THROTTLED.items() if flags >> bit & 1]
-    before = [text for bit, text in _THROTTLED.items() if flags >> (bit + 16) & 1]
+    now = [text for bit, text in THROTTLING.items() if flags >> bit & 1]
+    before = [text for bit, text in THROTTLING.items() if flags >> (bit + 16) & 1]
     mend = "vcgencmd get_throttled   (use the official power supply, and a heat sink)"
     if now:
         yield Row("throttling", "fail", f"now: {', '.join(now)}", mend)

@@ -58,7 +58,6 @@ class _Look:
     """What one photo holds: a face that could be enrolled, or the reason why not."""
 
     result: EnrolmentResult
-    forceable: bool = False
     embedding: Floats | None = None
     weight: float = 1.0
     crop: bytes | None = None
@@ -131,7 +130,7 @@ class Enroller:
         Raises:
             InputError: an unusable name.
         """
-        look = _Look(EnrolmentResult(True), True, embedding, weight, crop if self._keep_crops else None)
+        look = _Look(EnrolmentResult(True), embedding, weight, crop if self._keep_crops else None)
         with self._lock:
             self._looks[folded(clean_name(name)), digest] = look
 
@@ -211,7 +210,7 @@ class Enroller:
             return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
         result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
         crop = face_crop(pixels, detections.xyxy[chosen], _KEPT_MARGIN, _KEPT_PX) if self._keep_crops else None
-        return _Look(result, True, embeddings[0], weight(quality, self._limits), crop)
+        return _Look(result, embeddings[0], weight(quality, self._limits), crop)
 
     def _covered(self, chip: Pixels) -> str | None:
         manifest = self._chain.bundle.manifest

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.storage.files import with_sides
-from edge_runtime.storage.sqlite import check_all_private, is_damage, make_blank, move_whole, transaction
+from edge_runtime.storage.sqlite import (
+    check_all_private,
+    has_tables,
+    is_damage,
+    make_blank,
+    make_tables,
+    move_whole,
+    transaction,
+)
 
 SCHEMA = 1
 UPGRADES: dict[int, tuple[str, ...]] = {}
@@ -17,6 +26,7 @@ UPGRADES: dict[int, tuple[str, ...]] = {}
 _APPLICATION_ID = 0x46414D45  # "FAME", so that `file` and we know what it is
 _MAGIC = b"SQLite format 3\0"
 _BUSY_S = 10.0
+_CHUNK = 1 << 20
 _WHAT = "the log of events"
 _TABLES = (
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), clock_s REAL NOT NULL, wall_s REAL,"
@@ -130,12 +140,35 @@ def set_aside(path: Path) -> Path:
     return target
 
 
-def delete_aside(path: Path) -> None:
-    """Delete the logs that were set aside, for they may tell of a person forgotten; other files stay."""
+def delete_aside(path: Path, forgotten: Iterable[str], every: bool) -> None:
+    """Delete logs that were set aside, as they may tell of a person forgotten; files of others stay.
+
+    Args:
+        path: of the log.
+        forgotten: ids of people; a file that holds one of them is a log, however damaged.
+        every: delete every log, as one that can still be read may hold ids where a search of its bytes finds none.
+    """
+    ids = [person_id.encode() for person_id in forgotten]
     for file in path.parent.glob(f"{path.name}.aside-*"):
-        if file.suffix.removeprefix(".aside-").isdigit() and _is_ours(file):
+        if not file.suffix.removeprefix(".aside-").isdigit():
+            continue
+        if any(_mentions(each, ids) for each in with_sides(file)) or (every and _is_ours(file)):
             for each in with_sides(file):
                 each.unlink(missing_ok=True)
+
+
+def _mentions(file: Path, words: Sequence[bytes]) -> bool:
+    """Whether any of ``words`` stands in a file's bytes."""
+    overlap = max(map(len, words), default=0)
+    if not overlap or not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        kept = b""
+        while chunk := stream.read(_CHUNK):
+            if any(word in kept + chunk for word in words):
+                return True
+            kept = chunk[-overlap:]
+    return False
 
 
 def newest_in(path: Path) -> int:
@@ -155,12 +188,8 @@ def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
 
 
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-
-
 def _check_kind(connection: sqlite3.Connection) -> None:
-    if not _has_tables(connection):
+    if not has_tables(connection):
         return
     if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
         raise BrokenLogError("another SQLite database")
@@ -171,12 +200,9 @@ def _check_kind(connection: sqlite3.Connection) -> None:
 
 def _prepare(path: Path, connection: sqlite3.Connection, newest: int) -> None:
     with transaction(connection, write=True):
-        if not _has_tables(connection):
-            for statement in _TABLES:
-                connection.execute(statement)
+        if not has_tables(connection):
+            make_tables(connection, _TABLES, _APPLICATION_ID, SCHEMA)
             connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (newest,))
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA}")
             return
     for older in range(connection.execute("PRAGMA user_version").fetchone()[0], SCHEMA):
         with transaction(connection, write=True):

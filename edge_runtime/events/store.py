@@ -12,6 +12,7 @@ from edge_runtime.errors import EventLogError
 from edge_runtime.events import database
 from edge_runtime.events.record import COLUMNS, FORGOTTEN, to_row
 from edge_runtime.gallery.directory import Directory
+from edge_runtime.storage.files import is_still
 from edge_runtime.storage.sqlite import is_damage, transaction
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
@@ -108,15 +109,12 @@ class EventStore(Closing):
         self.lost: int = meta["lost"]
         self.clean = bool(meta["clean"])
         self._rid_of: str | None = meta["rid_of"]
-        self._file = path.stat().st_ino
+        self._opened = path.stat()
 
     @property
     def in_place(self) -> bool:
         """Whether the file opened is still the one of that name."""
-        try:
-            return self.path.stat().st_ino == self._file
-        except FileNotFoundError:
-            return False
+        return is_still(self.path, self._opened)
 
     def positions(self) -> dict[str, Position]:
         """How far each sink was, by its name."""
@@ -233,8 +231,8 @@ class EventStore(Closing):
                 )
             self._connection.execute("UPDATE meta SET rid_of = ?", (digest,))
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        if self._rid_of is not None:  # a new log has nothing to do with those set aside before it
-            database.delete_aside(self.path)
+        # A new log has nothing to do with those set aside before it, unless they tell of the same people.
+        database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
         self._rid_of = digest
         return gone
 

@@ -42,7 +42,6 @@ class TfliteEncoder:
             raise BundleError(f"encoder: expected one output (1, D), found {shapes}; convert it again")
         self.embedding_size = shapes[0][1]
         self.mirrored = mirrored
-        self._interpreter = interpreter
         self.interpreter = interpreter
         self._preprocessing = preprocessing
         self._table = input_table(preprocessing.mean, preprocessing.std, interpreter, "encoder")

@@ -23,9 +23,11 @@ from edge_runtime.types import Floats
 __all__ = ["Gallery", "Person", "TemplateRecord", "Templates"]
 
 _SAME_EMBEDDING = 0.9999
+"""Two embeddings this alike (cosine) are of the same photo."""
+
 _NO_PHOTO = bytes(32)
 """In front of a kept crop, in the place of the photo's sha256, where that is not known."""
-"""Two embeddings this alike (cosine) are of the same photo."""
+
 MAX_CONSENT = 2000
 """Characters of a consent note."""
 

@@ -129,6 +129,11 @@ class Vault:
             GalleryError: altered, or of another gallery.
         """
         plain = self.open(self.device_key, sealed, "rotation", "")
+        if len(plain) != 4 * embedding_size**2:
+            raise GalleryError(
+                f"{self.path}: expected a rotation of embeddings of {embedding_size}, found {len(plain)} bytes; "
+                "the gallery was altered, put a backup in its place"
+            )
         return replace(
             self, rotation=np.frombuffer(plain, "<f4").reshape(embedding_size, embedding_size).astype(np.float32)
         )

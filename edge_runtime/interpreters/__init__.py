@@ -18,7 +18,7 @@ from edge_runtime.interpreters._edgetpu import tpu_library as tpu_library
 from edge_runtime.interpreters._flatbuffer import FlatbufferInterpreter
 from edge_runtime.interpreters._trial import try_in_child
 from edge_runtime.protocols import Interpreter
-from edge_runtime.system.backends import backend_names, load_backend
+from edge_runtime.schema.backends import backend_names, load_backend
 
 _HERE = __name__
 _TPU = "edgetpu"

@@ -148,14 +148,12 @@ class TmrAtFmr:
         fmr: the rate asked for.
         threshold: the score a match has to exceed.
         people: with at least two photos, over whom ``tmr`` is the mean.
-        different_people: pairs of people behind the FMR; 3 / this is the least rate that can be shown.
     """
 
     tmr: float
     fmr: float
     threshold: float
     people: int
-    different_people: int
 
 
 def tmr_at_fmr(embeddings: Floats, names: Sequence[str], fmr: float = 1e-4) -> TmrAtFmr:
@@ -186,7 +184,7 @@ def tmr_at_fmr(embeddings: Floats, names: Sequence[str], fmr: float = 1e-4) -> T
         mine = unit[person == p]
         scores = _cosines(mine, mine)[np.triu_indices(len(mine), 1)]
         matched[p] = np.mean(scores > threshold)
-    return TmrAtFmr(float(matched[photos > 1].mean()), fmr, threshold, int((photos > 1).sum()), different)
+    return TmrAtFmr(float(matched[photos > 1].mean()), fmr, threshold, int((photos > 1).sum()))
 
 
 def _weighted_quantile(unit: Floats, person: NDArray[np.int64], weight: Reals, allowed: float) -> float:

@@ -7,15 +7,30 @@ import os
 import stat
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.schema.table import key
+from edge_runtime.storage.files import is_still
 from edge_runtime.types import Event
 
 
-def open(argument: str) -> JsonLinesSink:
-    """A sink to the file ``argument``; ``-`` is standard output."""
-    return JsonLinesSink(argument)
+@dataclass(frozen=True)
+class Settings:
+    """Keys of a ``[[sink]]`` table of this type."""
+
+    path: str = key("-", "file that gets one JSON line an event; -: standard output")
+
+    @property
+    def target(self) -> str:
+        """What tells it from others of its kind."""
+        return self.path
+
+
+def open(settings: Settings) -> JsonLinesSink:
+    """A sink to the file of that path; ``-`` is standard output."""
+    return JsonLinesSink(settings.path)
 
 
 class JsonLinesSink:
@@ -37,7 +52,7 @@ class JsonLinesSink:
             self._open()
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"[events] path: expected a file that can be written, {path!r} cannot "
+                f"sink jsonlines, path: expected a file that can be written, {path!r} cannot "
                 f"({getattr(error, 'strerror', None) or error}); name another one, or - for standard output"
             ) from error
 
@@ -100,12 +115,7 @@ class JsonLinesSink:
 
     def _in_place(self) -> bool:
         """Whether the open file is still the one of that name."""
-        if self._descriptor < 0:
-            return False
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), Path(self._path).stat())
-        except FileNotFoundError:
-            return False
+        return self._descriptor >= 0 and is_still(Path(self._path), os.fstat(self._descriptor))
 
     def _release(self) -> None:
         if self._descriptor >= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_runtime.protocols import FrameSource
-from edge_runtime.system.backends import backend_names, load_backend
+from edge_runtime.schema.backends import backend_names, load_backend
 
 _HERE = __name__
 

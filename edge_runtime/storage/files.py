@@ -14,6 +14,18 @@ def with_sides(path: Path) -> tuple[Path, ...]:
     return (path, *(path.with_name(path.name + side) for side in ("-wal", "-shm")))
 
 
+def is_still(path: Path, opened: os.stat_result) -> bool:
+    """Whether a file that was opened is still the one of that name: not moved, deleted or replaced since.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        return os.path.samestat(opened, path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def write_new(path: Path, data: bytes | memoryview, mode: int) -> None:
     """Write a file that is not there yet; its bytes are on the disk for good when this returns.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -158,17 +158,29 @@ def create(path: Path, meta: dict[str, Any]) -> None:
         connection = connect(path)
         try:
             with transaction(connection, write=True):
-                if _has_tables(connection):
+                if has_tables(connection):
                     return
-                for statement in _TABLES:
-                    connection.execute(statement)
+                make_tables(connection, _TABLES, _APPLICATION_ID, SCHEMA)
                 names = ", ".join(meta)
                 marks = ", ".join(f":{name}" for name in meta)
                 connection.execute(f"INSERT INTO meta ({names}) VALUES ({marks})", meta)
-                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
         finally:
             connection.close()
+
+
+def make_tables(connection: sqlite3.Connection, statements: Iterable[str], kind: int, schema: int) -> None:
+    """Fill an empty database, in a transaction of the caller's.
+
+    Args:
+        connection: to the database.
+        statements: that make its tables.
+        kind: its application id, so that nothing else is taken for it.
+        schema: the version of its tables.
+    """
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {kind}")
+    connection.execute(f"PRAGMA user_version = {schema}")
 
 
 def is_blank(path: Path) -> bool:
@@ -182,12 +194,13 @@ def is_blank(path: Path) -> bool:
             return True
         connection = connect(path)
         try:
-            return not _has_tables(connection)
+            return not has_tables(connection)
         finally:
             connection.close()
 
 
-def _has_tables(connection: sqlite3.Connection) -> bool:
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """Whether anything was made in a database."""
     return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
@@ -205,7 +218,7 @@ def read_meta(path: Path, connection: sqlite3.Connection) -> sqlite3.Row:
             )
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         kind = connection.execute("PRAGMA application_id").fetchone()[0]
-        if not _has_tables(connection):
+        if not has_tables(connection):
             raise GalleryError(f"{path}: expected a gallery, found none; make it with: familiar enroll NAME PHOTO")
         if kind != _APPLICATION_ID:
             raise GalleryError(f"{path}: expected a gallery, found another SQLite database; set [gallery] path")

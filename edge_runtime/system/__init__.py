@@ -1,1 +1,1 @@
-"""What a process of Familiar is made of: its log, workers, backends by name, retries and closing."""
+"""What a process of Familiar is made of: its log, workers, retries and closing."""

@@ -40,11 +40,11 @@ class BestShot:
     """Of one track: takes views as they come, gives the one to encode when it is time.
 
     Attributes:
-        offered, taken: views so far.
+        taken: views given so far.
     """
 
     def __init__(self) -> None:
-        self.offered = self.taken = 0
+        self.taken = 0
         self._waiting: View | None = None
         self._since_s: float | None = None
         self._offered_s: float | None = None
@@ -68,7 +68,6 @@ class BestShot:
         Returns:
             The one to encode now, or None while a better one is waited for.
         """
-        self.offered += 1
         rare = self._offered_s is not None and captured_s - self._offered_s >= WAIT_S
         self._offered_s = captured_s
         if decided and weight < _GOOD * self._usual:

@@ -110,8 +110,8 @@ def _smooth(before: float, value: float) -> float:
 
 
 _FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
-_FLAGS = {0: "under-voltage", 1: "its frequency is capped", 2: "throttled", 3: "at its soft temperature limit"}
-"""Bits of the Raspberry Pi firmware that say what is so now; the higher ones say what once was."""
+THROTTLING = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+"""Bits of the Raspberry Pi's get_throttled that say what is so now; 16 higher: it has happened since the start."""
 
 
 def throttled(root: Path = Path("/sys")) -> str | None:
@@ -124,7 +124,7 @@ def throttled(root: Path = Path("/sys")) -> str | None:
         flags = int((root / _FIRMWARE).read_text(), 16)
     except (OSError, ValueError):
         flags = 0
-    now = [text for bit, text in _FLAGS.items() if flags >> bit & 1]
+    now = [text for bit, text in THROTTLING.items() if flags >> bit & 1]
     if now:
         return f"the processor is slowed down ({', '.join(now)}); check its power supply and cooling"
     for zone in sorted((root / "class/thermal").glob("thermal_zone*")):

@@ -20,9 +20,17 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import UnknownsError
-from edge_runtime.storage.files import with_sides
+from edge_runtime.storage.files import is_still, with_sides
 from edge_runtime.storage.keys import seal, unseal
-from edge_runtime.storage.sqlite import check_all_private, is_damage, make_blank, move_whole, transaction
+from edge_runtime.storage.sqlite import (
+    check_all_private,
+    has_tables,
+    is_damage,
+    make_blank,
+    make_tables,
+    move_whole,
+    transaction,
+)
 from edge_runtime.system.closing import Closing
 from edge_runtime.unknowns.crowd import Unknown, UnknownView
 
@@ -138,7 +146,7 @@ class UnknownsFile(Closing):
         try:
             self._connection.row_factory = sqlite3.Row
             self._prepare(device_key, kind)
-            self._inode = path.stat().st_ino
+            self._opened = path.stat()
         except BaseException as error:
             self._connection.close()
             if is_damage(error):
@@ -148,10 +156,7 @@ class UnknownsFile(Closing):
     @property
     def in_place(self) -> bool:
         """Whether the file opened is still the one of that name."""
-        try:
-            return self.path.stat().st_ino == self._inode
-        except FileNotFoundError:
-            return False
+        return is_still(self.path, self._opened)
 
     def strangers(self) -> list[Unknown]:
         """Everybody in it.
@@ -295,7 +300,7 @@ class UnknownsFile(Closing):
 
     def _prepare(self, device_key: bytes, kind: Kind | None) -> None:
         execute = self._connection.execute
-        is_new = not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        is_new = not has_tables(self._connection)
         if not is_new:
             if execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
                 raise BrokenUnknownsError("another SQLite database")
@@ -322,8 +327,7 @@ class UnknownsFile(Closing):
 
     def _make(self, device_key: bytes, kind: Kind) -> None:
         with transaction(self._connection, write=True):
-            for statement in _TABLES:
-                self._connection.execute(statement)
+            make_tables(self._connection, _TABLES, _APPLICATION_ID, SCHEMA)
             seal_of = _Seal.new(device_key)
             self._connection.execute(
                 "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, 0, NULL)",
@@ -335,8 +339,6 @@ class UnknownsFile(Closing):
                     kind.embedding_size,
                 ),
             )
-            self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _open(self, row: sqlite3.Row, kind: str) -> bytes:
         return self._seal_of.open(row[kind], self._place(kind, row))

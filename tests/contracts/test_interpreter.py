@@ -11,7 +11,7 @@ import pytest
 from edge_runtime.errors import ConfigError, InputError, InterpreterError
 from edge_runtime.interpreters import installed_interpreters, open_interpreter
 from edge_runtime.interpreters._flatbuffer import FlatbufferInterpreter
-from edge_runtime.system.backends import backend_names
+from edge_runtime.schema.backends import backend_names
 from tests.builders import TINY_MODEL
 
 GOLDEN = TINY_MODEL.with_name("tiny_outputs.npz")

@@ -17,8 +17,9 @@ import pytest
 from edge_runtime.errors import ConfigError
 from edge_runtime.events.log import EventLog
 from edge_runtime.gallery.directory import Directory
-from edge_runtime.sinks import open_sink
-from edge_runtime.system.backends import backend_names
+from edge_runtime.protocols import Sink
+from edge_runtime.schema.backends import backend_names
+from edge_runtime.sinks import open_sink, read_sink
 from tests.builders import make_event
 from tests.waiting import wait_for
 
@@ -28,15 +29,23 @@ class Receiver:
     """The other end of a lasting sink.
 
     Attributes:
-        spec: opens a sink to it.
+        table: configures a sink to it.
         read: everything it has got so far.
         leave, come_back: it is away, so that nothing arrives, and there again.
     """
 
-    spec: str
+    table: dict[str, Any]
     read: Callable[[], list[dict[str, Any]]]
     leave: Callable[[], None]
     come_back: Callable[[], None]
+
+
+def opened(table: dict[str, Any]) -> Sink:
+    return open_sink(read_sink(table, "here"))
+
+
+def jsonlines(path: str | Path) -> Sink:
+    return opened({"type": "jsonlines", "path": str(path)})
 
 
 def _jsonlines(folder: Path) -> Receiver:
@@ -52,7 +61,7 @@ def _jsonlines(folder: Path) -> Receiver:
         place.rmdir()
         place.write_text("no folder")
 
-    return Receiver(f"jsonlines:{path}", read, leave, place.unlink)
+    return Receiver({"type": "jsonlines", "path": str(path)}, read, leave, place.unlink)
 
 
 BACKENDS = {"jsonlines": _jsonlines}
@@ -67,8 +76,24 @@ def test_every_sink_is_in_this_suite() -> None:
     assert set(BACKENDS) == set(backend_names("edge_runtime.sinks"))
 
 
+def test_an_unknown_key_of_a_table_is_refused(receiver: Receiver) -> None:
+    with pytest.raises(ConfigError, match="here: unknown key 'smoke_signals'"):
+        read_sink({**receiver.table, "smoke_signals": 1}, "here")
+
+
+def test_a_sink_without_a_name_gets_one_that_tells_it_from_others(receiver: Receiver) -> None:
+    kind = receiver.table["type"]
+    assert read_sink(receiver.table, "here").name.startswith(f"{kind}:")
+    assert read_sink({**receiver.table, "name": "mine"}, "here").name == "mine"
+
+
+def test_the_table_of_a_sink_makes_it_again(receiver: Receiver) -> None:
+    sink = read_sink(receiver.table, "here")
+    assert read_sink(sink.as_table(), "here") == sink
+
+
 def test_events_arrive_whole_and_in_order(receiver: Receiver) -> None:
-    sink = open_sink(receiver.spec)
+    sink = opened(receiver.table)
     sink.flush()
     assert receiver.read() == []
     for number in range(3):
@@ -83,7 +108,7 @@ def test_events_arrive_whole_and_in_order(receiver: Receiver) -> None:
 
 def test_a_later_sink_writes_behind_the_earlier(receiver: Receiver) -> None:
     for number in range(2):
-        sink = open_sink(receiver.spec)
+        sink = opened(receiver.table)
         sink.emit(make_event(number))
         sink.flush()
         sink.close()
@@ -91,7 +116,7 @@ def test_a_later_sink_writes_behind_the_earlier(receiver: Receiver) -> None:
 
 
 def test_closing_may_be_repeated_and_ends_emitting(receiver: Receiver) -> None:
-    sink = open_sink(receiver.spec)
+    sink = opened(receiver.table)
     sink.close()
     sink.close()
     with pytest.raises(ValueError, match="closed"):
@@ -101,9 +126,9 @@ def test_closing_may_be_repeated_and_ends_emitting(receiver: Receiver) -> None:
 def test_a_receiver_that_was_away_gets_everything_in_order(receiver: Receiver, tmp_path: Path) -> None:
     troubles: list[str] = []
     with EventLog(tmp_path / "events.db", Directory(), 30, 100, print, print) as log:
-        sink = open_sink(receiver.spec)
+        sink = opened(receiver.table)
         assert sink.lasting
-        delivery = log.attach(receiver.spec, sink, lambda _, error: troubles.append(str(error)), (0.01, 0.05))
+        delivery = log.attach("receiver", sink, lambda _, error: troubles.append(str(error)), (0.01, 0.05))
         for number in range(20):
             log.append(make_event(number))
         wait_for(lambda: delivery.position == 20)
@@ -124,7 +149,7 @@ def test_a_receiver_that_was_away_gets_everything_in_order(receiver: Receiver, t
 
 def test_half_a_line_is_never_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    sink = open_sink(f"jsonlines:{path}")
+    sink = jsonlines(path)
     sink.emit(make_event(0))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, before[1]))
@@ -142,7 +167,7 @@ def test_half_a_line_is_never_left_behind(tmp_path: Path) -> None:
 def test_a_line_that_a_power_cut_has_halved_spoils_no_other(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b'{"kind": "unkn')
-    sink = open_sink(f"jsonlines:{path}")
+    sink = jsonlines(path)
     sink.emit(make_event(1))
     sink.close()
     assert json.loads(path.read_text().splitlines()[1])["captured_s"] == 1
@@ -150,7 +175,7 @@ def test_a_line_that_a_power_cut_has_halved_spoils_no_other(tmp_path: Path) -> N
 
 def test_a_file_that_was_rotated_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    sink = open_sink(f"jsonlines:{path}")
+    sink = jsonlines(path)
     sink.emit(make_event(0))
     path.rename(tmp_path / "log.1")
     sink.emit(make_event(1))
@@ -159,12 +184,12 @@ def test_a_file_that_was_rotated_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_new_event_file_is_its_owners_alone(tmp_path: Path) -> None:
-    open_sink(f"jsonlines:{tmp_path / 'log'}").close()
+    jsonlines(tmp_path / "log").close()
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o600
 
 
 def test_standard_output_gets_lines_and_stays_open(capfd: pytest.CaptureFixture[str]) -> None:
-    sink = open_sink("jsonlines:-")
+    sink = jsonlines("-")
     assert not sink.lasting
     sink.emit(make_event())
     sink.flush()
@@ -177,7 +202,7 @@ def test_standard_output_gets_lines_and_stays_open(capfd: pytest.CaptureFixture[
 
 def test_a_pipe_belongs_to_this_run_and_says_when_its_reader_is_gone() -> None:
     read, write = os.pipe()
-    sink = open_sink(f"jsonlines:/proc/self/fd/{write}")
+    sink = jsonlines(f"/proc/self/fd/{write}")
     os.close(write)
     assert not sink.lasting
     sink.emit(make_event())
@@ -187,7 +212,7 @@ def test_a_pipe_belongs_to_this_run_and_says_when_its_reader_is_gone() -> None:
     sink.close()
 
 
-@pytest.mark.parametrize("spec", ["jsonlines:/", "jsonlines:/proc/none/log", "jsonlines:", "smoke:signals"])
-def test_a_sink_that_cannot_be_is_a_configuration_error(spec: str) -> None:
-    with pytest.raises(ConfigError):
-        open_sink(spec)
+@pytest.mark.parametrize("path", ["/", "/proc/none/log", ""])
+def test_a_file_that_cannot_be_written_is_a_configuration_error(path: str) -> None:
+    with pytest.raises(ConfigError, match="jsonlines, path"):
+        jsonlines(path)

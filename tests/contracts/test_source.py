@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.schema.backends import backend_names
 from edge_runtime.sources import open_source
-from edge_runtime.system.backends import backend_names
 from edge_runtime.types import Pixels
 from tests.builders import make_pixels
 from tests.cameras import MjpegCamera, jpeg, write_rpicam

@@ -252,6 +252,20 @@ def test_a_file_gets_what_it_missed_after_a_restart_and_a_pipe_does_not(started:
     daemon.end()
 
 
+def test_every_sink_of_the_configuration_gets_every_event(started: Any, home: Path) -> None:
+    first, second = (home / "state" / f"{name}.jsonl" for name in ("first", "second"))
+    path = home / "sinks.toml"
+    tables = (f'path = "{first}"', f'name = "other"\npath = "{second}"')
+    path.write_text("".join(f'[[sink]]\ntype = "jsonlines"\n{keys}\n' for keys in tables))
+    clip = write_clip(home / "one_visit.avi", visit(0))
+    out, err = started("--config", str(path), "--camera", f"door=file:{clip}").wait()
+    assert not out, err
+    assert [json.loads(line)["kind"] for line in first.read_text().splitlines()] == ["appeared", "unknown", "left"]
+    assert second.read_text() == first.read_text()
+    with EventReader(home / "state" / "familiar" / "events.db") as reader:
+        assert len(reader.after(0, 10)) == 3
+
+
 @needs_root
 def test_a_daemon_whose_disk_is_full_goes_on_says_so_and_recovers(started: Any, home: Path) -> None:
     with small_disk(home / "state", 2048) as disk:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +62,12 @@ def test_names_of_files_move_no_cursor(environment: dict[str, str]) -> None:
     for arguments in (("enroll", "Kim", ESCAPES), ("identify", ESCAPES, f"bad{ESCAPES}"), ("people", "show", "Kim")):
         done = familiar(environment, "", *arguments)
         assert b"\x1b" not in done.stdout + done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_bundles_name_forges_no_line(environment: dict[str, str], tmp_path: Path) -> None:
+    bundle = shutil.copytree(environment["FAMILIAR_BUNDLE_PATH"], tmp_path / "bundle")
+    document = json.loads((bundle / "manifest.json").read_text())
+    document["name"] = "x\nfamiliar: forged\x1b[31m"
+    (bundle / "manifest.json").write_text(json.dumps(document))
+    done = familiar(environment | {"FAMILIAR_BUNDLE_PATH": str(bundle)}, "", "run", "--camera", f"f={SCENE}")
+    assert done.returncode == 0 and not any(line.startswith(b"familiar: forged") for line in done.stderr.splitlines())

@@ -55,6 +55,12 @@ def test_cameras_are_tables_by_name(tmp_path):
         ("[camera]\nsource = 'v4l2:0'\n", r"as \[camera.front\]"),
         ("[camera.front]\nsuorce = 'x'\n", "did you mean 'source'"),
         ("[decide\n", "not valid TOML"),
+        ("[[sink]]\n", "expected the key 'type', found none"),
+        ("[[sink]]\ntype = 'jsonline'\n", r"unknown type 'jsonline'; did you mean 'jsonlines'\?"),
+        ("[[sink]]\ntype = 'jsonlines'\npaht = 'a'\n", r"\[\[sink\]\] 1: unknown key 'paht'; did you mean 'path'\?"),
+        ("[[sink]]\ntype = 'jsonlines'\n" * 2, r"\[\[sink\]\] 2: expected a name of its own, found 'jsonlines:-'"),
+        ("[sink]\ntype = 'jsonlines'\n", r"\[\[sink\]\]: expected a list of tables"),
+        ("[events]\npath = 'a'\n[[sink]]\ntype = 'jsonlines'\n", r'write instead \[\[sink\]\] with .*"jsonlines"'),
     ],
 )
 def test_mistakes_are_one_line_with_the_file_and_the_mend(tmp_path, text, message):
@@ -124,6 +130,23 @@ def test_a_shown_configuration_hides_passwords(tmp_path, capsys):
         assert cli.main(["config", "show", "--config", str(path), *more]) == 0
         shown = capsys.readouterr().out
         assert "rtsp://***@host/live" in shown and "secret" not in shown
+
+
+def test_sinks_are_shown_checked_and_can_be_read_again(tmp_path, capsys):
+    from edge_runtime.app import command_line as cli
+
+    path = write(tmp_path, "[[sink]]\ntype = 'jsonlines'\n[[sink]]\ntype = 'jsonlines'\npath = 'a'\nname = 'mine'\n")
+    assert cli.main(["config", "check", "--config", str(path)]) == 0
+    capsys.readouterr()
+    assert cli.main(["config", "show", "--config", str(path)]) == 0
+    again = write(tmp_path, capsys.readouterr().out)
+    sinks = load_config(again, [], {}).sink
+    assert [(sink.name, sink.settings.path) for sink in sinks] == [("jsonlines:-", "-"), ("mine", "a")]
+    assert changed_keys(parse_config({}), load_config(again, [], {})) == ["sink"]
+    for more in ([], ["--json"]):
+        assert cli.main(["config", "schema", *more]) == 0
+        shown = capsys.readouterr().out
+        assert "[[sink]].type" in shown and "[[sink]] jsonlines.path" in shown
 
 
 @pytest.mark.parametrize("name", ["", "a\udcff", "a\x1b[2J", "a/b", "front+", "#", "x" * 65])

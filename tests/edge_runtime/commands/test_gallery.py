@@ -135,7 +135,8 @@ def test_notes_drops_and_their_mistakes(familiar: Familiar, album: Path) -> None
     for arguments, code, says in (
         (("people", "note", "P0"), 2, "received neither"),
         (("people", "note", "P0", "--expires", "soon"), 2, "2027-01-31"),
-        (("people", "note", "P0", "--expires", "1999-01-01"), 4, "past"),
+        (("people", "note", "P0", "--expires", "1999-01-01"), 2, "past"),
+        (("enroll", "P1", "album/P1", "--expires", "1999-01-01"), 2, "nothing was changed"),
         (("people", "drop", "P0", "one"), 4, "number of a photo"),
         (("people", "drop", "P0", "999"), 4, "no photo of P0"),
         (("gallery", "import", "nothing.out"), 4, "cannot read it"),

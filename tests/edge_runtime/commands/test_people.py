@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from PIL import Image
 from edge_runtime.app.people import open_people
 from edge_runtime.config import load_config
 from edge_runtime.control.server import ControlServer
+from edge_runtime.errors import GalleryError
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_pixels
 from tests.edge_runtime.conftest import Familiar
@@ -185,3 +188,23 @@ def test_options_may_stand_before_and_after_the_action(familiar: Familiar, tmp_p
     for arguments in (("--config", "wrong.toml", "list"), ("list", "--config", "wrong.toml")):
         code, _, err = familiar("people", *arguments)
         assert code == 3 and "unknown section 'nonsense'" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("UPDATE meta SET code_size = 64", "the gallery was altered"),
+        ("UPDATE person SET added_s = 1e300", "no sound date"),
+        ("UPDATE person SET expires_s = 1e300", "no sound date"),
+    ],
+)
+def test_what_is_not_sealed_is_not_believed(
+    familiar: Familiar, album: Path, tmp_path: Path, change: str, says: str
+) -> None:
+    familiar("enroll", "P0", "album/P0")
+    (gallery,) = tmp_path.rglob("gallery.db")
+    with contextlib.closing(sqlite3.connect(gallery)) as connection, connection:
+        connection.execute(change)
+    for command in (("people", "list"), ("people", "show", "P0")):
+        code, out, err = familiar(*command)
+        assert says in out + err and code in (0, GalleryError.exit_code)

@@ -280,6 +280,17 @@ def test_forgetting_deletes_logs_of_ours_that_were_set_aside_and_nothing_else(tm
     assert foreign.exists()
 
 
+def test_a_damaged_log_that_tells_of_somebody_forgotten_goes_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    (person_id,) = GONE.forgotten
+    for name, text in (("1", b"x" * 5000 + person_id.encode()), ("2", b"x" * 5000), ("3.old", person_id.encode())):
+        (tmp_path / f"events.db.aside-{name}").write_bytes(text)
+    forget_without_daemon(path, GONE)  # no log of its own yet
+    EventStore(path).close()
+    forget_without_daemon(path, GONE)
+    assert sorted(file.name for file in tmp_path.glob("*.aside-*")) == ["events.db.aside-2", "events.db.aside-3.old"]
+
+
 def test_forgetting_without_a_log_makes_none(tmp_path: Path) -> None:
     forget_without_daemon(tmp_path / "events.db", GONE)
     assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ def all_cells():
 
 def test_an_empty_scene_is_all_background():
     targets = make_targets(GRIDS, SceneFaces.empty())
-    assert targets.shape == (GRIDS.cells, COLUMNS)
+    assert targets.shape == (1200 + 300 + 80, COLUMNS)
     assert not targets[:, 0].any() and (targets[:, 1] == 1).all() and not targets[:, 2:].any()
 
 
