@@ -18,8 +18,9 @@ from edge_runtime.errors import InputError, UsageError
 from edge_runtime.faces.chain import FaceChain, open_chain
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.embeddings import normalise
-from edge_runtime.pipeline import Pipeline, StageTime
+from edge_runtime.pipeline import Pipeline
 from edge_runtime.sources import open_source
+from edge_runtime.tracking.tally import StageTime
 
 STAGES = ("read", "motion", "detect", "follow", "align", "encode", "match")
 _SAVED = {

@@ -7,8 +7,8 @@ import time
 from typing import Literal
 
 from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProcess
-from edge_runtime.config import CameraConfig
-from edge_runtime.errors import CameraError, FamiliarError
+from edge_runtime.config import CameraConfig, Config
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.system.retry import delay_s
 from edge_runtime.text.masking import masked
@@ -277,3 +277,19 @@ class Camera:
 
     def _event(self, kind: EventKind, captured_s: float, wall_time: float, reason: str | None = None) -> Event:
         return Event(kind, self.name, wall_time, captured_s, reason=reason)
+
+
+def check_cameras(config: Config) -> None:
+    """See that there is something to look at.
+
+    Raises:
+        ConfigError: no camera, or one without a source.
+    """
+    if not config.camera:
+        raise ConfigError(
+            "expected at least one camera, found none; add to the configuration file a section [camera.front] with "
+            'the line source = "v4l2:0", or try familiar run --camera front=v4l2:0'
+        )
+    for name, camera in config.camera.items():
+        if not camera.source:
+            raise ConfigError(f'[camera.{name}]: expected a source, found none; add the line source = "v4l2:0"')

@@ -10,12 +10,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import select
-import signal
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from edge_runtime.capture.own_cameras import no_such_camera
@@ -31,13 +29,17 @@ from edge_runtime.config import (
 )
 from edge_runtime.control.protocol import Answer
 from edge_runtime.control.server import ControlServer
-from edge_runtime.daemon.camera import Camera
+from edge_runtime.daemon.camera import Camera, check_cameras
 from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
+from edge_runtime.daemon.housekeeping import Housekeeping
+from edge_runtime.daemon.lookout import Lookout
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
+from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
+from edge_runtime.daemon.waker import Waker
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.errors import CameraError, ConfigError, FamiliarError, GalleryError, UnknownsError
+from edge_runtime.errors import CameraError, GalleryError, UnknownsError
 from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
 from edge_runtime.faces.chain import open_chain
@@ -51,16 +53,12 @@ from edge_runtime.sinks import open_sink
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
-from edge_runtime.tracking.scheduler import throttled
 from edge_runtime.types import Event, Frame
 from edge_runtime.unknowns.keeper import UnknownsKeeper
 from edge_runtime.unknowns.opening import open_unknowns
 
 _IDLE_S = 5.0
 """Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
-
-_LATE_S = 5.0
-"""A camera whose turn is later than this by more than that is not looked after: no sign of life for systemd."""
 
 _DRAIN_S = 0.6
 """How long the last events may take: a stop has two seconds in all."""
@@ -99,20 +97,16 @@ class Service(Closing):
         self.started_s = time.monotonic()
         self._reload_config = reload_config
         self._stopping = False
-        self._reload_wanted = False
         self._ready = False
         self._on_ready: Callable[[], None] | None = None
         self._held: list[Event] = []
         self._lock = threading.Lock()
         """Held during a step of a pipeline and while its matcher is exchanged."""
-        self._chores = threading.Event()
+        self._chores = Housekeeping(self.refresh, self.reload, _IDLE_S, _DRAIN_S)
         with ExitStack() as stack:
-            self._waker, self._woken = socket.socketpair()
-            stack.callback(self._waker.close)
-            stack.callback(self._woken.close)
-            self._waker.setblocking(False)
-            self._woken.setblocking(False)
-            self.health = Health(self._wake)
+            self._waker = stack.enter_context(Waker())
+            self.health = Health(self._waker.wake)
+            self._lookout = Lookout(self.cameras, self.health)
             stack.enter_context(exclusive_lock(gallery_path(config), "daemon"))
             self.chain = stack.enter_context(open_chain(config))
             check_golden(self.chain.bundle, self.chain.encoder)
@@ -164,7 +158,7 @@ class Service(Closing):
             FamiliarError: no camera could be opened, or a clip ended before its time and nothing else goes on.
         """
         self._on_ready = ready
-        with self._signals(), self._housekeeping():
+        with signals(self.stop, self._chores.ask_reload, self._waker.signal_fd), self._chores.running():
             try:
                 for name, camera in self.config.camera.items():
                     with self._lock:
@@ -202,7 +196,7 @@ class Service(Closing):
     def stop(self) -> None:
         """End :meth:`run` soon; may be called from any thread or signal handler."""
         self._stopping = True
-        self._wake()
+        self._waker.wake()
 
     @property
     def daemon(self) -> Service:
@@ -302,7 +296,7 @@ class Service(Closing):
         while not self._stopping and any(camera.keeps_running for camera in self.cameras.values()):
             now = time.monotonic()
             if now >= sign_of_life_s:
-                self._sign_of_life(now)
+                self._lookout.sign_of_life(now, len(self.matcher.templates.names))
                 sign_of_life_s = now + min(watchdog_s, _IDLE_S)
             self._wait(min(sign_of_life_s, *(camera.wake_s for camera in self.cameras.values())))
             for camera in self.cameras.values():
@@ -314,66 +308,15 @@ class Service(Closing):
             self._look_around()
             self._check_ready()
 
-    def _sign_of_life(self, now: float) -> None:
-        """Tell systemd, from here alone: a step that hangs, or a loop that no longer turns, tells nothing.
-
-        Neither does a loop that turns without its cameras being looked after: each is known to be lost, or its next
-        frame is not overdue.
-        """
-        kept = all(now <= camera.wake_s + _LATE_S for camera in self.cameras.values())
-        notify(f"STATUS={self._status_line()}", *(["WATCHDOG=1"] if kept else []))
-        slowed = throttled()
-        for camera in self.cameras.values():
-            camera.pipeline.pace.throttled = slowed
-
     def _look_around(self) -> None:
-        """Let ``health`` know how cameras, accelerator and events do; then its events go the way of all others."""
+        """Let ``health`` know how everything does; then its events go the way of all others."""
         if not self._ready:
             return  # where no camera opens at all, the error line says so
-        lost = 0
-        for name, camera in self.cameras.items():
-            reason = str(camera.error) if camera.error is not None else None
-            lost += reason is not None
-            self.health.told(f"camera {name}", reason and f"{camera.state}: {reason}")
-            self.health.told(f"pace {name}", camera.pipeline.pace.degraded)
-        going_on = any(camera.keeps_running for camera in self.cameras.values())
-        none = "no camera delivers" if lost == len(self.cameras) and going_on else None
-        self.health.told("cameras", none, failing=True)
-        self.health.told("tpu", self.chain.degraded)
+        self._lookout.look_around(self.chain.degraded)
         events = self.health.take_events()
         if events:
             self._emit(events)
-            notify(f"STATUS={self._status_line()}")
-
-    @contextmanager
-    def _housekeeping(self) -> Iterator[None]:
-        """Meanwhile, on a thread of its own: what may have to wait for a disk or for another program."""
-        over = threading.Event()
-        thread = threading.Thread(target=self._keep_house, args=(over,), name="housekeeping", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            self._chores.set()
-            thread.join(_DRAIN_S)
-
-    def _keep_house(self, over: threading.Event) -> None:
-        while not over.is_set():
-            self._chores.wait(_IDLE_S)
-            self._chores.clear()
-            if over.is_set():
-                return
-            try:
-                if self._reload_wanted:
-                    self._reload_wanted = False
-                    self.reload()
-                else:
-                    self.refresh()
-            except FamiliarError as error:
-                log.warning("what was in force stays so", reason=str(error))
-            except Exception as error:  # a chore that fails must not be the last one
-                log.error("housekeeping failed", reason=f"{type(error).__name__}: {error}")
+            notify(f"STATUS={self._lookout.status_line(len(self.matcher.templates.names))}")
 
     def _latest(self, name: str) -> Frame:
         """A camera's latest frame."""
@@ -390,9 +333,9 @@ class Service(Closing):
 
     def _wait(self, until_s: float) -> None:
         captures = [camera.capture.fileno() for camera in self.cameras.values() if camera.capture is not None]
-        readable, _, _ = select.select([self._woken.fileno(), *captures], [], [], max(until_s - time.monotonic(), 0.0))
-        if self._woken.fileno() in readable:
-            self._woken.recv(4096)
+        readable, _, _ = select.select([self._waker.fileno(), *captures], [], [], max(until_s - time.monotonic(), 0.0))
+        if self._waker.fileno() in readable:
+            self._waker.clear()
 
     def _check_ready(self) -> None:
         if self._ready or not any(camera.live is not None for camera in self.cameras.values()):
@@ -434,53 +377,3 @@ class Service(Closing):
             return
         reason = error and f"takes no events ({error}); they wait in the log of events"
         self.health.told(f"sink {delivery.name}", reason or None)
-
-    def _status_line(self) -> str:
-        states = ", ".join(f"{name} {camera.state}" for name, camera in self.cameras.items())
-        return f"{self.health.line()}; {states}; {len(self.matcher.templates.names)} people"
-
-    def _wake(self) -> None:
-        # Full: it will wake anyway. Closed: nobody is left to wake.
-        with suppress(OSError):
-            self._waker.send(b".")
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT stop, SIGHUP reloads; outside the main thread signals are somebody else's."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def hang_up(number: int, frame: object) -> None:
-            self._reload_wanted = True
-            self._chores.set()
-
-        actions = {
-            signal.SIGTERM: lambda number, frame: self.stop(),
-            signal.SIGINT: lambda number, frame: self.stop(),
-            signal.SIGHUP: hang_up,
-        }
-        before = {number: signal.signal(number, action) for number, action in actions.items()}
-        wakeup = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, action in before.items():
-                signal.signal(number, action)
-
-
-def check_cameras(config: Config) -> None:
-    """See that there is something to look at.
-
-    Raises:
-        ConfigError: no camera, or one without a source.
-    """
-    if not config.camera:
-        raise ConfigError(
-            "expected at least one camera, found none; add to the configuration file a section [camera.front] with "
-            'the line source = "v4l2:0", or try familiar run --camera front=v4l2:0'
-        )
-    for name, camera in config.camera.items():
-        if not camera.source:
-            raise ConfigError(f'[camera.{name}]: expected a source, found none; add the line source = "v4l2:0"')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,15 @@ _REJOIN_SIZES = 2.0
 """How many times larger or smaller it may be."""
 _PARTNER_S = 2.0
 """How long to wait for the other one's views, which say as much."""
+
+
+class State(StrEnum):
+    """What is known of a face in view."""
+
+    CHECKING = "checking"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    IDENTIFIED = "identified"
 
 
 class Average:
@@ -85,12 +95,12 @@ class Doubt:
     """
 
     touched_s: float
-    rivals: dict[str, Subject] = field(default_factory=dict)
+    rivals: dict[str, Identity] = field(default_factory=dict)
     after: Average = field(default_factory=Average)
 
 
 @dataclass(slots=True)
-class Subject:
+class Identity:
     """The face behind one track.
 
     Attributes:
@@ -99,7 +109,7 @@ class Subject:
         embedding: of its views before any doubt.
         choice: of the views to encode.
         refusals: views that were no good, by reason.
-        decided: whether ``match`` is what is said of it.
+        match: what is said of it; None: nothing is decided.
         said: the latest decision an event told of.
         rival, rival_votes: a name that re-checks give instead, and how many in a row did.
         appeared, rejected: whether that was told.
@@ -115,7 +125,6 @@ class Subject:
     embedding: Average = field(default_factory=Average)
     choice: BestShot = field(default_factory=BestShot)
     refusals: Counter[str] = field(default_factory=Counter)
-    decided: bool = False
     match: Match | None = None
     said: tuple[EventKind, str | None] | None = None
     rival: str | None = None
@@ -129,22 +138,27 @@ class Subject:
     told: bool = False
 
     @property
-    def name(self) -> str | None:
-        """Who it is said to be; None for a stranger, and while nothing is decided."""
-        return self.match.person if self.decided and self.match else None
+    def decided(self) -> bool:
+        """Whether it is said who it is, or that it is nobody known."""
+        return self.match is not None
 
     @property
-    def state(self) -> str:
-        """checking, rejected, unknown or identified."""
+    def name(self) -> str | None:
+        """Who it is said to be; None for a stranger, and while nothing is decided."""
+        return self.match.person if self.match else None
+
+    @property
+    def state(self) -> State:
+        """What is known of it now; a doubt takes back what was decided."""
         if self.decided and not self.doubt:
-            return "identified" if self.name else "unknown"
-        return "rejected" if self.rejected else "checking"
+            return State.IDENTIFIED if self.name else State.UNKNOWN
+        return State.REJECTED if self.rejected else State.CHECKING
 
     def lost(self, captured_s: float) -> bool:
         """Whether it is not in the frame of ``captured_s``."""
         return self.track.last_s < captured_s
 
-    def touch(self, other: Subject, captured_s: float) -> None:
+    def touch(self, other: Identity, captured_s: float) -> None:
         """It may be mistaken for ``other`` from here on."""
         if self.doubt is None:
             self.doubt = Doubt(captured_s)
@@ -163,44 +177,44 @@ class Subject:
         """Nothing from before the doubt can be relied on: decide anew from the views since then."""
         if self.doubt is not None:
             self.embedding, self.doubt = self.doubt.after, None
-        self.decided, self.rival, self.rival_votes = False, None, 0
+        self.match, self.rival, self.rival_votes = None, None, 0
         self.choice.hurry()
 
 
-def lost_near(subject: Subject, others: Iterable[Subject], captured_s: float) -> list[Subject]:
-    """Those announced who are not in the frame of ``captured_s`` and may have come to where ``subject`` is."""
+def lost_near(identity: Identity, others: Iterable[Identity], captured_s: float) -> list[Identity]:
+    """Those announced who are not in the frame of ``captured_s`` and may have come to where ``identity`` is."""
     found = []
     for other in others:
-        if other is subject or not other.appeared or not other.embedding.views or not other.lost(captured_s):
+        if other is identity or not other.appeared or not other.embedding.views or not other.lost(captured_s):
             continue
         gap_s = captured_s - other.track.last_s
-        here, there = subject.track.xyxy, other.track.xyxy
+        here, there = identity.track.xyxy, other.track.xyxy
         away = float(np.linalg.norm(here[:2] + here[2:] - there[:2] - there[2:])) / 2
-        size = subject.track.width / max(other.track.width, 1e-6)
+        size = identity.track.width / max(other.track.width, 1e-6)
         near = away <= (_REJOIN_WIDTHS + _REJOIN_SPEED * gap_s) * other.track.width
         if near and 1 / _REJOIN_SIZES < size < _REJOIN_SIZES:
             found.append(other)
     return found
 
 
-def exchange(tracker: Tracker, subject: Subject, rival: Subject, captured_s: float) -> None:
+def exchange(tracker: Tracker, identity: Identity, rival: Identity, captured_s: float) -> None:
     """Each gets the face that is its own; what was seen since they parted goes with the face."""
     was_lost = rival.lost(captured_s)
-    tracker.exchange(subject.track, rival.track)
-    subject.doubt, rival.doubt = rival.doubt, subject.doubt
-    subject.choice, rival.choice = rival.choice, subject.choice
-    for one in (subject, rival):
+    tracker.exchange(identity.track, rival.track)
+    identity.doubt, rival.doubt = rival.doubt, identity.doubt
+    identity.choice, rival.choice = rival.choice, identity.choice
+    for one in (identity, rival):
         one.doubt = one.doubt and replace(one.doubt, rivals={})
     if was_lost:
-        subject.doubt = None
-    elif subject.doubt is not None and subject.doubt.after.views:
-        subject.believe()
+        identity.doubt = None
+    elif identity.doubt is not None and identity.doubt.after.views:
+        identity.believe()
 
 
-Verdict = tuple[Literal["wait", "keep", "alike", "exchange", "unclear"], Subject | None]
+Verdict = tuple[Literal["wait", "keep", "alike", "exchange", "unclear"], Identity | None]
 
 
-def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: float) -> Verdict:
+def verdict(identity: Identity, doubt: Doubt, likeness: Likeness, captured_s: float) -> Verdict:
     """Whose face a doubted track holds, by its embeddings before and since, and by its rivals'.
 
     Returns:
@@ -213,13 +227,13 @@ def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: floa
     known = [
         other for other in doubt.rivals.values() if other.embedding.views and (other.doubt or other.lost(captured_s))
     ]
-    own = doubt.after.similarity(subject.embedding) if subject.embedding.views else likeness.same
+    own = doubt.after.similarity(identity.embedding) if identity.embedding.views else likeness.same
     if not known:
         # With nobody to mistake it for, it must be like itself.
-        return ("alike", None) if not subject.embedding.views or own >= likeness.same else _unclear(doubt)
+        return ("alike", None) if not identity.embedding.views or own >= likeness.same else _unclear(doubt)
     rival = max(known, key=lambda other: doubt.after.similarity(other.embedding))
     lead = (doubt.after.similarity(rival.embedding) - own) / likeness.clear
-    if lead < -1 or (lead < 0 and not subject.embedding.views):
+    if lead < -1 or (lead < 0 and not identity.embedding.views):
         return "keep", None
     partner = rival.doubt if rival.doubt and not rival.lost(captured_s) else None
     if partner is not None:
@@ -227,10 +241,10 @@ def verdict(subject: Subject, doubt: Doubt, likeness: Likeness, captured_s: floa
         if partner.after.views < _AFTER_VIEWS:
             patient = captured_s - doubt.touched_s < _PARTNER_S
             return ("wait", None) if patient else _unclear(doubt)
-        theirs = partner.after.similarity(subject.embedding) if subject.embedding.views else likeness.same
+        theirs = partner.after.similarity(identity.embedding) if identity.embedding.views else likeness.same
         # The sum of two differences spreads by the square root of two more than one.
         lead = (lead + (theirs - partner.after.similarity(rival.embedding)) / likeness.clear) / 2**0.5
-    if lead > 1 or (lead > 0 and not subject.embedding.views):
+    if lead > 1 or (lead > 0 and not identity.embedding.views):
         return "exchange", rival
     return ("keep", None) if lead < -1 else _unclear(doubt)
 

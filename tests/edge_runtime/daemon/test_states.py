@@ -23,7 +23,7 @@ from PIL import Image
 from edge_runtime.app.live_enrolment import enroll_views, gather_views
 from edge_runtime.config import Config
 from edge_runtime.control.client import ControlClient
-from edge_runtime.daemon import service as service_module
+from edge_runtime.daemon import lookout
 from edge_runtime.daemon.service import Service
 from edge_runtime.errors import CameraError, EnrolmentError, FamiliarError, GalleryError, InputError, UsageError
 from edge_runtime.pictures.reader import read_image
@@ -218,7 +218,7 @@ def test_a_lost_camera_degrades_and_the_only_one_fails(config: Config, bundle: P
         assert set(troubles(service)) == {"camera door", "camera hall", "cameras"}
         for camera in service.cameras.values():
             camera._retry_at_s = 0.0
-        service._wake()
+        service._waker.wake()
         running.next_event("camera_back")
         running.next_event("camera_back")
         until(lambda: service.status()["state"] == "ok", "well again")
@@ -270,7 +270,7 @@ def test_no_sign_of_life_without_looking_after_the_cameras(
             while b"WATCHDOG=1" not in systemd.recv(4096):
                 pass
             # A camera that nobody looks after: the loop turns, and still says nothing.
-            monkeypatch.setattr(service_module, "_LATE_S", -1e9)
+            monkeypatch.setattr(lookout, "_LATE_S", -1e9)
             systemd.settimeout(1.0)
             said = b""
             with pytest.raises(TimeoutError):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.decision.likeness import Likeness
-from edge_runtime.tracking.identity import Average, Doubt, Subject, exchange, lost_near, verdict
+from edge_runtime.tracking.identity import Average, Doubt, Identity, exchange, lost_near, verdict
 from edge_runtime.tracking.tracker import Tracker
 from tests.builders import make_detections
 
@@ -26,7 +26,7 @@ def pair(now_s=1.0, other_seen=True):
     seen = [(10, 10, 40, 40), (200, 10, 40, 40)] if other_seen else [(10, 10, 40, 40)]
     tracker.update(make_detections(*seen), now_s, 0.0)
     ada, ben = (
-        Subject(track, 0.0, embedding=of(code, code), appeared=True)
+        Identity(track, 0.0, embedding=of(code, code), appeared=True)
         for track, code in zip(tracks, (ADA, BEN), strict=True)
     )
     ada.touch(ben, now_s)
@@ -34,8 +34,8 @@ def pair(now_s=1.0, other_seen=True):
     return ada, ben, tracker
 
 
-def judged(subject, now_s=1.0):
-    return verdict(subject, subject.doubt, LIKENESS, now_s)
+def judged(identity, now_s=1.0):
+    return verdict(identity, identity.doubt, LIKENESS, now_s)
 
 
 def test_averages_forget_slowly_and_point_to_both():

@@ -110,3 +110,18 @@ def test_who_is_ignored_while_in_view_is_told_to_leave(chain: FaceChain, book: U
     book.ignore(book.strangers()[0].stranger_id, True)
     (left,) = pipeline.finish(20.0, 1_700_000_020.0)
     assert (left.kind, left.ignored) == ("left", False)
+
+
+def test_who_cannot_be_told_from_an_ignored_stranger_is_announced_after_a_while(
+    chain: FaceChain,  # noqa: F811
+    book: UnknownsBook,
+) -> None:
+    come(Pipeline(chain, matcher_for(chain, {"Ada": 0}), CONFIG, "front", book), 2)
+    book.ignore(book.strangers()[0].stranger_id, True)
+    undecided = dataclasses.replace(CONFIG, decide=dataclasses.replace(CONFIG.decide, views=100))
+    pipeline = Pipeline(chain, matcher_for(chain, {"Ada": 0}), undecided, "front", book)
+    assert play(pipeline, *walk(6)) == []
+    (appeared,) = play(pipeline, *walk(6)[::-1], start=STAY)
+    assert (appeared.kind, appeared.ignored) == ("appeared", False)
+    assert appeared.captured_s < 1.0
+    assert kinds(pipeline.finish(5.0, 5.0)) == ["left"]
