@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import InputError
 from edge_runtime.bundle.preprocessing import Preprocessing
+from edge_runtime.errors import InputError
 from train.data.chips import Chips
 from train.data.files import replacing, write_json, write_text
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from edge_runtime.errors import InputError
 from edge_runtime.bundle.preprocessing import Preprocessing
+from edge_runtime.errors import InputError
 from tests.builders import TINY_PREPROCESSING
 from train.runs.run import load_run
 
