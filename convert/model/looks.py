@@ -134,4 +134,4 @@ def _codes(encoder: TfliteEncoder, chips: Chips, indices: Any, template: Any) ->
     parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
     shown = tqdm(parts, chips.path.stem, disable=None, delay=2, unit="batch")
     codes = [encoder.encode(chips.aligned(part, template))[0] for part in shown]
-    return np.concatenate(codes) if codes else np.zeros((0, encoder.code_size), np.float32)
+    return np.concatenate(codes) if codes else np.zeros((0, encoder.embedding_size), np.float32)
