@@ -75,6 +75,13 @@ def _applied(content: bytes, changes: Sequence[tuple[int, bytes] | int]) -> byte
     return bytes(data)
 
 
+def _rename(names: dict[Path, _File], changes: Sequence[tuple[Path, _File | None]]) -> None:
+    for path, file in changes:
+        names.pop(path, None)
+        if file is not None:
+            names[path] = file
+
+
 class Disk:
     """The files below a folder: what a power cut would surely leave, and what it might."""
 
@@ -83,7 +90,8 @@ class Disk:
         self._folder = folder
         self._names = {path: _File(path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
         self._durable_names = dict(self._names)
-        self._pending_names: list[tuple[Path, _File | None]] = []
+        self._pending_names: list[list[tuple[Path, _File | None]]] = []
+        """Changes of names; those of one system call are on the disk together or not at all, as journals have it."""
         self._open: dict[int, tuple[_File | Path, list[int]]] = {}
         self.said = b""
 
@@ -94,13 +102,12 @@ class Disk:
             self._open.pop(operation.result, None)
             self._opened(self._path(strings[0]), operation)
         elif operation.call == "rename":
-            file = self._names.pop(self._path(strings[0]), None)
-            self._name(self._path(strings[0]), None)
-            self._name(self._path(strings[1]), file)
+            file = self._names.get(self._path(strings[0]))
+            self._name((self._path(strings[1]), file), (self._path(strings[0]), None))
         elif operation.call == "link":
-            self._name(self._path(strings[1]), self._names.get(self._path(strings[0])))
+            self._name((self._path(strings[1]), self._names.get(self._path(strings[0]))))
         elif operation.call == "unlink":
-            self._name(self._path(strings[0]), None)
+            self._name((self._path(strings[0]), None))
         elif operation.call == "write" and numbers[0] == 1:
             self.said += strings[0]
         elif numbers and numbers[0] in self._open:
@@ -124,16 +131,14 @@ class Disk:
         """Write what is left after a power cut now to ``target``."""
         names = dict(self._durable_names)
         kept = int(rng.integers(len(self._pending_names) + 1))
-        for path, file in self._pending_names[:kept]:
-            names.pop(path, None)
-            if file is not None:
-                names[path] = file
+        for changes in self._pending_names[:kept]:
+            _rename(names, changes)
         for path, file in names.items():
-            changes = [self._torn(change, rng) for change in file.pending if rng.random() < 0.5]
+            torn = [self._torn(change, rng) for change in file.pending if rng.random() < 0.5]
             place = target / path.relative_to(self._folder)
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.name.endswith("-shm"):  # shared memory, gone with the power
-                place.write_bytes(_applied(file.durable, changes))
+                place.write_bytes(_applied(file.durable, torn))
                 place.chmod(0o600)
 
     def _torn(self, change: tuple[int, bytes] | int, rng: np.random.Generator) -> tuple[int, bytes] | int:
@@ -147,13 +152,11 @@ class Disk:
     def _inside(self, path: Path) -> bool:
         return path.is_relative_to(self._folder)
 
-    def _name(self, path: Path, file: _File | None) -> None:
-        if not self._inside(path):
-            return
-        self._names.pop(path, None)
-        if file is not None:
-            self._names[path] = file
-        self._pending_names.append((path, file))
+    def _name(self, *changes: tuple[Path, _File | None]) -> None:
+        inside = [change for change in changes if self._inside(change[0])]
+        if inside:
+            _rename(self._names, inside)
+            self._pending_names.append(inside)
 
     def _opened(self, path: Path, operation: Operation) -> None:
         if not self._inside(path):
@@ -164,7 +167,7 @@ class Disk:
         if path not in self._names:
             if "O_CREAT" not in operation.text:
                 return
-            self._name(path, _File())
+            self._name((path, _File()))
         file = self._names[path]
         if "O_TRUNC" in operation.text:
             file.pending.append(0)
@@ -176,11 +179,10 @@ class Disk:
             del self._open[numbers[0]]
         elif isinstance(what, Path):
             if operation.call in ("fsync", "fdatasync"):
-                for path, file in [item for item in self._pending_names if item[0].parent == what]:
-                    self._durable_names.pop(path, None)
-                    if file is not None:
-                        self._durable_names[path] = file
-                self._pending_names = [item for item in self._pending_names if item[0].parent != what]
+                synced = [item for item in self._pending_names if any(path.parent == what for path, _ in item)]
+                for changes in synced:
+                    _rename(self._durable_names, changes)
+                self._pending_names = [item for item in self._pending_names if item not in synced]
         elif operation.call in ("fsync", "fdatasync"):
             what.durable, what.pending = _applied(what.durable, what.pending), []
         elif operation.call == "ftruncate":

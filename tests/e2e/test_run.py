@@ -236,7 +236,7 @@ def test_a_second_daemon_is_refused(started: Any, folder: Path) -> None:
     first.next_event("appeared")
     second = started("--camera", f"door={LIVE}")
     _, err = second.wait()
-    assert second.process.returncode == 8
+    assert second.process.returncode == 16
     assert f"process {first.process.pid} does" in err
     first.end()
     assert first.process.returncode == 0
