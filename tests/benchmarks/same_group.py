@@ -255,7 +255,7 @@ def plot(rows: list[dict[str, Any]], path: Path, wish: float) -> None:
     axis.set(xscale="log", xlabel=f"measured / wished, wish {wish:g} of 1,000", yticks=range(len(names)))
     axis.set_yticklabels(names)
     axis.invert_yaxis()
-    axis.legend(fontsize=7, loc="upper right")
+    axis.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
