@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         accepted = [result for result in results if result.accepted]
         if not accepted:
             raise EnrolmentError(
-                f"{name}: expected at too_large one picture with one clear face, found none among {len(results)} "
+                f"{name}: expected at least one picture with one clear face, found none among {len(results)} "
                 "(each with its reason above); take others, from the front and in good light"
             )
         if args.consent or expires:

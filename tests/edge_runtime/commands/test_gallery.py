@@ -114,8 +114,9 @@ def test_the_same_face_under_two_names_is_told_and_force_is_on_record(familiar: 
 def test_poor_photos_say_what_would_do_and_are_drawn(familiar: Familiar, album: Path) -> None:  # noqa: F811
     write(album / "blurred.png", np.asarray(cv2.GaussianBlur(draw_face(0, 100), (0, 0), 4), np.uint8))
     write(album / "small.png", draw_face(0, 36))
-    code, out, _ = familiar("enroll", "P0", "album/blurred.png", "album/small.png", "--refused", "refused.png")
+    code, out, err = familiar("enroll", "P0", "album/blurred.png", "album/small.png", "--refused", "refused.png")
     assert code == 10 and "hold still" in out and "come closer" in out
+    assert "expected at least one picture with one clear face, found none among 2" in err
     sheet = np.asarray(Image.open("refused.png"))
     assert sheet.shape[2] == 3 and sheet.shape[1] > 1100
     code, out, _ = familiar("enroll", "P0", "album/blurred.png", "--force")
