@@ -28,7 +28,7 @@ LIVE_SECTIONS = ("decide", "log")
 @dataclass(frozen=True)
 class BundleConfig:
     path: str = key("", "folder of the bundle; empty: the state folder's, then a checkout's released one")
-    trusted_keys: str = key("", "public keys with spaces between; with one, a bundle none of them signed is refused")
+    trusted_keys: str = key("", "public keys, separated by spaces; if given, one of them must have signed the bundle")
 
 
 @dataclass(frozen=True)

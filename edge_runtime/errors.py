@@ -46,7 +46,7 @@ class ImageError(InputError):
 
 
 class BundleError(FamiliarError, ValueError):
-    """A bundle that is missing, altered, of a newer schema, or does not hold together."""
+    """A bundle that is missing, altered, of a newer schema, or inconsistent."""
 
     exit_code = 6
 
@@ -58,7 +58,7 @@ class InterpreterError(FamiliarError, RuntimeError):
 
 
 class GalleryError(FamiliarError, ValueError):
-    """The gallery cannot be opened, or holds codes of another encoder."""
+    """The gallery cannot be opened, or holds embeddings of another encoder."""
 
     exit_code = 8
 
@@ -100,13 +100,13 @@ class EventLogError(FamiliarError, ValueError):
 
 
 class UnknownsError(FamiliarError, ValueError):
-    """Strangers cannot be remembered, or what is remembered of them cannot be read."""
+    """Unknowns cannot be remembered, or what is remembered of them cannot be read."""
 
     exit_code = 15
 
 
 class BusyError(GalleryError):
-    """Another program uses a file that only one may use; later it may be free."""
+    """Another program uses a file that only one may use; try again later."""
 
     exit_code = 16
 

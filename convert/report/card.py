@@ -198,7 +198,7 @@ def _realism(like: dict[str, Any]) -> str:
 def _limits(manifest: dict[str, Any]) -> str:
     people = manifest["cohort"]["people"]
     limits = [
-        f"- {people:,} strangers vouch for no rate below {3 / people:.2%} (rule of three, ISO/IEC 19795-1).",
+        f"- {people:,} strangers support no rate below {3 / people:.2%} (rule of three, ISO/IEC 19795-1).",
         "- Everything here is measured on faces like those it was trained on; other cameras, light, ages and origins "
         "than theirs do worse, by how much nobody has measured.",
         "- Codes of this encoder compare with codes of this encoder only; another bundle needs a new enrolment.",

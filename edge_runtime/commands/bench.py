@@ -1,4 +1,4 @@
-"""Time the stages of the daemon on this device, one thread, and say what looking less often saves."""
+"""Time the stages of the daemon on this device, with one thread, and show what looking less often saves."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from edge_runtime.tracking.tally import StageTime
 
 STAGES = ("read", "motion", "detect", "follow", "align", "encode", "match")
 _SAVED = {
-    "not due": "searches left out between two that were due",
+    "not due": "frames in which no search was due",
     "still": "searches left out because nothing moved",
-    "spared": "views of faces already decided",
+    "spared": "views of faces that are decided already",
     "waited": "views passed over for a better one",
     "held": "views of faces that touched",
 }
@@ -144,8 +144,9 @@ def _table(document: dict[str, Any]) -> list[str]:
     lines.append(f"{'saved':<8}{'count':>7}{'ms':>10}")
     for name, row in document["saved"].items():
         lines.append(f"{name:<8}{row['count']:>7}{row['saved_ms']:>10.1f}  {_SAVED[name]}")
+    due = "every frame" if document["every"] == 1 else f"one frame of {document['every']}"
     lines.append(
         f"{document['frame_ms']:.1f} ms a frame instead of {document['without_savings_ms']:.1f}, "
-        f"{document['frames_per_s']:.1f} frames a second; faces were looked for in every {document['every']}. frame"
+        f"{document['frames_per_s']:.1f} frames a second; a search was due in {due}"
     )
     return lines

@@ -1,8 +1,8 @@
-"""Check a bundle, show what it is, or tell two bundles apart.
+"""Check a bundle, show what it is, or compare two bundles.
 
 verify: every byte is what the manifest says, the signature is right, and the installed interpreter gives the
 golden outputs, of the encoder and of the bundle's own detector.
-diff ends with 1 where the manifests differ, as diff(1) does.
+diff ends with 1 if the manifests differ, as diff(1) does.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> No
     print(f"files    {len(files)} as listed, {sum(size for _, size in files.values()):,} bytes")
     print(f"signed   {'by ' + bundle.signed_by if bundle.signed_by else 'by nobody'}")
     print(f"golden   {len(bundle.golden()[0])} outputs, smallest cosine {lowest:.5f}")
-    print(f"cohort   {embeddings} codes from {bundle.manifest.strangers} people")
+    print(f"cohort   {embeddings} embeddings from {bundle.manifest.strangers} people")
 
 
 def _show(bundle: Bundle, as_json: bool) -> None:

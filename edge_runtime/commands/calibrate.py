@@ -1,7 +1,8 @@
 """How strict this device is, what that costs, and what the cohort supports.
 
-Strangers of the bundle are compared with everybody enrolled here, and every enrolled photo is searched as if it had
-not been enrolled. Nothing is changed; the wish is [decide] false_accepts_per_1000_strangers.
+The cohort of the bundle is compared with everybody enrolled here, and each enrolled photo is searched as if it had not
+been enrolled. Nothing is changed. The column wish is the target FPIR (false positive identification rate), in
+thousandths: how many of 1,000 strangers may get a name. The row with > is [decide] false_accepts_per_1000_strangers.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strangers-per-week",
         type=float,
         metavar="N",
-        help="strangers who pass here (default: as the daemon saw)",
+        help="how many strangers pass here in a week (default: as many as the daemon saw)",
     )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 

@@ -1,6 +1,6 @@
-"""Put wheel, bundle, configuration, and service onto a device over ssh; a failure leaves what ran before running.
+"""Put wheel, bundle, configuration and service onto a device over ssh; if it fails, what ran before still runs.
 
---config FILE becomes the device's configuration; without it the device keeps its own, or gets a first one.
+--config FILE becomes the device's configuration; without it the device keeps its own, or gets a default one.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="append", default=[], choices=(PROMISE,), help="send a bundle although it would name nobody"
     )
-    parser.add_argument("--dry-run", action="store_true", help="look at the device, tell the plan, change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="look at the device, show the plan, change nothing")
 
 
 def run(args: argparse.Namespace) -> int:
     """Deploy; ``--config`` names the configuration the device is to have.
 
     Raises:
-        UsageError: ``--set``, which says nothing to a device.
+        UsageError: ``--set``, which cannot be sent to a device.
     """
     if args.set:
         raise UsageError("deploy sends a configuration as a file; write the key into it instead of --set")

@@ -1,6 +1,6 @@
-"""Look this device over: what is well, what is not, and the command that mends it.
+"""Check this device: what works, what does not, and the command that fixes it.
 
-The exit code is 0 where nothing fails, 1 otherwise; warnings and what a device does not tell are no failures.
+The exit code is 0 if nothing fails, otherwise 1. Warnings, and values that a device does not report, are not failures.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{row.check:<16} {row.state:<8} {row.found}", flush=True)
             if row.command:
-                print(f"{'':<25} mend: {row.command}", flush=True)
+                print(f"{'':<25} fix: {row.command}", flush=True)
     failed = sum(row.state == "fail" for row in rows)
     if args.json:
         print(json.dumps({"ok": not failed, "rows": [dataclasses.asdict(row) for row in rows]}, indent=2))

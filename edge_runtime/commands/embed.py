@@ -1,7 +1,7 @@
-"""Write the code of the central face of every picture in a folder: raw, for evaluation.
+"""Write the embedding of the central face of every picture in a folder, for evaluation.
 
-The file holds paths (N,) relative to the folder, POSIX and sorted; codes (N, D) float32 of unit length;
-detected (N,) bool; xyxy (N, 4) and landmarks (N, 5, 2) float32 in px. A picture without a face, or one that
+The file holds paths (N,) relative to the folder, POSIX and sorted; codes (N, D), the embeddings, float32 of unit
+length; detected (N,) bool; xyxy (N, 4) and landmarks (N, 5, 2) float32 in px. A picture without a face, or one that
 cannot be read (listed on standard error), has detected False and zeros.
 """
 
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def embed(chain: FaceChain, path: Path, max_megapixels: float) -> Embedding:
-    """The central face of one picture file: no quality gate, nothing averaged, nothing normalised but length."""
+    """The central face of one picture file: no quality gate, no average; only the length is normalised."""
     nothing = Embedding(
         np.zeros(chain.encoder.embedding_size, np.float32), False, np.zeros(4, np.float32), np.zeros((5, 2), np.float32)
     )

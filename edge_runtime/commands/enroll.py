@@ -1,9 +1,10 @@
-"""Teach the device a person from photos with one face each, or from a camera they stand in front of.
+"""Enrol a person, from photos with one face each or from a camera.
 
-Looks at all photos first, so that one of somebody else is found among them, then enrols them. Prints what became of
-each photo as soon as it is on disk for good; a photo enrolled before is recognised and changes nothing, so an
-enrolment that was interrupted is simply run again. Three to five photos in different light serve best.
-With --camera it says what to do until enough views are good, and enrols them all at once: Ctrl-C before leaves nothing.
+It looks at all photos first and finds those of somebody else. Then it enrols the others, and prints the result of
+each photo once it is stored. A photo that is enrolled already changes nothing, so an interrupted enrolment can be run
+again. Three to five photos in different light are best.
+With --camera it says what to do until there are enough good views, and stores them together. Ctrl-C before that
+stores nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _GOOD_NUMBER = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the person's; another writing of a known name adds to that one")
+    parser.add_argument("name", metavar="NAME", help="the person; in any case of letters, it is the same person")
     parser.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="photo, or folder of photos")
     parser.add_argument("--camera", metavar="NAME", help="instead of photos: a camera of the configuration")
     parser.add_argument("--views", type=int, default=5, metavar="N", help="how many views --camera gathers (default 5)")
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--consent", default="", metavar="NOTE", help="what the person agreed to; kept with them")
     parser.add_argument("--expires", default="", metavar="YYYY-MM-DD", help="forget them after that day")
     parser.add_argument(
-        "--refused", type=Path, metavar="FILE.png", help="draw the refused photos with the reasons, and what would do"
+        "--refused", type=Path, metavar="FILE.png", help="draw the refused photos, with reasons and what would help"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a photo, and one at the end")
 

@@ -1,6 +1,6 @@
-"""List what happened: every event that is kept, or those asked for; with --follow those to come as well.
+"""List the events that are kept, all or those you ask for; with --follow also those still to come.
 
-A person's name is the one the gallery has now, whatever it was then.
+A person is shown with the name that the gallery has now.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _TAIL = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="TIME", help="30m, 2h, 3d ago, or a day: 2030-01-31, 2030-01-31T08:30")
-    parser.add_argument("--camera", metavar="NAME", help="of this camera alone")
-    parser.add_argument("--kind", choices=get_args(EventKind), help="of this kind alone")
-    parser.add_argument("--follow", action="store_true", help="go on with what happens, until Ctrl-C")
+    parser.add_argument("--camera", metavar="NAME", help="only of this camera")
+    parser.add_argument("--kind", choices=get_args(EventKind), help="only of this kind")
+    parser.add_argument("--follow", action="store_true", help="also print new events as they happen, until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="machine-readable output: one object a line")
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Print events, oldest first; returns the exit code.
 
     Raises:
-        UsageError: a time that is none.
+        UsageError: text that is not a time.
         EventLogError: no log, or one that cannot be read.
         GalleryError: the gallery, which knows the names, cannot be read.
     """

@@ -1,7 +1,7 @@
-"""Look after the gallery's file: show, rekey, backup, export people to another device, import them.
+"""Manage the gallery's file: show it, seal it with new keys, back it up, export people to another device, import them.
 
-A backup opens with this device's key alone, and with none after a rekey. An export opens with its passphrase on any
-device whose bundle has the same encoder; it is signed, and the import says by which device.
+A backup opens only with this device's key, and no longer after a rekey. An export opens with its passphrase on any
+device whose bundle has the same encoder. It is signed, and the import says by which device.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from edge_runtime.storage.files import write_whole
 from edge_runtime.unknowns.book import reseal
 
 _ACTIONS = {
-    "show": "where it lies, whose codes it holds, and what was done to it",
-    "rekey": "seal everything anew: a new device key, new keys of people, a new rotation of the codes",
-    "backup": "write a whole copy, which opens with this device's key alone",
+    "show": "where it is, which encoder its embeddings belong to, and what was done to it",
+    "rekey": "seal everything again: new device key, new keys of people, new rotation of the embeddings",
+    "backup": "write a whole copy, which opens only with this device's key",
     "export": "write people to a file under a passphrase, for another device",
     "import": "take people from such a file",
 }
@@ -41,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if action in ("backup", "export", "import"):
             sub.add_argument("file", type=Path, metavar="FILE")
         if action == "export":
-            sub.add_argument("names", nargs="*", metavar="NAME", help="who goes (default: everybody)")
+            sub.add_argument("names", nargs="*", metavar="NAME", help="whom to export (default: everybody)")
         if action == "import":
             sub.add_argument("--merge", action="store_true", help="add to people of the same name")
-            sub.add_argument("--signer", metavar="FINGERPRINT", help="only from the device that shows this one")
+            sub.add_argument("--signer", metavar="FINGERPRINT", help="only from the device with this fingerprint")
         sub.add_argument("--json", action="store_true", help="machine-readable output")
         for option in ("--config", "--set"):
             extra = {"action": "append"} if option == "--set" else {}
@@ -91,7 +91,7 @@ def _show(config: Config, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(document, indent=2))
         return 0
-    print(f"{gallery.path}: {len(people)} people, {document['templates']} photos, codes of {gallery.bundle_name}")
+    print(f"{gallery.path}: {len(people)} people, {document['templates']} photos, embeddings of {gallery.bundle_name}")
     print(f"device key: {source.where}; other devices know this one as {document['fingerprint']}")
     for at_s, action, person in audit[-20:]:
         print(f"  {time.strftime('%Y-%m-%d %H:%M', time.localtime(at_s))}  {action:<9} {person[:8]}")
@@ -106,7 +106,7 @@ def _rekey(config: Config, args: argparse.Namespace) -> int:
         reseal(unknowns_path(config), old_key, source.load(), config.strangers)
     kept = f"the device key comes from {source.where}, so it stayed" if not new else "the device key is new"
     document = {"device_key_new": new, "fingerprint": fingerprint(source.load())}
-    told = f"sealed anew; {kept}; earlier backups no longer open" if new else f"sealed anew; {kept}"
+    told = f"sealed again; {kept}; earlier backups no longer open" if new else f"sealed again; {kept}"
     print(json.dumps(document) if args.json else told)
     return 0
 

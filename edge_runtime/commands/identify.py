@@ -1,7 +1,7 @@
-"""Say who is in pictures, one line a face: path,name|unknown,score.
+"""Name the faces in pictures, one line for each face: path,name|unknown,score.
 
-A face too poor to judge gives path,rejected:REASON, and a picture without one path,rejected:no face,; fields
-are quoted as in CSV where they need it. A picture that cannot be read is named on standard error.
+A face that is too poor to judge gives path,rejected:REASON, and a picture without a face gives path,rejected:no face,
+Fields are quoted as in CSV if they need it. A picture that cannot be read is named on standard error.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="picture, or folder of pictures")
-    parser.add_argument("--json", action="store_true", help="one JSON object a face, with everything decided on")
+    parser.add_argument("--json", action="store_true", help="one JSON object for each face, with all values")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def faces(chain: FaceChain, matcher: Matcher, limits: QualityLimits, pixels: Pixels) -> Iterator[Row]:
-    """One mapping a face, surest first; one without ``xyxy`` where there is none.
+    """One mapping for each face, surest first; a picture without a face gives one without ``xyxy``.
 
     Args:
         chain: finds and encodes.

@@ -1,8 +1,8 @@
 """The people this device knows: list, show, rename, check, forget; make their embeddings again for a new encoder.
 
 forget deletes a person with everything kept of them; it cannot be undone.
-reembed wants the photos again that people were enrolled with, unless [gallery] keep_crops kept a picture of each
-face, and says who has neither; the old gallery stays beside the new one.
+reembed needs the photos that people were enrolled with, unless [gallery] keep_crops kept a picture of each face. It
+says who has neither. The old gallery stays beside the new one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ACTIONS = {
     "check": ("find photos of somebody else, people who look alike, and what was forced", ()),
     "drop": ("delete one photo of a person", ("name", "number")),
     "forget": ("delete a person with everything kept of them", ("name",)),
-    "reembed": ("make everybody's codes again with another bundle, from kept pictures or the photos shown again", ()),
+    "reembed": ("make all embeddings again for another bundle, from kept pictures or from the photos", ()),
 }
 
 
@@ -47,13 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if action == "reembed":
             sub.add_argument(
                 "--photos", action="append", default=[], type=Path, metavar="DIR",
-                help="folder to look for known photos in, with all below it; repeatable",
+                help="folder with the photos of people enrolled, searched with all below it; may be given again",
             )  # fmt: skip
-            sub.add_argument("--yes", action="store_true", help="go on although somebody must be enrolled again")
+            sub.add_argument("--yes", action="store_true", help="continue although somebody must be enrolled again")
         if action == "forget":
             sub.add_argument("--yes", action="store_true", help="do not ask")
         if action == "note":
-            sub.add_argument("--consent", default="", metavar="NOTE", help="what they agreed to; - for none")
+            sub.add_argument("--consent", default="", metavar="NOTE", help="what they agreed to; - deletes the note")
             sub.add_argument("--expires", default="", metavar="YYYY-MM-DD|never", help="forget them after that day")
         add_common_again(sub)
 
@@ -175,11 +175,11 @@ def _reembed(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result and result.as_json(), indent=2))
     elif result is None:
-        print("every code is of this bundle and detector already; nothing was changed")
+        print("all embeddings are of this bundle and detector already; nothing was changed")
     else:
         for name, count in result.made.items():
             left = len(result.missing.get(name, []))
-            print(f"{name}: {_photos(count)} encoded anew{f', {left} not' if left else ''}")
+            print(f"{name}: {_photos(count)} encoded again{f', {left} not' if left else ''}")
         for photo, reason in result.unusable.items():
             print(f"{photo}: {reason}")
         for name in result.to_enrol_again:
@@ -190,7 +190,7 @@ def _reembed(args: argparse.Namespace) -> int:
         if result.kept:
             print(f"the old gallery is kept as {result.kept} until somebody is forgotten, or you delete it")
     if result is not None and not result.kept:
-        print("familiar: nothing was changed; show more --photos, or say --yes to go on without them", file=sys.stderr)
+        print("familiar: nothing was changed; give more --photos, or --yes to continue without them", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Watch the cameras and say who is there: one JSON line an event, until SIGTERM, Ctrl-C, or the clips' end."""
+"""Watch the cameras and print one JSON line for each event, until SIGTERM, Ctrl-C or the end of the clips."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=(PROMISE,),
-        help="let the self-test pass although it names nobody",
+        help="let the self-test pass although nobody would be named",
     )
 
 

@@ -1,6 +1,6 @@
-"""Show what the running daemon sees and matches against, and how it is.
+"""Show what the running daemon sees, what it compares with, and its state.
 
-The exit code is 0 where all is well, 20 degraded, 21 failing, 11 without a daemon.
+The exit code is 0 if the state is ok, 20 if degraded, 21 if failing, and 11 without a daemon.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edge_runtime.storage.files import write_whole
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
-    parser.add_argument("--camera", metavar="NAME", help="whose picture --snapshot takes; the only one needs no name")
+    parser.add_argument("--camera", metavar="NAME", help="camera for --snapshot; not needed if there is only one")
     parser.add_argument(
         "--snapshot", type=Path, metavar="OUT.jpg", help="write the latest picture with boxes and names, mode 0600"
     )

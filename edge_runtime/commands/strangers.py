@@ -1,7 +1,7 @@
-"""Who was seen and never named: list them, show one, name one, ignore one, forget one or all.
+"""Visitors who were seen and never named: list them, show one, name one, ignore one, forget one or all.
 
-Nobody is remembered before [strangers] remember is set to true. Naming enrols what was seen of a stranger, who is
-then none any more. What an ignored one does goes to the log of events, and to nothing else.
+Nobody is remembered unless [strangers] remember is true. To name a stranger is to enrol them: they leave this list.
+Events about an ignored stranger go to the log of events only.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _ACTIONS = {
     "list": ("everybody remembered, the latest seen first", ()),
     "show": ("what is kept of one stranger; --out draws the pictures of their visits", ("stranger",)),
     "name": ("enrol a stranger under a name", ("stranger", "name")),
-    "ignore": ("recognise a stranger, and tell nobody of their coming and going", ("stranger",)),
-    "unignore": ("tell of them again", ("stranger",)),
+    "ignore": ("send no more events about a stranger to sinks; they go to the log of events only", ("stranger",)),
+    "unignore": ("send events about a stranger to sinks again", ("stranger",)),
     "forget": ("delete a stranger with everything kept of them, or --all", ()),
 }
 _MAX_MEGAPIXELS = 1.0
@@ -120,13 +120,13 @@ def _name(people: PeopleAccess, args: argparse.Namespace) -> int:
         raise EnrolmentError(f"{args.stranger}: nothing of this stranger could be enrolled as {answer['name']}")
     if not args.json:
         visits = f"{taken} of {len(answer['results'])} views"
-        print(f"{answer['name']}: {visits} enrolled; stranger {args.stranger} is none any more")
+        print(f"{answer['name']}: {visits} enrolled; {args.stranger} is no longer a stranger")
     return 0
 
 
 def _ignore(people: PeopleAccess, args: argparse.Namespace) -> int:
     stranger = people.call(f"strangers.{args.action}", {"stranger": args.stranger})
-    told = "is ignored" if stranger["ignored"] else "is told of again"
+    told = "is ignored" if stranger["ignored"] else "is no longer ignored"
     print(json.dumps(stranger, indent=2) if args.json else f"stranger {stranger['stranger']} {told}")
     return 0
 

@@ -137,7 +137,7 @@ class Gallery(GalleryFile):
         """Keep one embedding of a person, who is enrolled if new; on disk for good when this returns.
 
         Args:
-            name: see ``names.clean_name``; another writing of a known name adds to that person.
+            name: see ``names.clean_name``; if somebody has it already, in any case of letters, the photo is theirs.
             embedding: float32 (D,) of unit length.
             quality_weight: what it counts in the person's average, > 0.
             source: where it came from, for people to read.

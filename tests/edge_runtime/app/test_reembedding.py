@@ -58,7 +58,7 @@ def test_people_come_back_by_their_photos_whatever_they_are_called_now(
     before = open_directory(load_config())
     code, out, _ = familiar("people", "reembed", "--photos", "album")
     assert open_directory(load_config()).names == before.names  # the log of events knows them still
-    assert code == 0 and "Ann: 2 photos encoded anew" in out and "Ben: 1 photo encoded anew" in out
+    assert code == 0 and "Ann: 2 photos encoded again" in out and "Ben: 1 photo encoded again" in out
     config = load_config()
     with open_chain(config) as chain, open_gallery(config, chain) as gallery:
         assert [(p.name, p.templates) for p in gallery.people()] == [("Ann", 2), ("Ben", 1)]
@@ -90,7 +90,7 @@ def test_the_device_key_comes_from_where_every_command_takes_it(
         file.rename(folder / CREDENTIAL)
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
     code, out, err = familiar("people", "reembed", "--photos", "album")
-    assert code == 0 and "Ann: 2 photos encoded anew" in out, err
+    assert code == 0 and "Ann: 2 photos encoded again" in out, err
     assert familiar("people", "list")[0] == 0 and not file.exists()
 
 
@@ -98,7 +98,7 @@ def test_nobody_is_lost_unasked(other: Path, familiar: Familiar, tmp_path: Path)
     database = tmp_path / "state" / "familiar" / "gallery.db"
     before = database.read_bytes()
     code, out, err = familiar("people", "reembed", "--photos", "album/ann1")
-    assert code == 1 and "Ben has no kept picture" in out and "Ann: 1 photo encoded anew, 1 not" in out
+    assert code == 1 and "Ben has no kept picture" in out and "Ann: 1 photo encoded again, 1 not" in out
     assert "nothing was changed" in err and database.read_bytes() == before
     assert not list(database.parent.glob("*.of-*")) and not list(database.parent.glob(".gallery*"))
     code, out, _ = familiar("people", "reembed", "--photos", "album/ann1", "--yes", "--json")

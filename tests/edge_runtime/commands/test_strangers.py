@@ -65,7 +65,7 @@ def test_list_show_name_and_identify(familiar: Familiar, seen: list[str], tmp_pa
     assert all(page[100:200, 16 + n * 236 : 236 + n * 236].std() > 20 for n in range(3))
 
     code, out, err = familiar("strangers", "name", seen[0], "Ada")
-    assert (code, err) == (0, "") and f"Ada: 3 of 3 views enrolled; stranger {seen[0]} is none any more" in out
+    assert (code, err) == (0, "") and f"Ada: 3 of 3 views enrolled; {seen[0]} is no longer a stranger" in out
     assert [one["stranger"] for one in json.loads(familiar("strangers", "--json")[1])] == [seen[1]]
     picture = cv2.cvtColor(draw_face(0, 140, 8), cv2.COLOR_RGB2BGR)
     cv2.imwrite("photo.png", picture)
@@ -87,7 +87,7 @@ def test_who_looks_like_somebody_enrolled_is_named_with_force_alone(familiar: Fa
 def test_ignore_and_forget(familiar: Familiar, seen: list[str]) -> None:
     assert familiar("strangers", "ignore", seen[0])[:2] == (0, f"stranger {seen[0]} is ignored\n")
     assert "(ignored)" in next(line for line in familiar("strangers")[1].splitlines() if line.startswith(seen[0]))
-    assert familiar("strangers", "unignore", seen[0])[:2] == (0, f"stranger {seen[0]} is told of again\n")
+    assert familiar("strangers", "unignore", seen[0])[:2] == (0, f"stranger {seen[0]} is no longer ignored\n")
     assert "(ignored)" not in familiar("strangers")[1]
     assert familiar("strangers", "forget", seen[0])[:2] == (0, f"stranger {seen[0]} is forgotten\n")
     assert familiar("strangers", "forget", seen[0])[0] == 4

@@ -383,7 +383,7 @@ def test_the_command_prints_a_table_or_json_and_fails_with_a_row(
     path.write_text("[camera.door]\nsorce = 3\n")
     assert cli.main(["doctor", "--config", str(path), *chosen]) == 1
     table = capsys.readouterr().out
-    assert "did you mean 'source'?" in table and f"mend: ${{EDITOR:-nano}} {path}" in table
+    assert "did you mean 'source'?" in table and f"fix: ${{EDITOR:-nano}} {path}" in table
 
 
 def test_a_running_daemon_keeps_its_cameras_and_tells_its_state(bundle: Path, tmp_path: Path, root: Path) -> None:
