@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
             people.call("people.note", {"name": name, "consent": args.consent, **expires})
         person = people.call("people.show", {"name": name})
         if not args.json:
-            _warn(person["name"], people.call("people.check", {})["findings"])
+            _warn(person["name"], people.call("people.check", {"name": name})["findings"])
     known = sum(result.known for result in accepted)
     summary = {
         "name": person["name"],

@@ -15,7 +15,7 @@ from edge_runtime.faces.chain import FaceChain, central_face, rivals
 from edge_runtime.faces.crops import face_crop
 from edge_runtime.faces.occlusion import covered
 from edge_runtime.faces.quality import QualityLimits, explanation, measure, weight
-from edge_runtime.gallery.names import clean_name, folded, same_name
+from edge_runtime.gallery.names import clean_name, folded
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.types import Floats, Pixels
 
@@ -174,16 +174,10 @@ class Enroller:
         """Whether :meth:`photo` may be called without the photo."""
         return (folded(clean_name(name)), digest) in self._looks
 
-    def check(self, margin: float) -> list[Finding]:
-        """Look over the whole gallery; see ``gate.check``."""
-        forced = [
-            record.template_id
-            for person in self.gallery.people()
-            for record in self.gallery.records(person.name)
-            if record.forced is not None
-        ]
+    def check(self, margin: float, name: str | None = None) -> list[Finding]:
+        """Look over the whole gallery, or at one person in it; see ``gate.check``."""
         with self._lock:
-            return check(self._enrolled(), margin, forced)
+            return check(self._enrolled(), margin, self.gallery.forced(), name)
 
     def _enrolled(self) -> Enrolled:
         """The gallery as it is now, read again only if it has changed."""
@@ -222,8 +216,22 @@ class Enroller:
         reason = look.result.reason or self._foreign(name, look, digest)
         if reason is not None and not force:
             return replace(look.result, accepted=False, reason=reason)
-        template_id = self.gallery.add(name, look.embedding, look.weight, source, digest, reason, look.crop)
+        template_id = self._add(name, look, source, digest, reason)
         return replace(look.result, accepted=True, reason=None, template_id=template_id, forced=reason)
+
+    def _add(self, name: str, look: _Look, source: str, digest: bytes | None, forced: str | None) -> int:
+        """Add to the gallery, and to what was read of it, so that it need not be read whole for the next photo."""
+        assert look.embedding is not None
+        before = self.gallery.version
+        template_id = self.gallery.add(name, look.embedding, look.weight, source, digest, forced, look.crop)
+        if self._read is not None and self._read[0] == before and self.gallery.version == _after_one(before):
+            enrolled = self._read[1]
+            number = enrolled.number(name)
+            kept = name if number is None else enrolled.templates.names[number]
+            if template_id not in enrolled.templates.ids:
+                more = enrolled.templates.plus(kept, look.embedding, look.weight, template_id)
+                self._read = self.gallery.version, Enrolled(more, self._strangers)
+        return template_id
 
     def _foreign(self, name: str, look: _Look, digest: bytes | None) -> str | None:
         """Why this is not a photo of ``name``, if so."""
@@ -232,8 +240,7 @@ class Enroller:
         if (reason := collision(enrolled, name, look.embedding)) is not None:
             return reason
         templates = enrolled.templates
-        number = next((n for n, other in enumerate(templates.names) if same_name(other, name)), -1)
-        rows = templates.person_index == number
+        rows = templates.person_index == enrolled.number(name)
         waiting = [
             other
             for (whose, which), other in self._looks.items()
@@ -246,3 +253,8 @@ class Enroller:
         ]
         weights = [*templates.weights[rows], *(other.weight for other in waiting), look.weight]
         return inconsistency(np.array(embeddings, np.float32), np.array(weights, np.float32), self._strangers)
+
+
+def _after_one(version: tuple[int, int, int]) -> tuple[int, int, int]:
+    """A gallery's version when nothing but one change of its own has happened."""
+    return version[0], version[1] + 1, version[2]

@@ -231,6 +231,7 @@ class GalleryFile(Closing):
     def _clean(self) -> None:
         """Leave nothing behind that was deleted: not in the write-ahead log, not in older galleries beside it."""
         with self._guarded() as connection:
+            self._rows.forget_opened()
             self.remains = not database.scrub(connection)
             for copy in migration.copies(self.path):
                 copy.unlink(missing_ok=True)

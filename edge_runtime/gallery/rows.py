@@ -5,11 +5,22 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
+from dataclasses import dataclass
 
-from edge_runtime.gallery.names import same_name
+from edge_runtime.gallery.names import folded
 from edge_runtime.gallery.templates import Person
 from edge_runtime.gallery.vault import PersonKeys, Vault
 from edge_runtime.types import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What a row of ``person`` says, and the sealed bytes that say it."""
+
+    sealed: tuple[bytes, bytes]
+    keys: PersonKeys
+    name: str
+    folded: str
 
 
 class Rows:
@@ -22,6 +33,7 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection, vault: Vault) -> None:
         self.vault = vault
         self._connection = connection
+        self._opened: dict[str, _Opened] = {}
 
     def expired(self) -> list[str]:
         """Ids of the people whose time is up."""
@@ -30,26 +42,38 @@ class Rows:
 
     def keys(self, person_id: str) -> PersonKeys:
         """A person's keys."""
-        row = self._connection.execute("SELECT sealed_key FROM person WHERE id = ?", (person_id,)).fetchone()
-        return self.vault.open_keys(person_id, row["sealed_key"])
+        row = self._connection.execute("SELECT id, sealed_key, name FROM person WHERE id = ?", (person_id,)).fetchone()
+        return self._open(row).keys
+
+    def forget_opened(self) -> None:
+        """Keep nothing in memory that was opened."""
+        self._opened.clear()
+
+    def _open(self, row: sqlite3.Row) -> _Opened:
+        """Keys and name in a row of ``person``, opened once for as long as they are what is written there."""
+        person_id, sealed = row["id"], (row["sealed_key"], row["name"])
+        opened = self._opened.get(person_id)
+        if opened is None or opened.sealed != sealed:
+            keys = self.vault.open_keys(person_id, row["sealed_key"])
+            name = self.vault.open(keys.key, row["name"], "name", person_id).decode()
+            opened = self._opened[person_id] = _Opened(sealed, keys, name, folded(name))
+        return opened
 
     def person(self, row: sqlite3.Row) -> Person:
         """A row of ``person``, with their number of ``templates``."""
-        key = self.vault.open_keys(row["id"], row["sealed_key"]).key
-        consent = row["consent"]
+        opened, consent = self._open(row), row["consent"]
         return Person(
             row["id"],
-            self.vault.open(key, row["name"], "name", row["id"]).decode(),
+            opened.name,
             row["templates"],
             row["added_s"],
-            "" if consent is None else self.vault.open(key, consent, "consent", row["id"]).decode(),
+            "" if consent is None else self.vault.open(opened.keys.key, consent, "consent", row["id"]).decode(),
             row["expires_s"],
         )
 
     def name(self, row: sqlite3.Row) -> str:
         """The name in a row of ``person``."""
-        key = self.vault.open_keys(row["id"], row["sealed_key"]).key
-        return self.vault.open(key, row["name"], "name", row["id"]).decode()
+        return self._open(row).name
 
     def text(self, key: bytes, row: sqlite3.Row, kind: str) -> str | None:
         """A text of a row of ``template``: its ``source``, or why it was ``forced``."""
@@ -61,10 +85,21 @@ class Rows:
         """(weight, embedding float32 (D,)) of a row of ``template``."""
         return self.vault.open_embedding(key, row["code"], f"{row['person_id']}/{row['id']}")
 
+    def embeddings(self, rows: list[sqlite3.Row]) -> tuple[Floats, Floats]:
+        """(weights float32 (T,), embeddings float32 (T, D)) of rows of ``template`` of whoever."""
+        keys = {row["person_id"]: b"" for row in rows}
+        for row in self._connection.execute("SELECT id, sealed_key, name FROM person"):
+            if row["id"] in keys:
+                keys[row["id"]] = self._open(row).keys.key
+        return self.vault.open_embeddings(
+            [(keys[row["person_id"]], row["code"], f"{row['person_id']}/{row['id']}") for row in rows]
+        )
+
     def find(self, name: str) -> str | None:
         """The id of the person of a name, or None."""
-        rows = self._connection.execute("SELECT * FROM person").fetchall()
-        return next((row["id"] for row in rows if same_name(self.name(row), name)), None)
+        wanted = folded(name)
+        rows = self._connection.execute("SELECT id, sealed_key, name FROM person")
+        return next((row["id"] for row in rows if self._open(row).folded == wanted), None)
 
     def insert(self, name: str, person_id: str | None = None) -> str:
         """A new person, with a new id if none is given; returns their id."""

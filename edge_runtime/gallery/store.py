@@ -15,7 +15,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.gallery.directory import STRANGER, Directory
 from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
 from edge_runtime.gallery.file import GalleryFile
-from edge_runtime.gallery.names import clean_name, same_name
+from edge_runtime.gallery.names import clean_name
 from edge_runtime.gallery.templates import Person, TemplateRecord, Templates
 from edge_runtime.text.plain import printable
 from edge_runtime.types import Floats
@@ -28,6 +28,8 @@ _SAME_EMBEDDING = 0.9999
 _NO_PHOTO = bytes(32)
 """In front of a kept crop, in the place of the photo's sha256, where that is not known."""
 
+_PEOPLE = "SELECT p.*, (SELECT count(*) FROM template t WHERE t.person_id = p.id) AS templates FROM person p"
+
 MAX_CONSENT = 2000
 """Characters of a consent note."""
 
@@ -38,10 +40,7 @@ class Gallery(GalleryFile):
     def people(self) -> list[Person]:
         """Everybody enrolled, in the order they were added."""
         with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT p.*, (SELECT count(*) FROM template t WHERE t.person_id = p.id) AS templates "
-                "FROM person p ORDER BY p.added_s, p.rowid"
-            ).fetchall()
+            rows = connection.execute(f"{_PEOPLE} ORDER BY p.added_s, p.rowid").fetchall()
             return [self._rows.person(row) for row in rows]
 
     def person(self, name: str) -> Person:
@@ -50,11 +49,11 @@ class Gallery(GalleryFile):
         Raises:
             InputError: nobody is called so.
         """
-        people = self.people()
-        for person in people:
-            if same_name(person.name, name):
-                return person
-        near = get_close_matches(name, [person.name for person in people], 1, 0.5)
+        with self._reading() as connection:
+            person_id = self._rows.find(name)
+            if person_id is not None:
+                return self._rows.person(connection.execute(f"{_PEOPLE} WHERE p.id = ?", (person_id,)).fetchone())
+        near = get_close_matches(name, [person.name for person in self.people()], 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
         raise InputError(f"{name!r}: nobody of this name is enrolled; {hint}")
 
@@ -80,29 +79,25 @@ class Gallery(GalleryFile):
                 for row in rows.fetchall()
             ]
 
+    def forced(self) -> list[int]:
+        """Ids of the templates that somebody insisted on."""
+        with self._reading() as connection:
+            return [row["id"] for row in connection.execute("SELECT id FROM template WHERE forced IS NOT NULL")]
+
     def templates(self) -> Templates:
         """Every embedding, decrypted; one moment of the gallery. Whoever's time is up is forgotten first."""
         self.forget_expired()
         with self._reading() as connection:
             people = connection.execute("SELECT * FROM person ORDER BY added_s, rowid").fetchall()
             names = tuple(self._rows.name(row) for row in people)
-            index, embeddings, weights, ids = [], [], [], []
-            for number, person in enumerate(people):
-                key = self._rows.keys(person["id"]).key
-                rows = connection.execute("SELECT * FROM template WHERE person_id = ? ORDER BY id", (person["id"],))
-                for row in rows.fetchall():
-                    weight, embedding = self._rows.embedding(key, row)
-                    index.append(number)
-                    embeddings.append(embedding)
-                    weights.append(weight)
-                    ids.append(row["id"])
-        return Templates(
-            names,
-            np.array(index, np.int64),
-            np.array(embeddings, np.float32).reshape(-1, self.embedding_size),
-            np.array(weights, np.float32),
-            np.array(ids, np.int64),
-        )
+            numbers = {person["id"]: number for number, person in enumerate(people)}
+            rows = connection.execute("SELECT id, person_id, code FROM template ORDER BY id").fetchall()
+            weights, embeddings = self._rows.embeddings(rows)
+        index = np.array([numbers[row["person_id"]] for row in rows], np.int64)
+        order = np.argsort(index, kind="stable")
+        ids = np.array([row["id"] for row in rows], np.int64)
+        embeddings = embeddings[order].reshape(-1, self.embedding_size)
+        return Templates(names, index[order], embeddings, weights[order], ids[order])
 
     def directory(self) -> Directory:
         """Who is who, for the log of events; one moment of the gallery."""

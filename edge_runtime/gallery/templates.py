@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
-from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.geometry.embeddings import normalise, summed
 from edge_runtime.types import Floats
 
 
@@ -89,6 +89,21 @@ class Templates:
 
     def person_embeddings(self) -> Floats:
         """float32 (P, D): each person's weighted average at unit length; zero where there is nothing to average."""
-        sums = np.zeros((len(self.names), self.embeddings.shape[1]), np.float32)
-        np.add.at(sums, self.person_index, self.embeddings * self.weights[:, None])
-        return normalise(sums)[0]
+        weighted = self.embeddings * self.weights[:, None]
+        return normalise(summed(weighted, self.person_index, len(self.names)))[0]
+
+    def rest(self) -> Floats:
+        """float32 (T, D): for each embedding the weighted average of its person's others, zero where there is none."""
+        weighted = self.embeddings * self.weights[:, None]
+        return normalise(summed(weighted, self.person_index, len(self.names))[self.person_index] - weighted)[0]
+
+    def plus(self, name: str, embedding: Floats, weight: float, template_id: int) -> Templates:
+        """The same with one embedding (D,) more, of a person of exactly this name or a new one."""
+        names = self.names if name in self.names else (*self.names, name)
+        return Templates(
+            names,
+            np.append(self.person_index, names.index(name)),
+            np.concatenate([self.embeddings, embedding[None].astype(np.float32)]),
+            np.append(self.weights, np.float32(weight)),
+            np.append(self.ids, template_id),
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,16 +145,31 @@ class Vault:
         return self.seal(key, np.concatenate([[weight], turned]).astype("<f4").tobytes(), "code", row)
 
     def open_embedding(self, key: bytes, sealed: bytes, row: str) -> tuple[float, Floats]:
-        """The inverse of :meth:`seal_code`: (weight, embedding float32 (D,)).
+        """The inverse of :meth:`seal_embedding`: (weight, embedding float32 (D,)).
 
         Raises:
             GalleryError: altered, or of another place.
         """
-        numbers = np.frombuffer(self.open(key, sealed, "code", row), "<f4").astype(np.float32)
-        embedding = numbers[1:]
-        return float(numbers[0]), embedding if self.rotation is None else np.asarray(
-            self.rotation @ embedding, np.float32
-        )
+        weights, embeddings = self.open_embeddings([(key, sealed, row)])
+        return float(weights[0]), embeddings[0]
+
+    def open_embeddings(self, sealed: Sequence[tuple[bytes, bytes, str]]) -> tuple[Floats, Floats]:
+        """(weights float32 (T,), embeddings float32 (T, D)) of several (key, sealed, row).
+
+        Raises:
+            GalleryError: as for :meth:`open_embedding`.
+        """
+        plain = [self.open(key, value, "code", row) for key, value, row in sealed]
+        sizes = {len(one) for one in plain}
+        if len(sizes) > 1:
+            raise GalleryError(f"{self.path}: expected embeddings of one size, found several; restore a backup")
+        if not plain:
+            return np.zeros(0, np.float32), np.zeros(
+                (0, 0 if self.rotation is None else len(self.rotation)), np.float32
+            )
+        numbers = np.frombuffer(b"".join(plain), "<f4").astype(np.float32).reshape(len(plain), -1)
+        weights, embeddings = numbers[:, 0], numbers[:, 1:]
+        return weights, embeddings if self.rotation is None else embeddings @ self.rotation.T
 
 
 def new_rotation(embedding_size: int) -> Floats:

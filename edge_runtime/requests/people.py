@@ -23,6 +23,8 @@ class ListPeople:
 class CheckPeople:
     """What an owner should look at: ``findings``: [{``kind``, ``name``, ``template_id``, ``text``, ``other``}]."""
 
+    name: str = key("", "of one person alone; empty: of everybody")
+
 
 @dataclass(frozen=True)
 class ShowPerson:
@@ -73,7 +75,9 @@ def list_people(access: Access, request: ListPeople, payload: bytes) -> Answer:
 
 def check_people(access: Access, request: CheckPeople, payload: bytes) -> Answer:
     held = access.holdings
-    findings = held.enroller().check(held.margin) if held.gallery and held.gallery.people() else []
+    findings = (
+        held.enroller().check(held.margin, request.name or None) if held.gallery and held.gallery.people() else []
+    )
     return {"findings": [asdict(finding) for finding in findings]}
 
 
