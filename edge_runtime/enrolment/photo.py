@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.enrolment.gate import Enrolled, Finding, Strangers, check, collision, inconsistency
+from edge_runtime.enrolment.group import choose, from_left, meant
 from edge_runtime.enrolment.posing import View, judge
-from edge_runtime.faces.chain import FaceChain, central_face, rivals
+from edge_runtime.faces.chain import FaceChain
 from edge_runtime.faces.crops import face_crop
 from edge_runtime.faces.occlusion import covered
 from edge_runtime.faces.quality import QualityLimits, explanation, measure, weight
 from edge_runtime.gallery.names import clean_name, folded
 from edge_runtime.gallery.store import Gallery
-from edge_runtime.types import Floats, Pixels
+from edge_runtime.types import Detections, Floats, Pixels
 
 _KEPT_MARGIN, _KEPT_PX = 0.5, 256
 """Of a kept crop: room enough for another detector to find the face again."""
@@ -39,6 +40,8 @@ class EnrolmentResult:
         known: it was enrolled before, and nothing changed.
         forced: what spoke against it, where somebody insisted; or None.
         xyxy: the face's box, px; None where no single face was found.
+        face: which face was taken of several, numbered from the left; None: there was no choice, or none was made.
+        boxes: of all faces, px, numbered from the left, where several may be meant.
     """
 
     accepted: bool
@@ -48,6 +51,8 @@ class EnrolmentResult:
     known: bool = False
     forced: str | None = None
     xyxy: tuple[float, ...] | None = None
+    face: int | None = None
+    boxes: tuple[tuple[float, ...], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,12 +60,19 @@ class EnrolmentResult:
 
 @dataclass(frozen=True)
 class _Look:
-    """What one photo holds: a face that could be enrolled, or the reason why not."""
+    """What one photo holds: a face that could be enrolled, or the reason why not.
+
+    Attributes:
+        faces: looks at each of several faces that may be meant, numbered from the left; empty: there is no choice.
+        wanted: the number that somebody named; 0: nobody did.
+    """
 
     result: EnrolmentResult
     embedding: Floats | None = None
     weight: float = 1.0
     crop: bytes | None = None
+    faces: tuple[_Look, ...] = ()
+    wanted: int = 0
 
 
 class Enroller:
@@ -93,7 +105,7 @@ class Enroller:
         template_id = self.gallery.has_photo(name, digest)
         return None if template_id is None else EnrolmentResult(True, template_id=template_id, known=True)
 
-    def look(self, name: str, pixels: Pixels, digest: bytes) -> EnrolmentResult:
+    def look(self, name: str, pixels: Pixels, digest: bytes, face: int = 0) -> EnrolmentResult:
         """Look at a photo that is to be enrolled soon, so that those before it are judged by it too.
 
         Where somebody's photos do not fit each other, the majority is right; one at a time, the first would be.
@@ -102,17 +114,20 @@ class Enroller:
             name: the person's.
             pixels: uint8 (H, W, 3) RGB, upright.
             digest: sha256 of the photo's file.
+            face: number of the face that is meant, from the left; 0: the only one, or the one that looks like the
+                person's other photos.
 
         Returns:
-            Whether its face is good enough; nothing is enrolled.
+            Whether its face is good enough; nothing is enrolled. Of several faces that may be meant, the boxes:
+            :meth:`photo` chooses, when the other photos have been looked at.
 
         Raises:
             InputError: an unusable name.
         """
         place = folded(clean_name(name)), digest
         with self._lock:
-            if place not in self._looks:
-                self._looks[place] = self._see(pixels)
+            if place not in self._looks or self._looks[place].wanted != face:
+                self._looks[place] = self._see(pixels, face)
                 while len(self._looks) > _MOST_LOOKS:
                     self._looks.popitem(last=False)
             return self._looks[place].result
@@ -135,7 +150,13 @@ class Enroller:
             self._looks[folded(clean_name(name)), digest] = look
 
     def photo(
-        self, name: str, pixels: Pixels | None, digest: bytes | None, source: str, force: bool = False
+        self,
+        name: str,
+        pixels: Pixels | None,
+        digest: bytes | None,
+        source: str,
+        force: bool = False,
+        face: int = 0,
     ) -> EnrolmentResult:
         """Enrol one photo; when this returns with ``accepted``, the template is on disk for good.
 
@@ -145,6 +166,7 @@ class Enroller:
             digest: sha256 of the photo's file, by which it is recognised; None: never recognised.
             source: where it came from, for people to read.
             force: take a photo that is poor, or looks like somebody else; the gallery keeps what spoke against it.
+            face: as for :meth:`look`; of a photo that it knows, what was said there counts.
 
         Raises:
             InputError: an unusable name.
@@ -159,7 +181,7 @@ class Enroller:
             if look is None:
                 if pixels is None:
                     return EnrolmentResult(False, NOT_LOOKED_AT)
-                look = self._see(pixels)
+                look = self._see(pixels, face)
             result = self._decide(name, look, digest, source, force)
             if digest is not None:
                 self._looks.pop((folded(name), digest), None)
@@ -186,13 +208,25 @@ class Enroller:
             self._read = version, Enrolled(self.gallery.templates(), self._strangers)
         return self._read[1]
 
-    def _see(self, pixels: Pixels) -> _Look:
+    def _see(self, pixels: Pixels, face: int) -> _Look:
         detections = self._chain.detector.detect(pixels)
         if not len(detections):
             return _Look(EnrolmentResult(False, "no face found; take one from the front, with the whole face in it"))
-        chosen = central_face(detections, (pixels.shape[1], pixels.shape[0]))
-        if rivals(detections, chosen):
-            return _Look(EnrolmentResult(False, "several faces of similar size; crop the photo to one"))
+        if face:
+            places = from_left(detections)
+            if not 1 <= face <= len(places):
+                reason = f"expected --face 1 to {len(places)}, as faces were found, received {face}"
+                return _Look(EnrolmentResult(False, reason), wanted=face)
+            look = self._face(pixels, detections, int(places[face - 1]))
+            return replace(look, result=replace(look.result, face=face), wanted=face)
+        several = meant(detections, (pixels.shape[1], pixels.shape[0]))
+        looks = tuple(self._face(pixels, detections, int(place)) for place in several)
+        if len(looks) == 1:
+            return looks[0]
+        boxes = tuple(look.result.xyxy or () for look in looks)
+        return _Look(EnrolmentResult(False, f"{len(looks)} faces of which one is meant", boxes=boxes), faces=looks)
+
+    def _face(self, pixels: Pixels, detections: Detections, chosen: int) -> _Look:
         landmarks = detections.landmarks[chosen : chosen + 1]
         quality = measure(pixels, landmarks[0], float(detections.width[chosen]))
         box = tuple(round(float(value), 1) for value in detections.xyxy[chosen])
@@ -210,7 +244,21 @@ class Enroller:
         manifest = self._chain.bundle.manifest
         return covered(self._chain.encoder, chip, manifest.preprocessing.template, manifest.reliance)
 
+    def _chosen(self, name: str, look: _Look, digest: bytes | None) -> _Look:
+        """Of several faces the one that looks like the person's other photos."""
+        embeddings = [
+            np.zeros(self.gallery.embedding_size, np.float32) if f.embedding is None else f.embedding
+            for f in look.faces
+        ]
+        found = choose(np.array(embeddings, np.float32), *self._others(name, digest), self._strangers.embeddings)
+        if isinstance(found, str):
+            return replace(look, result=replace(look.result, reason=found))
+        face = look.faces[found]
+        return replace(face, result=replace(face.result, face=found + 1, boxes=look.result.boxes))
+
     def _decide(self, name: str, look: _Look, digest: bytes | None, source: str, force: bool) -> EnrolmentResult:
+        if look.faces:
+            look = self._chosen(name, look, digest)
         if look.embedding is None:
             return look.result
         reason = look.result.reason or self._foreign(name, look, digest)
@@ -239,6 +287,14 @@ class Enroller:
         enrolled = self._enrolled()
         if (reason := collision(enrolled, name, look.embedding)) is not None:
             return reason
+        embeddings, weights = self._others(name, digest)
+        return inconsistency(
+            np.vstack([embeddings, look.embedding]), np.append(weights, np.float32(look.weight)), self._strangers
+        )
+
+    def _others(self, name: str, digest: bytes | None) -> tuple[Floats, Floats]:
+        """Embeddings (T, D) and weights (T,) of a person's other photos, enrolled or looked at."""
+        enrolled = self._enrolled()
         templates = enrolled.templates
         rows = templates.person_index == enrolled.number(name)
         waiting = [
@@ -246,13 +302,11 @@ class Enroller:
             for (whose, which), other in self._looks.items()
             if whose == folded(name) and which != digest and other.result.accepted and other.embedding is not None
         ]
-        embeddings = [
-            *templates.embeddings[rows],
-            *(other.embedding for other in waiting if other.embedding is not None),
-            look.embedding,
-        ]
-        weights = [*templates.weights[rows], *(other.weight for other in waiting), look.weight]
-        return inconsistency(np.array(embeddings, np.float32), np.array(weights, np.float32), self._strangers)
+        embeddings = [other.embedding for other in waiting if other.embedding is not None]
+        return (
+            np.array([*templates.embeddings[rows], *embeddings], np.float32).reshape(-1, self.gallery.embedding_size),
+            np.array([*templates.weights[rows], *(other.weight for other in waiting)], np.float32),
+        )
 
 
 def _after_one(version: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -31,6 +31,7 @@ class EnrollPhoto:
     name: str = key(help="the person's")
     source: str = key(help="where the photo came from, for people to read")
     force: bool = key(False, "take a photo that is poor or looks like somebody else")
+    face: int = key(0, "number of the face that is meant, from the left; 0: the only one, or the one that fits")
     photo: str = key("", "fingerprint that enroll.look gave; empty: the photo's file comes with the request")
 
 
@@ -40,6 +41,7 @@ class LookAtPhoto:
 
     name: str = key(help="the person's")
     source: str = key(help="where the photo came from, for people to read")
+    face: int = key(0, "number of the face that is meant, from the left; 0: the only one, or the one that fits")
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,11 @@ def enroll_photo(access: Access, request: EnrollPhoto, payload: bytes) -> Answer
         return (
             held.enroller().photo(request.name, None, _digest(request.photo), request.source, request.force).as_json()
         )
-    return _enrol(held, request, *_look(held, request, payload), request.force).as_json()
+    return _enrol(held, request, *_look(held, request, payload, request.face), request.force).as_json()
 
 
 def look_at_photo(access: Access, request: LookAtPhoto, payload: bytes) -> Answer:
-    digest, result = _look(access.holdings, request, payload)
+    digest, result = _look(access.holdings, request, payload, request.face)
     return result.as_json() | {"photo": digest.hex()}
 
 
@@ -107,7 +109,7 @@ def enroll_views(access: Access, request: EnrollViews, payload: bytes) -> Answer
 
 
 def _look(
-    held: Holdings, request: EnrollPhoto | LookAtPhoto | EnrollViews, photo: bytes
+    held: Holdings, request: EnrollPhoto | LookAtPhoto | EnrollViews, photo: bytes, face: int = 0
 ) -> tuple[bytes, EnrolmentResult]:
     """A photo's digest, and what is seen in it; one enrolled before is not decoded."""
     enroller, digest = held.enroller(), hashlib.sha256(photo).digest()
@@ -118,7 +120,7 @@ def _look(
         pixels = decode_image(photo, request.source, held.max_megapixels)
     except ImageError as error:
         return digest, EnrolmentResult(False, str(error).removeprefix(f"{request.source}: "))
-    return digest, enroller.look(request.name, pixels, digest)
+    return digest, enroller.look(request.name, pixels, digest, face)
 
 
 def _enrol(

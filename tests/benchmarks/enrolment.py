@@ -1,8 +1,8 @@
 """What enrolling one photo costs beside its encoding, in galleries of more and more people; ``python -m
 tests.benchmarks.enrolment``.
 
-Every row is one photo enrolled as ``familiar enroll`` does it (known, look, enrol, show, check of the person), as ratios to the same
-in the smallest gallery and to one encoding, so that another machine gives similar numbers.
+Every row is one photo enrolled as ``familiar enroll`` does it (known, look, enrol, show, check of the person), also as
+ratios to the same in the smallest gallery.
 """
 
 from __future__ import annotations

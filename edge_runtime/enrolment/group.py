@@ -1,0 +1,62 @@
+"""Which face of a group photo is meant: the one that looks like the person's other photos, and no other one does."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.enrolment.outliers import consistency
+from edge_runtime.faces.chain import central_face, rivals
+from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.types import Detections, Floats
+
+CLEAR_LEAD = 0.2
+"""The face that fits best is taken although another one fits too, if its cosine is larger by this much."""
+_NAME_ONE = "name the one that is meant with --face N, or crop the photo to it"
+
+
+def from_left(detections: Detections) -> NDArray[np.int64]:
+    """Indices of the faces from left to right: the first is number 1 for people."""
+    return np.argsort(detections.centre[:, 0], kind="stable")
+
+
+def meant(detections: Detections, size_wh: tuple[int, int]) -> NDArray[np.int64]:
+    """Indices of the faces that may be the one that is meant, from left to right; one where there is no doubt.
+
+    Args:
+        detections: at least one face.
+        size_wh: width and height of the picture, px.
+    """
+    chosen = central_face(detections, size_wh)
+    if not rivals(detections, chosen):
+        return np.array([chosen])
+    return from_left(detections)
+
+
+def choose(faces: Floats, others: Floats, weights: Floats, strangers: Floats) -> int | str:
+    """The one of several faces that is the same person as ``others``, or why none is taken.
+
+    Args:
+        faces: float32 (F, D) of unit length, or zero where nothing is seen in one; F is 2 or more.
+        others: float32 (T, D) of unit length, the person's other photos.
+        weights: float32 (T,), > 0.
+        strangers: float32 (S, D) of unit length; they tell how alike is alike enough.
+    """
+    if not len(others):
+        return f"{len(faces)} faces, and no other photo of this name says which is meant; {_NAME_ONE}"
+    average = normalise((others * weights[:, None]).sum(0, keepdims=True))[0][0]
+    scores = faces @ average
+    all_weights = np.append(weights, np.float32(weights.mean()))
+    fits = np.array(
+        [
+            bool(face.any()) and not consistency(np.vstack([others, face]), all_weights, strangers).outlier[-1]
+            for face in faces
+        ]
+    )
+    order = np.argsort(-scores)
+    best = int(order[0])
+    if not fits[best]:
+        return f"{len(faces)} faces, and no one of them looks like the other photos of this name; {_NAME_ONE}"
+    if fits[order[1]] and scores[best] - scores[order[1]] < CLEAR_LEAD:
+        return f"{len(faces)} faces, and more than one looks like the other photos of this name; {_NAME_ONE}"
+    return best
