@@ -367,8 +367,13 @@ def check_output(config: Config, path: Path) -> Path:
     """A file that is about to be written, if it is none that this device lives by.
 
     Raises:
-        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.
+        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration,
+            a folder or device, or in a folder that is not there.
     """
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: expected a folder to write to, found none; make {path.absolute().parent}")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file or nothing, found a folder or device; name a file")
     databases = [gallery_path(config), events_path(config), unknowns_path(config)]
     files = (file for own in databases for file in with_sides(own))
     for own in (*files, key_path(config), default_path()):

@@ -25,6 +25,7 @@ from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.outlook import outlooks
 from edge_runtime.drawing.contact_sheet import save_sheet
 from edge_runtime.drawing.error_curves import Curves, draw_curves
+from edge_runtime.drawing.picture_file import picture_format
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import open_gallery
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if args.strangers_per_week is not None and not 0 <= args.strangers_per_week < math.inf:
         raise UsageError(f"--strangers-per-week: expected 0 or more, received {args.strangers_per_week:g}")
     config = load_config(args.config, args.set)
+    if args.plot:
+        picture_format(check_output(config, args.plot))
     with open_chain(config) as chain:
         with open_gallery(config, chain, create=False) as gallery:
             templates = gallery.templates()
@@ -97,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         "wishes": [_row(calibration, left, margin, per_week) for calibration in calibrations.values()],
     }
     if args.plot:
-        _plot(check_output(config, args.plot), here, left, margin, len(templates.names))
+        _plot(args.plot, here, left, margin, len(templates.names))
     print(json.dumps(document, indent=2) if args.json else "\n".join(_table(document, wish)))
     return 0
 

@@ -15,6 +15,7 @@ import datetime
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from edge_runtime.app.people import open_people
 from edge_runtime.commands._photos import list_photos, note
 from edge_runtime.config import check_output, load_config
 from edge_runtime.control.protocol import MAX_PAYLOAD
+from edge_runtime.drawing.picture_file import picture_format
 from edge_runtime.enrolment.photo import NOT_LOOKED_AT, EnrolmentResult
 from edge_runtime.enrolment.refused_sheet import draw_refused
 from edge_runtime.errors import EnrolmentError, ImageError, UsageError
 from edge_runtime.gallery.names import clean_name
+from edge_runtime.gallery.store import MAX_CONSENT
 from edge_runtime.pictures.reader import read_photo
 from edge_runtime.requests.access import PeopleAccess
 
@@ -71,20 +74,15 @@ def run(args: argparse.Namespace) -> int:
     _check_choice(args)
     photos = list_photos(args.photos)
     config = load_config(args.config, args.set)
+    if args.refused:
+        picture_format(check_output(config, args.refused))
     with open_people(config, enrolling=True) as people:
         results = _from_camera(people, name, args) if args.camera else _from_photos(people, name, photos, args)
         if args.refused:
-            draw_refused(
-                check_output(config, args.refused),
-                list(zip(photos, results, strict=True)),
-                config.images.max_megapixels,
-            )
+            draw_refused(args.refused, list(zip(photos, results, strict=True)), config.images.max_megapixels)
         accepted = [result for result in results if result.accepted]
         if not accepted:
-            raise EnrolmentError(
-                f"{name}: expected at least one picture with one clear face, found none among {len(results)} "
-                "(each with its reason above); take others, from the front and in good light"
-            )
+            raise EnrolmentError(_why_nobody(name, results))
         if args.consent or expires:
             people.call("people.note", {"name": name, "consent": args.consent, **expires})
         person = people.call("people.show", {"name": name})
@@ -114,6 +112,8 @@ def _check_choice(args: argparse.Namespace) -> None:
         raise UsageError("--camera: expected without --force, --refused and --face, which are for photos")
     if args.face < 0 or (args.face and (len(args.photos) > 1 or args.photos[0].is_dir())):
         raise UsageError("--face: expected a number from 1 and one photo, as --face 2 party.jpg")
+    if len(args.consent) > MAX_CONSENT:
+        raise UsageError(f"--consent: expected at most {MAX_CONSENT} characters, received {len(args.consent)}")
     if not 1 <= args.views <= 20:
         raise UsageError(f"--views: expected 1 to 20, received {args.views}")
 
@@ -153,7 +153,7 @@ def _from_camera(people: PeopleAccess, name: str, args: argparse.Namespace) -> l
             bar.n = views
             bar.set_postfix_str(guidance)
 
-        views = gather_views(people, args.camera, args.views, say)
+        views = gather_views(people, name, args.camera, args.views, say)
     results = enroll_views(people, name, f"camera {args.camera}", views)
     for number, result in enumerate(results, 1):
         print(_line(name, Path(f"view {number}"), result, args.json))
@@ -178,6 +178,13 @@ def expiry(day: str) -> dict[str, Any]:
     if until_s <= time.time():
         raise UsageError(f"--expires: expected a day to come, received {day!r}, which is past; nothing was changed")
     return {"expires": until_s}
+
+
+def _why_nobody(name: str, results: list[EnrolmentResult]) -> str:
+    """The reasons that the pictures were refused for, the most frequent first."""
+    heads = Counter((result.reason or "").partition(" (")[0].partition(";")[0] for result in results)
+    reasons = [f"{count} x {reason}" if len(results) > 1 else reason for reason, count in heads.most_common(3)]
+    return f"{name}: expected at least one picture to enrol, found none among {len(results)}: {', '.join(reasons)}"
 
 
 def _warn(name: str, findings: list[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ from edge_runtime.app.people import open_people
 from edge_runtime.commands._options import add_common_again
 from edge_runtime.config import check_output, load_config
 from edge_runtime.drawing.contact_sheet import Tile, draw_sheet, save_sheet
+from edge_runtime.drawing.picture_file import picture_format
 from edge_runtime.errors import EnrolmentError, UsageError
 from edge_runtime.pictures.reader import decode_image
 from edge_runtime.requests.access import PeopleAccess
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     }
     config = load_config(args.config, args.set)
     if action == "show" and args.out is not None:
-        check_output(config, args.out)
+        picture_format(check_output(config, args.out))
     with open_people(config, enrolling=action == "name", strangers=True) as people:
         return actions.get(action, _ignore)(people, args)
 

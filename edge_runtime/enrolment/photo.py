@@ -192,6 +192,17 @@ class Enroller:
         with self._lock:
             return judge(pixels, self._chain.detector.detect(pixels), want, last_box, self._limits)
 
+    def objection(self, name: str, pixels: Pixels) -> str | None:
+        """Whom else the one face of a view looks like, in a line for people; None: nobody, or it is poor.
+
+        Args:
+            name: who it is said to be.
+            pixels: uint8 (H, W, 3) RGB.
+        """
+        with self._lock:
+            seen = self._see(pixels, 0)
+            return None if seen.embedding is None else collision(self._enrolled(), clean_name(name), seen.embedding)
+
     def looked_at(self, name: str, digest: bytes) -> bool:
         """Whether :meth:`photo` may be called without the photo."""
         return (folded(clean_name(name)), digest) in self._looks

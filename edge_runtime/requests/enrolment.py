@@ -46,13 +46,14 @@ class LookAtPhoto:
 
 @dataclass(frozen=True)
 class LookForPose:
-    """Look through a camera: ``guidance``, ``box``, ``seq``, and ``picture`` of the view that is wanted, a PNG in
-    base64, or "". Nothing is enrolled.
+    """Look through a camera: ``guidance``, ``box``, ``seq``, ``picture`` of the view that is wanted, a PNG in base64,
+    or "", and ``objection``: whom else that view looks like, or "". Nothing is enrolled.
     """
 
     camera: str = key(help="its name in the configuration")
     want: str = key(help="the pose that is wanted", choices=(*POSES, ANY))
     box: tuple[float, ...] = key((), "the face's box of the look before; empty: none")
+    name: str = key("", "whose view it is to be; empty: it is compared with nobody")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,16 @@ def look_for_pose(access: Access, request: LookForPose, payload: bytes) -> Answe
     frame = held.latest(request.camera)
     view = held.enroller().pose(frame.pixels, request.want, request.box[:4])
     picture = "" if view.picture is None else base64.b64encode(_png(view.picture)).decode()
-    return {"guidance": view.guidance, "box": list(view.box), "seq": frame.seq, "picture": picture}
+    objection = (
+        held.enroller().objection(request.name, view.picture) if request.name and view.picture is not None else None
+    )
+    return {
+        "guidance": view.guidance,
+        "box": list(view.box),
+        "seq": frame.seq,
+        "picture": picture,
+        "objection": objection or "",
+    }
 
 
 def enroll_views(access: Access, request: EnrollViews, payload: bytes) -> Answer:

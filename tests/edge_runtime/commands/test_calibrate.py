@@ -53,7 +53,7 @@ def test_mistakes_are_one_line(familiar: Familiar, album: Path) -> None:  # noqa
     familiar("enroll", "P0", "album/P0")
     for arguments, code, says in (
         (("--strangers-per-week", "-1"), 2, "0 or more"),
-        (("--plot", "nowhere/curves.png"), 4, "cannot be written"),
+        (("--plot", "nowhere/curves.png"), 4, "expected a folder to write to"),
     ):
         found, _, err = familiar("calibrate", *arguments)
         assert found == code and err.count("\n") == 1 and says in err

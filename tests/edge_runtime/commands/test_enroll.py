@@ -67,3 +67,16 @@ def test_face_needs_one_photo(familiar: Familiar, tmp_path: Path) -> None:
     for arguments in (("1.png", "1.png", "--face", "1"), ("1.png", "--face", "-1"), (".", "--face", "1")):
         code, _, err = familiar("enroll", "Ann", *arguments)
         assert code == 2 and "--face: expected a number from 1 and one photo" in err
+
+
+def test_what_cannot_be_done_is_said_before_anybody_is_enrolled(familiar: Familiar, tmp_path: Path) -> None:
+    write(tmp_path / "1.png", (0, 140))
+    for arguments, says in (
+        (("--refused", "nowhere/sheet.png"), "expected a folder to write to"),
+        (("--refused", "sheet.txt"), "expected a name that ends in .png"),
+        (("--consent", "x" * 2001), "--consent: expected at most 2000 characters, received 2001"),
+        (("--expires", "2020-01-01"), "which is past; nothing was changed"),
+    ):
+        code, out, err = familiar("enroll", "Ann", "1.png", *arguments)
+        assert code != 0 and says in err and out == ""
+        assert familiar("people", "list", "--json")[1] == "[]\n"
