@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -20,9 +19,9 @@ from edge_runtime.errors import UsageError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.record import Record
 from edge_runtime.gallery.opening import open_directory
+from edge_runtime.text.moments import UNDERSTOOD, past_moment
 from edge_runtime.types import Event, EventKind
 
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _BATCH = 500
 _POLL_S = 0.3
 _TAIL = 10
@@ -30,7 +29,7 @@ _TAIL = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", metavar="TIME", help="30m, 2h, 3d ago, or a day: 2030-01-31, 2030-01-31T08:30")
+    parser.add_argument("--since", metavar="TIME", help=UNDERSTOOD)
     parser.add_argument("--camera", metavar="NAME", help="only of this camera")
     parser.add_argument("--kind", choices=get_args(EventKind), help="only of this kind")
     parser.add_argument("--follow", action="store_true", help="also print new events as they happen, until Ctrl-C")
@@ -63,14 +62,9 @@ def since(text: str, now_s: float) -> float:
     Raises:
         UsageError: neither a length of time nor a day.
     """
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text):
-        return now_s - float(match[1]) * _UNITS_S[match[2]]
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
-        try:
-            return time.mktime(time.strptime(text, form))
-        except (ValueError, OverflowError):
-            continue
-    raise UsageError(f"--since {text!r}: expected 30m, 2h, 3d or a day as 2030-01-31, found neither")
+    if (found := past_moment(text, now_s)) is None:
+        raise UsageError(f"--since {text!r}: expected {UNDERSTOOD}, found none of them")
+    return found
 
 
 def _batches(path: Path, args: argparse.Namespace, since_s: float | None) -> Iterator[list[Record]]:

@@ -79,7 +79,7 @@ def annotated(tile: Tile, width: int, height: int) -> Image.Image:
         left, top, right, bottom = (round(v * scale) for v in xyxy)
         draw.rectangle((left, top, right, bottom), outline=colour, width=3)
         text = draw.textbbox((0, 0), label, font=font)
-        label_top = top - 22 if top >= 22 else bottom
+        label_top = top - 22 if top >= 22 else bottom if bottom + 22 <= height else max(top, 0)
         draw.rectangle((left, label_top, left + text[2] + 10, label_top + 22), fill=colour)
         draw.text((left + 5, label_top + 2), label, (255, 255, 255), font)
     return image

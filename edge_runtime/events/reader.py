@@ -73,6 +73,13 @@ class EventReader(Closing):
             )
         return Record.of(rows[0])
 
+    def last_seen(self) -> dict[str, float]:
+        """When each person was last in view by name, seconds since the Unix epoch, by the gallery's opaque ids."""
+        rows = self._rows(
+            "SELECT person_id, max(at_s) AS at_s FROM event WHERE kind IN ('identified', 'left') GROUP BY person_id"
+        )
+        return {row["person_id"]: row["at_s"] for row in rows if row["person_id"]}
+
     def crop(self, record: Record, directory: Directory) -> tuple[bool, bytes | None]:
         """Whether a crop is kept beside an event, and its JPEG as long as the key is there."""
         rows = self._rows("SELECT crop FROM event WHERE event_id = ?", (record.event_id,))

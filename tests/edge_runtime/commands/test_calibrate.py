@@ -46,7 +46,7 @@ def test_json_and_plot_agree_with_the_wish(familiar: Familiar, album: Path) -> N
     thresholds = [row["threshold"] for row in document["wishes"]]
     assert thresholds == sorted(thresholds, reverse=True)
     pixels = np.asarray(Image.open("curves.png"))
-    assert pixels.shape == (560, 900, 3) and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
+    assert pixels.shape == (580, 940, 3) and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
 
 
 def test_mistakes_are_one_line(familiar: Familiar, album: Path) -> None:  # noqa: F811
