@@ -111,6 +111,7 @@ class EventsConfig:
     keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
     keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
     keep_crops: bool = key(False, "keep a small, encrypted picture of the face beside each decision")
+    keep_embeddings: bool = key(True, "keep the encrypted embedding beside each name, for familiar wrong")
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,8 @@ def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
             f"  {record['template_id']:>6}  weight {record['weight']:5.2f}  {_day(record['added'])}  "
             f"{record['source']}{kept}{forced}"
         )
+    for negative in person["negatives"]:
+        print(f"  not {person['name']}: {negative['source']}, marked {_day(negative['added'])}")
     return 0
 
 

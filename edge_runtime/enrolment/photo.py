@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime.decision.negatives import LEAD
 from edge_runtime.enrolment.gate import Enrolled, Finding, Strangers, check, collision, inconsistency
 from edge_runtime.enrolment.group import choose, from_left, meant
 from edge_runtime.enrolment.posing import View, judge
@@ -186,6 +187,48 @@ class Enroller:
             if digest is not None:
                 self._looks.pop((folded(name), digest), None)
             return result
+
+    def correct(
+        self, name: str, embedding: Floats, source: str, digest: bytes, was: str = "", force: bool = False
+    ) -> dict[str, Any]:
+        """Keep a view that got a person's name and is not theirs, and enrol it for who it was.
+
+        Args:
+            name: whose name it got.
+            embedding: float32 (D,) of unit length that was decided on.
+            source: which view, for people to read.
+            digest: by which it is recognised.
+            was: who it was; "": a stranger, or nobody knows.
+            force: enrol it although it looks like somebody else.
+
+        Returns:
+            ``score`` of the view against the person, ``nearest`` of the person's photos to it, ``photos`` of theirs
+            of which ``lost`` would get the name no more, and ``enrolled``, an ``EnrolmentResult``'s fields, or None.
+
+        Raises:
+            InputError: nobody is called so.
+        """
+        with self._lock:
+            self.gallery.not_this(name, embedding, source, digest)
+            templates = self._enrolled().templates
+            number = self._enrolled().number(name)
+            assert number is not None
+            rows = templates.person_index == number
+            rest, own = templates.rest()[rows], templates.embeddings[rows]
+            average = templates.person_embeddings()[number]
+        scores = (rest * own).sum(1) if len(own) > 1 else np.ones(len(own), np.float32)
+        effect: dict[str, Any] = {
+            "score": round(float(average @ embedding), 4),
+            "nearest": round(float((own @ embedding).max()), 4),
+            "photos": len(own),
+            "lost": int(np.count_nonzero(scores - own @ embedding < LEAD)),
+            "lead": LEAD,
+            "enrolled": None,
+        }
+        if was:
+            self.offer(was, embedding, 1.0, digest)
+            effect["enrolled"] = self.photo(was, None, digest, source, force).as_json()
+        return effect
 
     def pose(self, pixels: Pixels, want: str, last_box: tuple[float, ...]) -> View:
         """Look at a live picture and say what the person should do; see ``posing.judge``."""

@@ -19,8 +19,8 @@ from edge_runtime.storage.sqlite import (
     transaction,
 )
 
-SCHEMA = 1
-UPGRADES: dict[int, tuple[str, ...]] = {}
+SCHEMA = 2
+UPGRADES: dict[int, tuple[str, ...]] = {1: ("ALTER TABLE event ADD COLUMN face BLOB",)}
 """What makes a log of schema N one of N + 1."""
 
 _APPLICATION_ID = 0x46414D45  # "FAME", so that `file` and we know what it is
@@ -33,7 +33,7 @@ _TABLES = (
     " lost INTEGER NOT NULL, clean INTEGER NOT NULL, rid_of TEXT) STRICT",
     "CREATE TABLE event (event_id INTEGER PRIMARY KEY AUTOINCREMENT, clock_s REAL NOT NULL, at_s REAL NOT NULL,"
     " kind TEXT NOT NULL, camera TEXT NOT NULL, track_id TEXT, template_id INTEGER, person_id TEXT,"
-    " candidate_id TEXT, runner_up_id TEXT, body TEXT NOT NULL, crop BLOB) STRICT",
+    " candidate_id TEXT, runner_up_id TEXT, body TEXT NOT NULL, crop BLOB, face BLOB) STRICT",
     "CREATE TABLE sink (name TEXT PRIMARY KEY, position INTEGER NOT NULL, skipped INTEGER NOT NULL) STRICT",
     "INSERT INTO meta (id, clock_s, wall_s, lost, clean) VALUES (1, 0, NULL, 0, 1)",
 )

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.database import connect_to_read
-from edge_runtime.events.record import COLUMNS, Record, open_crop
+from edge_runtime.events.record import COLUMNS, Record, open_crop, open_face
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.system.closing import Closing
+from edge_runtime.types import Floats
 
-_COLUMNS = ", ".join(name for name in COLUMNS if name != "crop")
+_COLUMNS = ", ".join(name for name in COLUMNS if name not in ("crop", "face"))
 
 
 class EventReader(Closing):
@@ -85,6 +86,14 @@ class EventReader(Closing):
         rows = self._rows("SELECT crop FROM event WHERE event_id = ?", (record.event_id,))
         sealed = rows[0]["crop"] if rows else None
         return sealed is not None, None if sealed is None else open_crop(sealed, record, directory)
+
+    def face(self, record: Record, directory: Directory) -> tuple[str, Floats] | None:
+        """The encoder and the embedding float32 (D,) that a name was decided on; None where they are not kept, or the
+        key is gone.
+        """
+        rows = self._rows("SELECT face FROM event WHERE event_id = ?", (record.event_id,))
+        sealed = rows[0]["face"] if rows else None
+        return None if sealed is None else open_face(sealed, record, directory)
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         try:

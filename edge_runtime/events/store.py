@@ -178,8 +178,8 @@ class EventStore(Closing):
             keep_bytes: while the log is larger, the oldest go whoever has had them.
         """
         rows = self._connection.execute(
-            "SELECT event_id, clock_s, length(body) + ifnull(length(crop), 0) AS bytes FROM event"
-            " ORDER BY event_id LIMIT ?",
+            "SELECT event_id, clock_s, length(body) + ifnull(length(crop), 0) + ifnull(length(face), 0) AS bytes"
+            " FROM event ORDER BY event_id LIMIT ?",
             (PRUNE_ROWS + 1,),
         ).fetchall()
         surplus = self._used_bytes() - keep_bytes
@@ -223,7 +223,8 @@ class EventStore(Closing):
                 )
                 gone += cursor.rowcount
                 self._connection.execute(
-                    "UPDATE event SET candidate_id = ?, template_id = NULL, crop = NULL WHERE candidate_id = ?",
+                    "UPDATE event SET candidate_id = ?, template_id = NULL, crop = NULL, face = NULL"
+                    " WHERE candidate_id = ?",
                     (FORGOTTEN, person_id),
                 )
                 self._connection.execute(

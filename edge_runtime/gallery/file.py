@@ -112,6 +112,7 @@ class GalleryFile(Closing):
             if "gallery_id" not in meta.keys():  # noqa: SIM118 - a row is no mapping
                 migration.migrate(path, connection, device_key)
                 meta = database.read_meta(path, connection)
+            migration.extend(path, connection)
             vault = Vault(path, device_key, meta["encoder_hash"], meta["gallery_id"])
             vault = vault.with_rotation(meta["rotation"], meta["code_size"])
             return cls(path, connection, source, vault, meta)
@@ -205,7 +206,7 @@ class GalleryFile(Closing):
         """(seconds since the Unix epoch, action, opaque person id), oldest first.
 
         Actions: ``added``, ``renamed``, ``noted``, ``forced``, ``dropped``, ``forgotten``, ``expired``, ``rekeyed``,
-        ``exported``, ``imported``.
+        ``exported``, ``imported``, ``corrected``, ``uncorrected``.
         """
         with self._reading() as connection:
             rows = connection.execute("SELECT at_s, action, person_id FROM audit ORDER BY id").fetchall()

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-from edge_runtime.gallery.vault import Vault, new_rotation
+from edge_runtime.gallery.vault import Vault, negative_row, new_rotation
 from edge_runtime.storage import sqlite as database
 
 
@@ -16,7 +16,7 @@ def copies(path: Path) -> list[Path]:
 
 
 def migrate(path: Path, connection: sqlite3.Connection, device_key: bytes) -> None:
-    """Bring a gallery of schema 1 to schema 2; nothing happens if another process was first.
+    """Bring a gallery of schema 1 to the present one; nothing happens if another process was first.
 
     Everything is sealed anew, bound to a gallery id and with embeddings turned by a rotation of this gallery.
 
@@ -27,12 +27,22 @@ def migrate(path: Path, connection: sqlite3.Connection, device_key: bytes) -> No
     with database.explained(path), database.transaction(connection, write=True):
         if connection.execute("PRAGMA user_version").fetchone()[0] != 1:
             return
-        for statement in database.FROM_1:
+        for statement in (*database.FROM_1, *database.FROM_2):
             connection.execute(statement)
         meta = connection.execute("SELECT * FROM meta").fetchone()
         old = Vault(path, device_key, meta["encoder_hash"], "")
         new = Vault(path, device_key, meta["encoder_hash"], secrets.token_hex(16), new_rotation(int(meta["code_size"])))
         reseal(connection, old, new, renew=False)
+        connection.execute(f"PRAGMA user_version = {database.SCHEMA}")
+
+
+def extend(path: Path, connection: sqlite3.Connection) -> None:
+    """Bring a gallery of schema 2 to the present one, which adds a table and changes nothing that is there."""
+    with database.explained(path), database.transaction(connection, write=True):
+        if connection.execute("PRAGMA user_version").fetchone()[0] != 2:
+            return
+        for statement in database.FROM_2:
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {database.SCHEMA}")
 
 
@@ -77,6 +87,13 @@ def reseal(connection: sqlite3.Connection, old: Vault, new: Vault, renew: bool) 
             connection.execute(
                 "UPDATE template SET code = ?, source = ?, crop = ?, forced = ? WHERE id = ?",
                 (embedding, *texts, template["id"]),
+            )
+        for negative in connection.execute("SELECT * FROM negative WHERE person_id = ?", (person_id,)).fetchall():
+            row = negative_row(person_id, negative["id"])
+            source = new.seal(after.key, old.open(before.key, negative["source"], "source", row), "source", row)
+            embedding = new.seal_embedding(after.key, *old.open_embedding(before.key, negative["code"], row), row)
+            connection.execute(
+                "UPDATE negative SET code = ?, source = ? WHERE id = ?", (embedding, source, negative["id"])
             )
     connection.execute(
         "UPDATE meta SET gallery_id = ?, key_check = ?, rotation = ?",

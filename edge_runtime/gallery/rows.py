@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge_runtime.gallery.names import folded
 from edge_runtime.gallery.templates import Person
-from edge_runtime.gallery.vault import PersonKeys, Vault
+from edge_runtime.gallery.vault import PersonKeys, Vault, negative_row
 from edge_runtime.types import Floats
 
 
@@ -94,6 +94,12 @@ class Rows:
         return self.vault.open_embeddings(
             [(keys[row["person_id"]], row["code"], f"{row['person_id']}/{row['id']}") for row in rows]
         )
+
+    def negatives(self, rows: list[sqlite3.Row]) -> Floats:
+        """float32 (K, D), the embeddings of rows of ``negative``."""
+        return self.vault.open_embeddings(
+            [(self.keys(row["person_id"]).key, row["code"], negative_row(row["person_id"], row["id"])) for row in rows]
+        )[1]
 
     def find(self, name: str) -> str | None:
         """The id of the person of a name, or None."""

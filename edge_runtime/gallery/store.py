@@ -16,7 +16,8 @@ from edge_runtime.gallery.directory import STRANGER, Directory
 from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
 from edge_runtime.gallery.file import GalleryFile
 from edge_runtime.gallery.names import clean_name
-from edge_runtime.gallery.templates import Person, TemplateRecord, Templates
+from edge_runtime.gallery.templates import NegativeRecord, Person, TemplateRecord, Templates
+from edge_runtime.gallery.vault import negative_row
 from edge_runtime.text.plain import printable
 from edge_runtime.types import Floats
 
@@ -93,11 +94,105 @@ class Gallery(GalleryFile):
             numbers = {person["id"]: number for number, person in enumerate(people)}
             rows = connection.execute("SELECT id, person_id, code FROM template ORDER BY id").fetchall()
             weights, embeddings = self._rows.embeddings(rows)
+            wrong = connection.execute("SELECT id, person_id, code FROM negative ORDER BY id").fetchall()
+            negatives = self._rows.negatives(wrong).reshape(-1, self.embedding_size)
         index = np.array([numbers[row["person_id"]] for row in rows], np.int64)
         order = np.argsort(index, kind="stable")
         ids = np.array([row["id"] for row in rows], np.int64)
         embeddings = embeddings[order].reshape(-1, self.embedding_size)
-        return Templates(names, index[order], embeddings, weights[order], ids[order])
+        whose = np.array([numbers[row["person_id"]] for row in wrong], np.int64)
+        return Templates(names, index[order], embeddings, weights[order], ids[order], negatives, whose)
+
+    def not_this(self, name: str, embedding: Floats, source: str, digest: bytes) -> int:
+        """Keep a view that got a person's name and is not theirs; on disk for good when this returns.
+
+        Args:
+            name: the person's.
+            embedding: float32 (D,) of unit length.
+            source: which view, for people to read.
+            digest: sha256 of what stands for the view; the same one again changes nothing.
+
+        Raises:
+            InputError: nobody is called so, or an unusable embedding.
+        """
+        self._check_embedding(embedding)
+        with self._writing() as connection:
+            person_id = self.person(name).person_id
+            keys = self._rows.keys(person_id)
+            mac = keys.photo_mac(digest)
+            known = connection.execute(
+                "SELECT id FROM negative WHERE person_id = ? AND event_mac = ?", (person_id, mac)
+            ).fetchone()
+            if known is not None:
+                return int(known["id"])
+            last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'negative'").fetchone()
+            negative_id = int(last[0]) + 1 if last else 1
+            row = negative_row(person_id, negative_id)
+            connection.execute(
+                "INSERT INTO negative (id, person_id, code, source, event_mac, added_s) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    negative_id,
+                    person_id,
+                    self._rows.vault.seal_embedding(keys.key, 1.0, embedding.astype(np.float32), row),
+                    self._rows.vault.seal(keys.key, printable(source).encode(errors="replace"), "source", row),
+                    mac,
+                    time.time(),
+                ),
+            )
+            self._rows.audit("corrected", person_id)
+            return negative_id
+
+    def take_back(self, digest: bytes) -> tuple[list[Person], list[Person]]:
+        """Undo :meth:`not_this`, and delete the templates made of the same view.
+
+        Returns:
+            Those whom either was of, and those who keep the template, as it is their only one.
+        """
+        touched, only = list[str](), list[Person]()
+        with self._writing() as connection:
+            for person in self.people():
+                mac = self._rows.keys(person.person_id).photo_mac(digest)
+                gone = connection.execute(
+                    "DELETE FROM negative WHERE person_id = ? AND event_mac = ?", (person.person_id, mac)
+                ).rowcount
+                if self._rows.photo(person.person_id, mac) is not None:
+                    if person.templates > 1:
+                        gone += connection.execute(
+                            "DELETE FROM template WHERE person_id = ? AND photo_mac = ?", (person.person_id, mac)
+                        ).rowcount
+                    else:
+                        only.append(person)
+                if gone:
+                    self._rows.audit("uncorrected", person.person_id)
+                    touched.append(person.person_id)
+        if touched:
+            self._clean()
+        return [person for person in self.people() if person.person_id in touched], only
+
+    def negatives(self, name: str) -> list[NegativeRecord]:
+        """The views that got a person's name and are not theirs, oldest first.
+
+        Raises:
+            InputError: nobody is called so.
+        """
+        with self._reading() as connection:
+            person_id = self.person(name).person_id
+            key = self._rows.keys(person_id).key
+            rows = connection.execute("SELECT * FROM negative WHERE person_id = ? ORDER BY id", (person_id,))
+            return [
+                NegativeRecord(
+                    row["id"],
+                    self._rows.vault.open(key, row["source"], "source", negative_row(person_id, row["id"])).decode(),
+                    row["added_s"],
+                )
+                for row in rows.fetchall()
+            ]
+
+    def _check_embedding(self, embedding: Floats) -> None:
+        if embedding.shape != (self.embedding_size,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:
+            raise InputError(
+                f"code: expected unit length and shape ({self.embedding_size},), received {embedding.shape}"
+            )
 
     def directory(self) -> Directory:
         """Who is who, for the log of events; one moment of the gallery."""
@@ -150,10 +245,7 @@ class Gallery(GalleryFile):
         """
         name, source = clean_name(name), printable(source)
         embedding = np.asarray(embedding)
-        if embedding.shape != (self.embedding_size,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:
-            raise InputError(
-                f"code: expected unit length and shape ({self.embedding_size},), received {embedding.shape}"
-            )
+        self._check_embedding(embedding)
         if not 0 < quality_weight < float("inf"):
             raise InputError(f"quality_weight: expected a positive number, received {quality_weight!r}")
         with self._writing() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,20 @@ class TemplateRecord:
     crop: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NegativeRecord:
+    """One view that was named wrongly, without its embedding.
+
+    Attributes:
+        source: which one, for people to read.
+        added: seconds since the Unix epoch.
+    """
+
+    negative_id: int
+    source: str
+    added: float
+
+
 @dataclass(frozen=True)
 class Templates:
     """Every embedding of a gallery at one moment.
@@ -62,6 +76,8 @@ class Templates:
         embeddings: float32 (T, D) of unit length.
         weights: float32 (T,), > 0.
         ids: int64 (T,), the gallery's template ids.
+        negatives: float32 (K, D) of unit length: views that were named wrongly.
+        negative_index: int64 (K,), into ``names``: whose name each got.
     """
 
     names: tuple[str, ...]
@@ -69,6 +85,8 @@ class Templates:
     embeddings: Floats
     weights: Floats
     ids: NDArray[np.int64]
+    negatives: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    negative_index: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         if self.embeddings.ndim != 2 or self.embeddings.dtype != np.float32:
@@ -106,4 +124,6 @@ class Templates:
             np.concatenate([self.embeddings, embedding[None].astype(np.float32)]),
             np.append(self.weights, np.float32(weight)),
             np.append(self.ids, template_id),
+            self.negatives,
+            self.negative_index,
         )

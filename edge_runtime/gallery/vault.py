@@ -172,6 +172,11 @@ class Vault:
         return weights, embeddings if self.rotation is None else embeddings @ self.rotation.T
 
 
+def negative_row(person_id: str, negative_id: int) -> str:
+    """What the values of a negative are bound to: not to be taken for those of a template."""
+    return f"{person_id}/not/{negative_id}"
+
+
 def new_rotation(embedding_size: int) -> Floats:
     """A random rotation or reflection, uniform over all of them, float32 (D, D) (Mezzadri, 2007: QR with signs)."""
     rng = np.random.default_rng(secrets.randbits(256))

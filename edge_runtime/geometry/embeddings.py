@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,11 @@ def normalise(embeddings: Floats) -> tuple[Floats, Floats]:
     unit = np.zeros_like(embeddings, dtype=np.float32)
     unit[good] = embeddings[good] / norms[good, None]
     return unit, np.where(good, norms, np.float32(0))
+
+
+def embedding_hash(encoder_hash: str, preprocessing_hash: str) -> str:
+    """By which embeddings are known to be comparable, 64 hex digits."""
+    return hashlib.sha256(f"{encoder_hash}/{preprocessing_hash}".encode()).hexdigest()
 
 
 def summed(rows: Floats, index: NDArray[np.int64], count: int) -> Floats:

@@ -14,11 +14,16 @@ from edge_runtime.errors import FamiliarError, GalleryError
 from edge_runtime.storage.files import sync_folder, with_sides
 from edge_runtime.storage.keys import check_private
 
-SCHEMA = 2
+SCHEMA = 3
 _APPLICATION_ID = 0x46414D49  # "FAMI", so that `file` and we know what it is
 _BUSY_S = 10.0
 _DAMAGED = "it is left as it is; put a backup in its place, or move it away and enrol again"
 
+_NEGATIVE = (
+    "CREATE TABLE negative (id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE, code BLOB NOT NULL,"
+    " source BLOB NOT NULL, event_mac BLOB NOT NULL, added_s REAL NOT NULL, UNIQUE (person_id, event_mac)) STRICT"
+)
 _TABLES = (
     "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), encoder_hash TEXT NOT NULL,"
     " preprocessing_hash TEXT NOT NULL, code_size INTEGER NOT NULL, bundle_name TEXT NOT NULL,"
@@ -30,6 +35,7 @@ _TABLES = (
     " person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE, code BLOB NOT NULL,"
     " source BLOB NOT NULL, photo_mac BLOB, crop BLOB, added_s REAL NOT NULL, forced BLOB,"
     " UNIQUE (person_id, photo_mac)) STRICT",
+    _NEGATIVE,
     "CREATE TABLE audit (id INTEGER PRIMARY KEY, at_s REAL NOT NULL, action TEXT NOT NULL,"
     " person_id TEXT NOT NULL) STRICT",
 )
@@ -43,6 +49,8 @@ FROM_1 = (
     "ALTER TABLE template ADD COLUMN forced BLOB",
 )
 """What schema 2 adds to 1; see ``migration``."""
+FROM_2 = (_NEGATIVE,)
+"""What schema 3 adds to 2: views that were named wrongly."""
 
 
 def scrub(connection: sqlite3.Connection) -> bool:
