@@ -35,6 +35,7 @@ from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
 from edge_runtime.daemon.lookout import Lookout
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
+from edge_runtime.daemon.recording import Recording
 from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.daemon.waker import Waker
@@ -78,12 +79,18 @@ class Service(Closing):
         health: what is wrong, part by part.
     """
 
-    def __init__(self, config: Config, reload_config: Callable[[], Config] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reload_config: Callable[[], Config] | None = None,
+        recording: Recording | None = None,
+    ) -> None:
         """Open bundle, models, gallery, sink and control socket, and compare the golden outputs.
 
         Args:
             config: with at least one camera.
             reload_config: reads the configuration again, on SIGHUP or ``reload``; None: it stays as it is.
+            recording: gets every frame with what was found; the caller closes it.
 
         Raises:
             ConfigError: no camera is configured.
@@ -96,6 +103,7 @@ class Service(Closing):
         self.cameras: dict[str, Camera] = {}
         self.started_s = time.monotonic()
         self._reload_config = reload_config
+        self._recording = recording
         self._stopping = False
         self._ready = False
         self._on_ready: Callable[[], None] | None = None
@@ -305,7 +313,10 @@ class Service(Closing):
                 if self._stopping:
                     break
                 with self._lock:
+                    frames = camera.frames
                     events = camera.turn()
+                    if self._recording is not None and camera.frames > frames and camera.latest is not None:
+                        self._recording.add(camera.latest, camera.pipeline.sightings())
                 self._emit(events)
             self._look_around()
             self._check_ready()
