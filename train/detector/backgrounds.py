@@ -98,7 +98,7 @@ def _checkers(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
     side = int(rng.integers(4, 60))
     y, x = np.mgrid[:height, :width] // side
     palette = rng.integers(0, 256, (int(rng.integers(2, 5)), 3)).astype(np.uint8)
-    return palette[(x + y * int(rng.integers(1, 4))) % len(palette)]
+    return np.asarray(palette[(x + y * int(rng.integers(1, 4))) % len(palette)], np.uint8)
 
 
 def _text(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:

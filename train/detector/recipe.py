@@ -11,7 +11,7 @@ from edge_runtime.errors import ConfigError
 from edge_runtime.schema.table import check_known, key, section
 from models.detector import DetectorSpec
 from models.refiner import RefinerSpec
-from train.fitting.recipe_file import read_recipe
+from train.fitting.recipes import read_recipe
 
 
 @dataclass(frozen=True)

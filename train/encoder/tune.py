@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
 from models.encoders import EncoderSpec
-from train.data.chips import Chips
 from train.data.files import replacing, write_json
 from train.encoder.datasets import Faces, in_chunks
 from train.encoder.start import Start
@@ -75,11 +75,12 @@ def settle(run: Run, start: Start, spec: EncoderSpec, chips: Chips, strangers: C
     others = np.flatnonzero(~np.isin(strangers.names, np.unique(chips.names[chips.names != ""])))
     old = spec.build()
     start.into(old)
-    trials = []
-    for encoder in (old, open_model(run.encoder_path)):
-        parts = [(chips, fitted), (chips, held), (strangers, others)]
-        trials.append(Trial(*(_codes(encoder, run, faces, index) for faces, index in parts)))
-    verdict = judge(*trials, chips.names[fitted], chips.names[held], strangers.names[others], run.seed)
+    parts = [(chips, fitted), (chips, held), (strangers, others)]
+    before, after = (
+        Trial(*(_codes(encoder, run, faces, index) for faces, index in parts))
+        for encoder in (old, open_model(run.encoder_path))
+    )
+    verdict = judge(before, after, chips.names[fitted], chips.names[held], strangers.names[others], run.seed)
     if not verdict.better:
         with replacing(run.encoder_path) as draft:
             old.save(draft)

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
+from edge_runtime.pictures.chips import Chips
 from tests.builders import ROOT
 from tests.train.drawn_chips import make_chips
 from train.__main__ import main
-from train.data.chips import Chips
 
 
 @pytest.fixture(scope="module")
