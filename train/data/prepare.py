@@ -143,7 +143,7 @@ def _note_few_strangers(split_of: Mapping[str, str]) -> bool:
         return False
     print(
         f"train prepare: note: {strangers} people are held out as strangers; a bundle that convert makes of "
-        f"fewer than {FEWEST_TO_FIT} names nobody at the default wish of 1 in 1,000; add people, or give "
+        f"fewer than {FEWEST_TO_FIT} names nobody at the default target of 1 in 1,000; add people, or give "
         "convert chips of others with --cohort FILE",
         file=sys.stderr,
     )
