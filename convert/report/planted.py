@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def plant(
             ("red and blue swapped", lambda: _codes(model, preprocessing, swapped)),
         ]
         for name, normalised in _normalised_otherwise(preprocessing):
-            mistakes.append((name, lambda normalised=normalised: _codes(model, normalised, probe)))  # type: ignore[misc]
+            mistakes.append((name, functools.partial(_codes, model, normalised, probe)))
         if layer[0]:
             mistakes.append((f"weights of {layer[0]} reversed", lambda: _codes(spoilt, preprocessing, probe)))
         stated = compare(raw_float, *_codes(model, preprocessing, probe), names, recipe.label)

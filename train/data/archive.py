@@ -46,7 +46,8 @@ def write_archive(
             split=np.array(known[1], np.str_),
             paths=np.array(known[2], np.str_),
             meta=np.array(json.dumps({"schema": kind.schema, **meta})),
-            **arrays,  # type: ignore[arg-type]
+            allow_pickle=False,
+            **arrays,
         )
 
 

@@ -48,7 +48,8 @@ def drawing(size_wh: tuple[int, int], number: int) -> Pixels:
 
 
 def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    return tuple(int(v) for v in rng.integers(0, 256, 3))  # type: ignore[return-value]
+    red, green, blue = (int(value) for value in rng.integers(0, 256, 3))
+    return red, green, blue
 
 
 def _skin(rng: np.random.Generator) -> tuple[int, int, int]:

@@ -214,7 +214,7 @@ class _Fitting:
                 state = {"fingerprint": self.mark, "history": self.run.history}
                 save_checkpoint(self.run.path / CHECKPOINT, self.variables, state)
                 shown = "  ".join(f"{name} {row[name]:.4f}" for name in self.subject.terms)
-                left = time_left(row["seconds"], 1, self.fit.epochs - self.run.epochs_done)
+                left = time_left(row["seconds"] * (self.fit.epochs - self.run.epochs_done))
                 print(f"epoch {row['epoch']}/{self.fit.epochs}  {shown}  {left}", flush=True)
         self.run.finished = True
         self.publish()

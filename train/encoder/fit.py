@@ -182,7 +182,6 @@ class _Fitting:
 
     def _one_more(self) -> None:
         """Fit an epoch, look at what came of it, and keep it."""
-        begun = self.schedule.begun(self.result.history)
         row = self._epoch(self.result.epochs_done)
         with self.average.applied():
             row |= self._measured(row)
@@ -195,7 +194,7 @@ class _Fitting:
         state = {"fingerprint": self.mark, "history": self.result.history, "best": self.best}
         save_checkpoint(self.folder / CHECKPOINT, self.variables, state)
         self.views.save()
-        print(epoch_line(row, begun), flush=True)
+        print(epoch_line(row, self.schedule.left_s(self.result.history)), flush=True)
         if time.monotonic() - self.published_at > _PUBLISH_EVERY_S and not self._ended():
             with self.average.applied():
                 self._publish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,13 +90,13 @@ def settle(run: Run, start: Start, spec: EncoderSpec, chips: Chips, strangers: C
     return verdict
 
 
-def _codes(encoder: object, run: Run, chips: Chips, index: NDArray[np.int64]) -> Floats:
+def _codes(encoder: keras.Model, run: Run, chips: Chips, index: NDArray[np.int64]) -> Floats:
     """Codes float32 (n, D) as the encoder gives them."""
     faces = Faces.of([chips], [index])
     codes = [np.zeros((0, run.code_size), np.float32)]
     for chunk in in_chunks(np.arange(len(faces)), 128):
         aligned = faces.aligned(chunk, run.preprocessing.template)
-        codes.append(np.asarray(encoder.predict_on_batch(run.preprocessing.as_float(aligned)), np.float32))  # type: ignore[attr-defined]
+        codes.append(np.asarray(encoder.predict_on_batch(run.preprocessing.as_float(aligned)), np.float32))
     return np.concatenate(codes)
 
 

@@ -14,27 +14,24 @@ _SHOWN = {
 """Columns of the history and how they are shown; the others are in history.csv."""
 
 
-def epoch_line(row: Mapping[str, float], begun: float) -> str:
+def epoch_line(row: Mapping[str, float], left_s: float) -> str:
     """One epoch: progress, the loss, figures of held-out people if they were looked at, and the time left.
 
     Args:
-        row: of the history, with ``epoch``, ``progress`` (0..1), ``seconds`` and ``waited``.
-        begun: progress before this epoch, 0..1.
+        row: of the history, with ``epoch`` and ``progress`` (0..1).
+        left_s: how long the run still takes, seconds.
     """
     figures = "  ".join(text.format(row[name]) for name, text in _SHOWN.items() if name in row)
-    # A first epoch also waits for all views to be made, which no later one does.
-    seconds = row["seconds"] if begun else row["seconds"] - row["waited"]
-    left = time_left(seconds, row["progress"] - begun, 1 - row["progress"])
+    left = time_left(left_s) if row["progress"] < 1 else "done"
     return f"epoch {row['epoch']:.0f}  {row['progress']:.0%}  {figures}  {left}"
 
 
-def time_left(seconds: float, share: float, rest: float) -> str:
-    """How long it still takes, in words, if ``share`` of the run took ``seconds`` and ``rest`` of it is left."""
-    if rest <= 0:
+def time_left(seconds: float) -> str:
+    """How long it still takes, in words."""
+    if seconds <= 0:
         return "done"
-    left = seconds / max(share, 1e-9) * rest
-    if left < 90:
-        return f"{left:.0f} s left"
-    if left < 5400:
-        return f"{left / 60:.0f} min left"
-    return f"{left / 3600:.1f} h left"
+    if seconds < 90:
+        return f"{seconds:.0f} s left"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min left"
+    return f"{seconds / 3600:.1f} h left"
