@@ -18,6 +18,7 @@ from convert.edgetpu.graph import int8_faults, read_graph
 from convert.model.quantize import unfit
 from convert.recipe import RECIPES
 from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.faces.encoder import open_encoder
 from edge_runtime.faces.golden import check_golden
 from tests.builders import ROOT
@@ -61,6 +62,8 @@ def test_a_run_becomes_a_bundle_that_passes_its_self_test(made: Bundle) -> None:
 
 def test_the_manifest_tells_where_it_comes_from_and_what_int8_costs(made: Bundle) -> None:
     raw = made.manifest.as_json()
+    assert raw == json.loads((made.path / MANIFEST).read_text()) and not made.manifest.unknown
+    assert Manifest.parse(json.dumps(raw)) == made.manifest
     assert raw["encoder"]["input"]["shape"] == [1, 28, 28, 1] and raw["encoder"]["input"]["dtype"] == "int8"
     assert raw["encoder"]["output"]["scale"] > 0
     assert raw["recipe"]["name"] == "int8" and raw["recipe"]["calibrated_on"] == 48
