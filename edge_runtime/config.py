@@ -271,7 +271,9 @@ def describe() -> list[tuple[str, str, Any, str]]:
     for prefix, settings in kinds.items():
         for item in dataclasses.fields(settings):
             default = None if item.default is dataclasses.MISSING else item.default
-            rows.append((f"{prefix}.{item.name}", str(item.type), default, item.metadata["help"]))
+            listed = str(item.type).startswith("tuple")
+            told = ("list", list(default or ())) if listed else (str(item.type), default)
+            rows.append((f"{prefix}.{item.name}", *told, item.metadata["help"]))
     return rows
 
 

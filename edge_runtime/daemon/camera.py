@@ -10,8 +10,8 @@ from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProce
 from edge_runtime.config import CameraConfig, Config
 from edge_runtime.errors import CameraError, ConfigError, FamiliarError
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.system.retry import delay_s
 from edge_runtime.text.masking import masked
+from edge_runtime.timing.retry import delay_s
 from edge_runtime.tracking.freeze import FreezeDetector
 from edge_runtime.types import Event, EventKind, Frame
 

@@ -12,7 +12,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -23,7 +23,6 @@ from edge_runtime.config import (
     changed_keys,
     events_path,
     gallery_path,
-    sinks,
     socket_path,
     unknowns_path,
 )
@@ -35,12 +34,12 @@ from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
 from edge_runtime.daemon.lookout import Lookout
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
+from edge_runtime.daemon.outlets import Outlets
 from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.daemon.waker import Waker
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.errors import CameraError, GalleryError, UnknownsError
-from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.faces.golden import check_golden, check_golden_faces
@@ -49,7 +48,6 @@ from edge_runtime.pipeline import Pipeline
 from edge_runtime.requests import table
 from edge_runtime.requests.access import Holdings
 from edge_runtime.requests.live_view import LiveView, Sightings
-from edge_runtime.sinks import open_sink
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
@@ -115,9 +113,7 @@ class Service(Closing):
             log.hide(self.matcher.templates.names)
             stack.enter_context(exclusive_lock(events_path(config), "daemon", "log of events", "[events] db"))
             self._strangers = self._open_unknowns(stack)
-            opened = [(sink.name, open_sink(sink)) for sink in sinks(config)]
-            for _, sink in opened:
-                stack.callback(sink.close)
+            self._outlets = Outlets(config, self.health, stack, self.stop)
             self.events = EventLog(
                 events_path(config),
                 self.gallery.directory(),
@@ -127,8 +123,7 @@ class Service(Closing):
                 log.warning,
             )
             stack.callback(self.events.close)
-            for name, sink in opened:
-                self.events.attach(name, sink, self._sink_trouble)
+            self._outlets.attach(self.events)
             self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
@@ -212,6 +207,10 @@ class Service(Closing):
         """What a camera shows; see ``LiveView.answer``."""
         return self._live.answer(camera)
 
+    def people(self) -> Mapping[str, str]:
+        """Names by the gallery's opaque ids."""
+        return self.events.directory.names
+
     def answer(self, command: str, arguments: dict[str, Any], payload: bytes) -> Answer:
         """One request of the control socket; see ``requests.table``.
 
@@ -250,6 +249,8 @@ class Service(Closing):
             log.configure(wanted.log)
             waiting = changed_keys(self.config, wanted)
         self.refresh(always=True)
+        for delivery in self.events.deliveries:
+            delivery.retry()
         log.info("[decide], [log] and the gallery are read again")
         if waiting:
             log.warning(
@@ -342,6 +343,7 @@ class Service(Closing):
             return
         self._ready = True
         notify("READY=1")
+        self._outlets.serve(self)
         if self._on_ready is not None:
             self._on_ready()
         held, self._held = self._held, []
@@ -370,10 +372,3 @@ class Service(Closing):
 
     def _events_trouble(self, reason: str | None) -> None:
         self.health.told("events", reason and f"cannot be stored ({reason}); they wait in memory")
-
-    def _sink_trouble(self, delivery: Delivery, error: Exception | None) -> None:
-        if isinstance(error, BrokenPipeError) and not delivery.sink.lasting:
-            self.stop()
-            return
-        reason = error and f"takes no events ({error}); they wait in the log of events"
-        self.health.told(f"sink {delivery.name}", reason or None)
