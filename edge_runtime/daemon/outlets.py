@@ -56,7 +56,7 @@ class Outlets:
             reason = f"set aside ({error}); put it right, then: systemctl reload familiar"
         elif error is not None:
             reason = f"takes no events ({error}); they wait in the log of events"
-        self._health.told(f"sink {delivery.name}", reason)
+        self._health.update(f"sink {delivery.name}", reason)
 
 
 def _check_cameras(sink: SinkConfig, cameras: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from edge_runtime.capture.own_cameras import no_such_camera
 from edge_runtime.config import (
     LIVE_SECTIONS,
     Config,
+    DecideConfig,
     changed_keys,
     events_path,
     gallery_path,
@@ -29,6 +30,7 @@ from edge_runtime.config import (
 from edge_runtime.control.protocol import Answer
 from edge_runtime.control.server import ControlServer
 from edge_runtime.daemon.camera import Camera, check_cameras
+from edge_runtime.daemon.controls import Controls
 from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
@@ -100,6 +102,7 @@ class Service(Closing):
         self._held: list[Event] = []
         self._lock = threading.Lock()
         """Held during a step of a pipeline and while its matcher is exchanged."""
+        self._controls = Controls(self.cameras, self._lock, lambda: self.config.decide, self._decide, self._wake)
         self._chores = Housekeeping(self.refresh, self.reload, _IDLE_S, _DRAIN_S)
         with ExitStack() as stack:
             self._waker = stack.enter_context(Waker())
@@ -171,7 +174,7 @@ class Service(Closing):
         return opening_lines(self.config, self.matcher, self.chain.bundle.manifest.name)
 
     def summary(self) -> list[str]:
-        """What was seen, in lines for people; none if no camera ever opened."""
+        """What was seen, in lines for people; no line if no camera ever opened."""
         return summary_lines(self.cameras, self.events) if self._ready else []
 
     def status(self) -> Answer:
@@ -197,6 +200,11 @@ class Service(Closing):
     def daemon(self) -> Service:
         """What requests about the daemon are answered with."""
         return self
+
+    @property
+    def controls(self) -> Controls:
+        """What can be changed in it."""
+        return self._controls
 
     @property
     def holdings(self) -> Holdings:
@@ -239,13 +247,7 @@ class Service(Closing):
         waiting: list[str] = []
         if self._reload_config is not None:
             wanted = self._reload_config()
-            with self._lock:
-                self.config = dataclasses.replace(
-                    self.config, **{name: getattr(wanted, name) for name in LIVE_SECTIONS}
-                )
-                for camera in self.cameras.values():
-                    camera.pipeline.decide = wanted.decide
-            self._keeper.config = self.config
+            self._take_over(**{name: getattr(wanted, name) for name in LIVE_SECTIONS})
             log.configure(wanted.log)
             waiting = changed_keys(self.config, wanted)
         self.refresh(always=True)
@@ -257,6 +259,20 @@ class Service(Closing):
                 "these keys have changed and need a restart: systemctl restart familiar", keys=", ".join(waiting)
             )
         return waiting
+
+    def _take_over(self, **sections: Any) -> None:
+        with self._lock:
+            self.config = dataclasses.replace(self.config, **sections)
+            for camera in self.cameras.values():
+                camera.pipeline.decide = self.config.decide
+        self._keeper.config = self.config
+
+    def _decide(self, decide: DecideConfig) -> None:
+        self._take_over(decide=decide)
+        self.refresh(always=True)
+
+    def _wake(self) -> None:
+        self._waker.wake()
 
     def refresh(self, always: bool = False) -> None:
         """Match against the gallery as it is now, if it has changed since the last time."""
@@ -286,7 +302,9 @@ class Service(Closing):
         except UnknownsError as error:
             self.health.report("strangers", f"{error}; until the next start nobody is remembered")
             return None
-        keeper = UnknownsKeeper(book, lambda reason: self.health.told("strangers", reason), lambda: self._keeper.sound)
+        keeper = UnknownsKeeper(
+            book, lambda reason: self.health.update("strangers", reason), lambda: self._keeper.sound
+        )
         stack.callback(keeper.close)
         self._keeper.strangers = book
         return keeper if self.config.strangers.remember else None
@@ -371,4 +389,4 @@ class Service(Closing):
         log.flush()
 
     def _events_trouble(self, reason: str | None) -> None:
-        self.health.told("events", reason and f"cannot be stored ({reason}); they wait in memory")
+        self.health.update("events", reason and f"cannot be stored ({reason}); they wait in memory")

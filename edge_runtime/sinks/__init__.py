@@ -1,8 +1,8 @@
 """Where events go: one file a sink, configured by ``[[sink]]`` tables; ``events.delivery`` hands them on.
 
 A sink's file holds ``Settings``, a frozen dataclass of the keys its table may have, with a property ``target`` that
-tells it from others of its kind; and ``open(settings)``, which returns a ``protocols.Sink``. What events a sink gets is
-said by keys that all tables have; ``events.filters`` goes by them, so that no sink needs to.
+distinguishes it from others of its kind; and ``open(settings)``, which returns a ``protocols.Sink``. What events a
+sink gets is said by keys that all tables have; ``events.filters`` applies them, so that no sink needs to.
 """
 
 from __future__ import annotations
