@@ -53,6 +53,7 @@ from edge_runtime.requests.live_view import LiveView, Sightings
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
+from edge_runtime.tracking.scheduler import hottest_c
 from edge_runtime.types import Event, Frame
 from edge_runtime.unknowns.keeper import UnknownsKeeper
 from edge_runtime.unknowns.opening import open_unknowns
@@ -183,6 +184,7 @@ class Service(Closing):
             return {
                 **self.health.as_json(),
                 "pid": os.getpid(),
+                "temperature_c": hottest_c(),
                 "uptime_s": round(time.monotonic() - self.started_s, 1),
                 "bundle": {"name": self.chain.bundle.manifest.name, "hash": self.chain.bundle.hash},
                 "accelerators": self.chain.accelerators,
