@@ -78,6 +78,10 @@ class Broker:
             self._process.wait(20)
             self._process = None
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def freeze(self, still: bool = True) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)

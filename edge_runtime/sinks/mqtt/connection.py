@@ -197,7 +197,9 @@ class Connection:
             client.connect(self._settings.host, self._settings.port_or_usual, _KEEPALIVE_S)
             until_s = time.monotonic() + self._settings.timeout_s
             while not answer:
-                self._turn(client)
+                broken = self._turn(client)
+                if broken and not answer:  # a refusal is an answer before it is the end
+                    raise broken
                 if self._closing.is_set() or time.monotonic() > until_s:
                     raise TimeoutError("no answer in time to the wish to connect")
             if answer[0].is_failure:
@@ -209,7 +211,8 @@ class Connection:
                 self.session += 1
                 self._changed.notify_all()
             while not self._closing.is_set():
-                self._turn(client)
+                if broken := self._turn(client):
+                    raise broken
             self._leave(client)
         finally:
             if (sock := client.socket()) is not None:
@@ -222,10 +225,10 @@ class Connection:
         client.disconnect()
         client.loop(0.05)
 
-    def _turn(self, client: _BoundedClient, timeout_s: float = 0.5) -> None:
+    def _turn(self, client: _BoundedClient, timeout_s: float = 0.5) -> Exception | None:
+        """Read and write what there is; why the connection is over, if it is."""
         rc = client.loop(timeout_s)
-        if rc != paho.MQTT_ERR_SUCCESS:
-            raise client.broken or ConnectionError(paho.error_string(rc))
+        return None if rc == paho.MQTT_ERR_SUCCESS else client.broken or ConnectionError(paho.error_string(rc))
 
     def _make(self) -> _BoundedClient:
         settings = self._settings

@@ -57,6 +57,11 @@ class Settings:
         return f"{self.where}/{self.topic_prefix}"
 
     @property
+    def pictures(self) -> bool:
+        """Whether events are to come with pictures."""
+        return self.image
+
+    @property
     def where(self) -> str:
         """Host and port, for people."""
         return f"{self.host}:{self.port_or_usual}"

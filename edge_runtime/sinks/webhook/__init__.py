@@ -61,6 +61,11 @@ class Settings:
             return self.url_file or self.url_env
         return f"{urlsplit(self.url).hostname}#{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
 
+    @property
+    def pictures(self) -> bool:
+        """Whether events are to come with pictures."""
+        return self.picture
+
 
 def check_url(url: str) -> str:
     """The address, if it is one.
