@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.enrolment.outliers import consistency
 from edge_runtime.faces.chain import central_face, rivals
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Detections, Floats
 
 CLEAR_LEAD = 0.2
 """The face that fits best is taken although another one fits too, if its cosine is larger by this much."""
+_BY_CHANCE = 0.01
+"""In a group without the person, one of the faces fits with this chance, if they are as strangers are."""
 _NAME_ONE = "name the one that is meant with --face N, or crop the photo to it"
 
 
@@ -46,17 +47,10 @@ def choose(faces: Floats, others: Floats, weights: Floats, strangers: Floats) ->
         return f"{len(faces)} faces, and no other photo of this name says which is meant; {_NAME_ONE}"
     average = normalise((others * weights[:, None]).sum(0, keepdims=True))[0][0]
     scores = faces @ average
-    all_weights = np.append(weights, np.float32(weights.mean()))
-    fits = np.array(
-        [
-            bool(face.any()) and not consistency(np.vstack([others, face]), all_weights, strangers).outlier[-1]
-            for face in faces
-        ]
-    )
-    order = np.argsort(-scores)
-    best = int(order[0])
+    fits = scores >= np.quantile(strangers @ average, 1 - _BY_CHANCE / len(faces))
+    second, best = np.argsort(scores)[-2:]
     if not fits[best]:
         return f"{len(faces)} faces, and no one of them looks like the other photos of this name; {_NAME_ONE}"
-    if fits[order[1]] and scores[best] - scores[order[1]] < CLEAR_LEAD:
+    if fits[second] and scores[best] - scores[second] < CLEAR_LEAD:
         return f"{len(faces)} faces, and more than one looks like the other photos of this name; {_NAME_ONE}"
-    return best
+    return int(best)
