@@ -99,6 +99,8 @@ strangers: $(DESKTOP)/.installed
 # bundle has looks without one source.
 RELEASED ?= models/released
 RELEASE := runs/release
+# How much drawn faces differ; less is nearer to the average face.
+SPREAD ?= 0.9
 PORTRAIT_NAMES := ash bo casey drew jo kim robin sam
 release:
 	@test -n "$(RUN)" -a -n "$(DATA)" -a -n "$(SPLIT)" -a -n "$(NAMED)" -a -n "$(UTK)" || { \
@@ -127,7 +129,7 @@ release-bundle: $(DESKTOP)/.installed
 release-portraits: $(DESKTOP)/.installed
 	rm -rf $(RELEASE)/portraits
 	$(DESKTOP)/bin/python -m train generate --run $(PORTRAITS) --judge $(RELEASED)/default --reference $(REFERENCE) \
-		--count $(words $(PORTRAIT_NAMES)) --spread 0.9 --out $(RELEASE)/portraits
+		--count $(words $(PORTRAIT_NAMES)) --spread $(SPREAD) --out $(RELEASE)/portraits
 	number=0; for name in $(PORTRAIT_NAMES); do \
 		cp $(RELEASE)/portraits/p$$number.png edge_runtime/sources/portraits/$$name.png || exit; \
 		number=$$((number + 1)); done
