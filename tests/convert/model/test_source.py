@@ -18,8 +18,6 @@ from edge_runtime.geometry.alignment import Template
 from tests.convert.inputs import PREPROCESSING, write_people, write_run
 from train.data.chips import Chips as TrainedChips
 
-pytestmark = pytest.mark.desktop
-
 NOTHING = Stated()
 ALL = Stated("28", "grey", "127.5/127.5", "arcface:6")
 
