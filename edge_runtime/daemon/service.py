@@ -10,22 +10,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-from edge_runtime.config import LIVE_SECTIONS, Config, changed_keys, gallery_path, socket_path
+from edge_runtime.config import LIVE_SECTIONS, Config, DecideConfig, changed_keys, gallery_path, socket_path
 from edge_runtime.control.protocol import Answer
 from edge_runtime.control.server import ControlServer
 from edge_runtime.daemon.camera import check_cameras
 from edge_runtime.daemon.cameras import Cameras
+from edge_runtime.daemon.controls import Controls
 from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
 from edge_runtime.daemon.lookout import Lookout
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
-from edge_runtime.daemon.outlet import EventOutlet
+from edge_runtime.daemon.outlets import Outlets
 from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.daemon.waker import Waker
@@ -42,6 +43,7 @@ from edge_runtime.requests.live_view import LiveView
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
+from edge_runtime.tracking.scheduler import hottest_c
 from edge_runtime.unknowns.opening import unknowns_kept
 
 _IDLE_S = 5.0
@@ -62,6 +64,7 @@ class Service(Closing):
         chain: of the frame loop alone.
         cameras: by name; empty until :meth:`run`.
         health: what is wrong, part by part.
+        controls: what can be changed in it.
     """
 
     def __init__(self, config: Config, reload_config: Callable[[], Config] | None = None) -> None:
@@ -88,13 +91,14 @@ class Service(Closing):
             self._waker = stack.enter_context(Waker())
             self.health = Health(self._waker.wake)
             self._lookout = Lookout(self.cameras, self.health)
+            self.controls = Controls(self.cameras, lambda: self.config.decide, self._decide, self._waker.wake)
             stack.enter_context(exclusive_lock(gallery_path(config), "daemon"))
             self.chain = stack.enter_context(open_chain(config))
             check_golden(self.chain.bundle, self.chain.encoder)
             check_golden_faces(self.chain.bundle, self.chain.detector)
             self._keeper = stack.enter_context(GalleryMonitor(config, self.chain, self.health, self.cameras.latest))
             log.hide(self.matcher.templates.names)
-            self._outlet = stack.enter_context(EventOutlet(config, self.gallery.directory(), self.health, self.stop))
+            self._outlets = stack.enter_context(Outlets(config, self.gallery.directory(), self.health, self.stop))
             on_trouble = partial(self.health.update, "strangers")
             unknowns = stack.enter_context(unknowns_kept(config, self.chain, on_trouble, lambda: self._keeper.sound))
             self._keeper.strangers = unknowns.book if unknowns else None
@@ -120,7 +124,7 @@ class Service(Closing):
     @property
     def events(self) -> EventLog:
         """The log of events."""
-        return self._outlet.log
+        return self._outlets.log
 
     def run(self, ready: Callable[[], None] | None = None) -> None:
         """Run until a signal, :meth:`stop`, or the end of every clip; then let open tracks leave and write all events.
@@ -164,7 +168,7 @@ class Service(Closing):
             if self._stopping:
                 return
             for events in self.cameras.turns():
-                self._outlet.emit(events)
+                self._outlets.emit(events)
                 if not self._ready and self.cameras.one_has_opened:
                     self._announce(on_ready)
                 if self._stopping:
@@ -176,22 +180,23 @@ class Service(Closing):
         """The first camera has opened."""
         self._ready = True
         notify("READY=1")
+        self._outlets.serve(self)
         if on_ready is not None:
             on_ready()
-        self._outlet.release()
+        self._outlets.release()
 
     def _look_around(self) -> None:
         """Let ``health`` know how everything does; then its events go the way of all others."""
         self._lookout.look_around(self.chain.degraded)
         events = self.health.take_events()
         if events:
-            self._outlet.emit(events)
+            self._outlets.emit(events)
             notify(f"STATUS={self._lookout.status_line(len(self.matcher.templates.names))}")
 
     def _drain(self) -> None:
         notify("STOPPING=1")
         for events in self.cameras.finish():
-            self._outlet.emit(events)
+            self._outlets.emit(events)
         if not self.events.drain(_DRAIN_S):
             log.warning("the last events could not be written in time")
         log.flush()
@@ -210,6 +215,7 @@ class Service(Closing):
             return {
                 **self.health.as_json(),
                 "pid": os.getpid(),
+                "temperature_c": hottest_c(),
                 "uptime_s": round(time.monotonic() - self.started_s, 1),
                 "bundle": {"name": self.chain.bundle.manifest.name, "hash": self.chain.bundle.hash},
                 "accelerators": self.chain.accelerators,
@@ -231,6 +237,10 @@ class Service(Closing):
     def live(self, camera: str) -> Answer:
         """What a camera shows; see ``LiveView.answer``."""
         return self._live.answer(camera)
+
+    def people(self) -> Mapping[str, str]:
+        """Names by the gallery's opaque ids."""
+        return self.events.directory.names
 
     def answer(self, command: str, arguments: dict[str, Any], payload: bytes) -> Answer:
         """One request of the control socket; see ``requests.table``.
@@ -260,21 +270,28 @@ class Service(Closing):
         waiting: list[str] = []
         if self._reload_config is not None:
             wanted = self._reload_config()
-            with self.cameras.lock:
-                self.config = dataclasses.replace(
-                    self.config, **{name: getattr(wanted, name) for name in LIVE_SECTIONS}
-                )
-                self.cameras.decide_by(wanted.decide)
-            self._keeper.config = self.config
+            self._take_over(**{name: getattr(wanted, name) for name in LIVE_SECTIONS})
             log.configure(wanted.log)
             waiting = changed_keys(self.config, wanted)
         self.refresh(always=True)
+        for delivery in self.events.deliveries:
+            delivery.retry()
         log.info("[decide], [log] and the gallery are read again")
         if waiting:
             log.warning(
                 "these keys have changed and need a restart: systemctl restart familiar", keys=", ".join(waiting)
             )
         return waiting
+
+    def _take_over(self, **sections: Any) -> None:
+        with self.cameras.lock:
+            self.config = dataclasses.replace(self.config, **sections)
+            self.cameras.decide_by(self.config.decide)
+        self._keeper.config = self.config
+
+    def _decide(self, decide: DecideConfig) -> None:
+        self._take_over(decide=decide)
+        self.refresh(always=True)
 
     def refresh(self, always: bool = False) -> None:
         """Match against the gallery as it is now, if it has changed since the last time."""

@@ -12,9 +12,9 @@ pytest.importorskip("tensorflow")
 
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.biometrics import tmr_at_fmr
+from edge_runtime.pictures.chips import Chips
 from tests.train.made_run import BGR, GREY, PHOTOS, SELECT, make_run
 from train.__main__ import main
-from train.data.chips import Chips
 from train.evaluation.reconstruction import ssim
 
 FEW = ("--enrol", "2", "--photos", "2", "--draws", "3")
