@@ -49,14 +49,13 @@ class EventReader(Closing):
             camera: only this one's.
             kind: only of this kind.
         """
-        wanted = {"at_s >= ?": since_s, "camera = ?": camera, "kind = ?": kind}
-        given = {clause: value for clause, value in wanted.items() if value is not None}
-        clauses = "".join(f" AND {clause}" for clause in given)
-        rows = self._rows(
-            f"SELECT {_COLUMNS} FROM event WHERE event_id > ?{clauses} ORDER BY event_id LIMIT ?",
-            (event_id, *given.values(), limit),
-        )
-        return [Record.of(row) for row in rows]
+        return self._chosen(limit, "", event_id, since_s, camera, kind)
+
+    def latest(
+        self, limit: int, since_s: float | None = None, camera: str | None = None, kind: str | None = None
+    ) -> list[Record]:
+        """The last ``limit`` events, in order; see :meth:`after`."""
+        return self._chosen(limit, "DESC", 0, since_s, camera, kind)[::-1]
 
     def find(self, event_id: int) -> Record:
         """One event.
@@ -78,6 +77,18 @@ class EventReader(Closing):
         rows = self._rows("SELECT crop FROM event WHERE event_id = ?", (record.event_id,))
         sealed = rows[0]["crop"] if rows else None
         return sealed is not None, None if sealed is None else open_crop(sealed, record, directory)
+
+    def _chosen(
+        self, limit: int, order: str, event_id: int, since_s: float | None, camera: str | None, kind: str | None
+    ) -> list[Record]:
+        wanted = {"at_s >= ?": since_s, "camera = ?": camera, "kind = ?": kind}
+        given = {clause: value for clause, value in wanted.items() if value is not None}
+        clauses = "".join(f" AND {clause}" for clause in given)
+        rows = self._rows(
+            f"SELECT {_COLUMNS} FROM event WHERE event_id > ?{clauses} ORDER BY event_id {order} LIMIT ?",
+            (event_id, *given.values(), limit),
+        )
+        return [Record.of(row) for row in rows]
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         try:
