@@ -54,7 +54,7 @@ bench-daemon: $(DESKTOP)/.installed
 crossing: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.crossings --scenes 200 --out docs/daemon/crossings.md
 
-# How honestly wishes come true: make calibration CODES=codes.npz SPLIT=lfw_split.csv NAME=new [PEOPLE=all ...]
+# How honestly targets come true: make calibration CODES=codes.npz SPLIT=lfw_split.csv NAME=new [PEOPLE=all ...]
 PEOPLE ?= final
 SIZES ?= 5 50
 ROUNDS ?= 1

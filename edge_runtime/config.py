@@ -65,7 +65,7 @@ class DecideConfig:
     )
     strangers: str = key(
         "alike",
-        "whom the wish is kept for: alike (strangers who look like the household) | mixed (strangers in general)",
+        "whom the target is kept for: alike (strangers who look like the household) | mixed (strangers in general)",
         choices=("alike", "mixed"),
     )
     margin: float = key(0.02, "how far the best person must be ahead of the second best (score)", 0, 2)
@@ -319,7 +319,7 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
 
 
 def default_path() -> Path:
-    """The configuration file read when none is named."""
+    """The configuration file read when no other is named."""
     user = config_dir() / "familiar.toml"
     return user if user.is_file() or not SYSTEM_CONFIG.is_file() else SYSTEM_CONFIG
 
@@ -355,7 +355,7 @@ def events_path(config: Config) -> Path:
 
 
 def sinks(config: Config) -> tuple[SinkConfig, ...]:
-    """The sinks configured; where there is none, one of JSON lines to ``[events] path``."""
+    """The sinks configured; without a table, one of JSON lines to ``[events] path``."""
     return config.sink or (read_sink({"type": "jsonlines", "path": config.events.path}, "[events]"),)
 
 
@@ -364,7 +364,7 @@ def unknowns_path(config: Config) -> Path:
 
 
 def check_output(config: Config, path: Path) -> Path:
-    """A file that is about to be written, if it is none that this device lives by.
+    """A file that is about to be written; it may not be one that this device needs.
 
     Raises:
         InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.

@@ -49,7 +49,7 @@ class Camera:
         frames: taken so far.
         dropped: frames of a live source that passed unread.
         losses: how often it was lost.
-        abandoned: numbers of capture processes told to die that have not, as yet.
+        abandoned: numbers of capture processes that were killed and have not ended yet.
     """
 
     def __init__(self, name: str, config: CameraConfig, pipeline: Pipeline) -> None:
@@ -70,7 +70,7 @@ class Camera:
         self._latest: Frame | None = None
         self._capture: CaptureProcess | None = None
         self._dying: tuple[CaptureProcess, CameraError] | None = None
-        """A capture told to die, and what of."""
+        """A capture that was killed, and why."""
         self._abandoned: list[CaptureProcess] = []
         self._back_s = 0.0
         self._stillness = FreezeDetector()
@@ -124,7 +124,7 @@ class Camera:
         """Take a frame if there is one, or note a loss, or open again when it is time; never waits.
 
         Raises:
-            ConfigError: the source is none that can ever open.
+            ConfigError: the source can never open.
         """
         if self._dying is not None:
             return self._bury(*self._dying)

@@ -48,7 +48,7 @@ class GalleryMonitor(Closing):
     def __init__(
         self, config: Config, chain: FaceChain, health: Health, latest: Callable[[str], Frame] | None = None
     ) -> None:
-        """Open the gallery, which is made where there is none.
+        """Open the gallery, which is made if it is missing.
 
         Args:
             config: says where gallery and key are, and how matches are decided.
@@ -123,7 +123,7 @@ class GalleryMonitor(Closing):
                 self._health.report(PART, f"{error}; until then everybody is a stranger")
                 matcher = self._let_go()
             else:
-                self._health.mend(PART)
+                self._health.fixed(PART)
             self.matcher = matcher or self.matcher
             return matcher
 
@@ -214,7 +214,7 @@ class GalleryMonitor(Closing):
         matcher = make_matcher(
             templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True, door=self._door()
         )
-        self._health.told(PROMISE, matcher.calibration.refused)
+        self._health.update(PROMISE, matcher.calibration.refused)
         return matcher
 
     def _door(self) -> Floats | None:

@@ -176,7 +176,7 @@ class Service(Closing):
         return opening_lines(self.config, self.matcher, self.chain.bundle.manifest.name)
 
     def summary(self) -> list[str]:
-        """What was seen, in lines for people; none if no camera ever opened."""
+        """What was seen, in lines for people; no line if no camera ever opened."""
         return summary_lines(self.cameras, self.events) if self._ready else []
 
     def status(self) -> Answer:
@@ -285,7 +285,9 @@ class Service(Closing):
         except UnknownsError as error:
             self.health.report("strangers", f"{error}; until the next start nobody is remembered")
             return None
-        keeper = UnknownsKeeper(book, lambda reason: self.health.told("strangers", reason), lambda: self._keeper.sound)
+        keeper = UnknownsKeeper(
+            book, lambda reason: self.health.update("strangers", reason), lambda: self._keeper.sound
+        )
         stack.callback(keeper.close)
         self._keeper.strangers = book
         return keeper if self.config.strangers.remember else None
@@ -369,11 +371,11 @@ class Service(Closing):
         log.flush()
 
     def _events_trouble(self, reason: str | None) -> None:
-        self.health.told("events", reason and f"cannot be stored ({reason}); they wait in memory")
+        self.health.update("events", reason and f"cannot be stored ({reason}); they wait in memory")
 
     def _sink_trouble(self, delivery: Delivery, error: Exception | None) -> None:
         if isinstance(error, BrokenPipeError) and not delivery.sink.lasting:
             self.stop()
             return
         reason = error and f"takes no events ({error}); they wait in the log of events"
-        self.health.told(f"sink {delivery.name}", reason or None)
+        self.health.update(f"sink {delivery.name}", reason or None)

@@ -43,7 +43,7 @@ def open(argument: str, options: DetectorOptions) -> Detector:
 
 
 def open_grid_detector(folder: Path, sheet: DetectorSpec, options: DetectorOptions) -> GridDetector:
-    """A detector of which a sheet tells, its files in a folder.
+    """A detector described by a sheet, its files in a folder.
 
     Raises:
         InterpreterError: no interpreter is installed, or it refuses a file.

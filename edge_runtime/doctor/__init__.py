@@ -1,4 +1,4 @@
-"""Is this device fit? Small checks, each of one thing, with the command that mends what it finds.
+"""Is this device fit? Small checks, each of one thing, with the command that fixes what it finds.
 
 A new check is one function that takes an :class:`Examination` and yields rows, added to ``CHECKS``.
 """

@@ -1,4 +1,4 @@
-"""The machine itself: memory, clock, heat, power, accelerator, cameras. What a device does not tell is no fault."""
+"""The machine itself: memory, clock, heat, power, accelerator, cameras. What a device does not report is no fault."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def throttling(examination: Examination) -> Iterator[Row]:
     flags = int(found[0].read_text().strip() or "0", 16)
     now = [text for bit, text in THROTTLING.items() if flags >> bit & 1]
     before = [text for bit, text in THROTTLING.items() if flags >> (bit + 16) & 1]
-    mend = "vcgencmd get_throttled   (use the official power supply, and a heat sink)"
+    fix = "vcgencmd get_throttled   (use the official power supply, and a heat sink)"
     if now:
-        yield Row("throttling", "fail", f"now: {', '.join(now)}", mend)
+        yield Row("throttling", "fail", f"now: {', '.join(now)}", fix)
     elif before:
-        yield Row("throttling", "warn", f"since the start: {', '.join(before)}", mend)
+        yield Row("throttling", "warn", f"since the start: {', '.join(before)}", fix)
     else:
         yield Row("throttling", "ok", "never since the start")
 
@@ -99,18 +99,18 @@ def edge_tpu(examination: Examination) -> Iterator[Row]:
     wanted = examination.config.runtime.interpreter.startswith("edgetpu")
     nodes = [*_usb_nodes(examination), *examination.paths("dev/apex_*")]
     if not nodes:
-        none = "none on USB or PCI"
+        absent = "not found on USB or PCI"
         if wanted:
             yield Row(
-                "edge tpu", "fail", none, 'lsusb -d 1a6e:; lsusb -d 18d1:   (or set [runtime] interpreter = "cpu")'
+                "edge tpu", "fail", absent, 'lsusb -d 1a6e:; lsusb -d 18d1:   (or set [runtime] interpreter = "cpu")'
             )
         else:
-            yield Row("edge tpu", "ok", f"{none}; the CPU does it")
+            yield Row("edge tpu", "ok", f"{absent}; the CPU does it")
         return
     me = pwd.getpwuid(os.geteuid()).pw_name
     if locked := [node for node in nodes if node.exists() and not os.access(node, os.R_OK | os.W_OK)]:
-        mend = f"{_UDEV}; sudo usermod -aG plugdev,apex {me}"
-        yield Row("edge tpu", "fail", f"{locked[0]} is there, {me} may not use it", mend)
+        fix = f"{_UDEV}; sudo usermod -aG plugdev,apex {me}"
+        yield Row("edge tpu", "fail", f"{locked[0]} is there, {me} may not use it", fix)
         return
     try:
         ctypes.CDLL(tpu_library())
@@ -119,8 +119,8 @@ def edge_tpu(examination: Examination) -> Iterator[Row]:
         return
     bundle = examination.seen.get("bundle")
     if isinstance(bundle, Bundle) and not compiled_file(bundle.path / bundle.manifest.encoder_file).is_file():
-        mend = f"python -m convert compile {bundle.path.name}   (on the desktop, then familiar deploy)"
-        yield Row("edge tpu", "fail" if wanted else "warn", f"{nodes[0]}, but the bundle has no compiled models", mend)
+        fix = f"python -m convert compile {bundle.path.name}   (on the desktop, then familiar deploy)"
+        yield Row("edge tpu", "fail" if wanted else "warn", f"{nodes[0]}, but the bundle has no compiled models", fix)
     else:
         yield Row("edge tpu", "ok", f"{nodes[0]}, {tpu_library()}")
 
@@ -131,7 +131,7 @@ def cameras(examination: Examination) -> Iterator[Row]:
     if not examination.config.camera:
         path = Path(examination.config_path).absolute()
         edit = f"mkdir -p {path.parent} && printf '[camera.front]\\nsource = \"v4l2:0\"\\n' >> {path}"
-        yield Row("cameras", "fail", "none configured", edit)
+        yield Row("cameras", "fail", "no camera is configured", edit)
     for name, camera in examination.config.camera.items():
         check = f"camera {name}"
         if name in running:

@@ -53,7 +53,7 @@ def interpreter(examination: Examination) -> Iterator[Row]:
     names = installed_interpreters()
     if not names:
         extra = "litert" if sys.maxsize > 2**32 else "tflite"
-        yield Row("interpreter", "fail", "none installed", f"{_pip()} 'familiar-edge[{extra}]'")
+        yield Row("interpreter", "fail", "not installed", f"{_pip()} 'familiar-edge[{extra}]'")
         return
     module = {"litert": litert, "tflite": tflite}[names[0]]
     try:

@@ -45,7 +45,7 @@ class BrokenLogError(Exception):
 
 
 def connect(path: Path, newest: int = 0) -> sqlite3.Connection:
-    """A connection for the one who writes; a log is made where there is none.
+    """A connection for the one who writes; a log is made if it is missing.
 
     Every commit is synced (``synchronous = FULL``): what a sink has seen must survive a power cut.
 
@@ -141,12 +141,12 @@ def set_aside(path: Path) -> Path:
 
 
 def delete_aside(path: Path, forgotten: Iterable[str], every: bool) -> None:
-    """Delete logs that were set aside, as they may tell of a person forgotten; files of others stay.
+    """Delete logs that were set aside, as they may hold events of a person forgotten; files of others stay.
 
     Args:
         path: of the log.
         forgotten: ids of people; a file that holds one of them is a log, however damaged.
-        every: delete every log, as one that can still be read may hold ids where a search of its bytes finds none.
+        every: delete every log, as one that can still be read may hold ids where a search of its bytes finds nothing.
     """
     ids = [person_id.encode() for person_id in forgotten]
     for file in path.parent.glob(f"{path.name}.aside-*"):
@@ -172,7 +172,7 @@ def _mentions(file: Path, words: Sequence[bytes]) -> bool:
 
 
 def newest_in(path: Path) -> int:
-    """The number of the newest event of a log that may be damaged, as far as it can be told; else 0."""
+    """The number of the newest event of a log that may be damaged, as far as it can be read; else 0."""
     try:
         connection = _read_only(path)
         try:

@@ -1,4 +1,4 @@
-"""One sink's way through the log: on a thread of its own, so that none waits for another."""
+"""One sink's way through the log: on a thread of its own, so that no sink waits for another."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
 
 CAPACITY = 10_000
-"""Events held in memory while the disk takes none."""
+"""Events held in memory while the disk takes no writes."""
 COMMIT_EVERY_S = 0.2
 POSITIONS_EVERY_S = 5.0
 """Sinks' positions are stored with the next events, or after this time; a crash repeats what came since."""
@@ -59,7 +59,7 @@ class EventLog(Closing):
     ) -> None:
         """Open the log, or make it, and start the writer.
 
-        A log that is damaged or none at all is set aside; where the disk fails, events wait in memory.
+        A file that is damaged or is no log is set aside; where the disk fails, events wait in memory.
 
         Args:
             path: of the log, mode 0600.
@@ -98,7 +98,7 @@ class EventLog(Closing):
 
     @property
     def lost(self) -> int:
-        """Events given up because the disk took none for too long."""
+        """Events given up because the disk took no writes for too long."""
         return self._queue.lost
 
     def append(self, event: Event) -> None:
@@ -130,7 +130,7 @@ class EventLog(Closing):
         return delivery
 
     def know(self, directory: Directory) -> None:
-        """Who is who from now on; what tells of people forgotten goes with the next :meth:`flush`, or soon."""
+        """Who is who from now on; what is about people forgotten goes with the next :meth:`flush`, or soon."""
         with self._changed:
             self._directory = directory.after(self._directory)
             self._asked += 1

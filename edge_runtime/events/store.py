@@ -52,7 +52,7 @@ class Pruned:
 
 
 def forget_without_daemon(path: Path, directory: Directory) -> None:
-    """Delete what a log tells of everybody whom the gallery has forgotten; no log, nothing to do.
+    """Delete what a log holds about everybody whom the gallery has forgotten; no log, nothing to do.
 
     Raises:
         EventLogError: the log cannot be written.
@@ -201,7 +201,7 @@ class EventStore(Closing):
         return Pruned(tuple(going), more)
 
     def forget(self, person_ids: frozenset[str]) -> int:
-        """Delete what tells of people, here and in logs that were set aside; returns how many events went.
+        """Delete what is about people, here and in logs that were set aside; returns how many events went.
 
         Their tracks go whole, from the first sight to leaving, but for what was decided of others. Events of
         strangers whom a person came near stay, without that person and without the crop. Nothing is done where the
@@ -233,7 +233,7 @@ class EventStore(Closing):
         clean = scrub(self._connection)
         if not clean:  # another program still reads what was deleted: the next time it is tried again
             self._connection.execute("UPDATE meta SET rid_of = NULL")
-        # A new log has nothing to do with those set aside before it, unless they tell of the same people.
+        # A new log has nothing to do with those set aside before it, unless they are about the same people.
         database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
         self._rid_of = digest if clean else None
         return gone

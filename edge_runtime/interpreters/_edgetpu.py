@@ -73,7 +73,7 @@ def open_delegate(load_delegate: Any, device: str) -> Any:
 
 
 class EdgeTpuInterpreter:
-    """See ``protocols.Interpreter``; runs on the TPU, and on the CPU while there is none.
+    """See ``protocols.Interpreter``; runs on the TPU, and on the CPU while no TPU is there.
 
     Opening again happens on a thread beside, with growing pauses. A run that hangs is abandoned with its thread.
     """

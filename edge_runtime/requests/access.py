@@ -31,9 +31,9 @@ class Holdings:
     """A gallery, if there is one, and what goes with it; safe to use from several threads.
 
     Attributes:
-        gallery: None: there is none yet, and nobody in it.
+        gallery: None: there is no gallery yet, so nobody is enrolled.
         max_megapixels: the largest photo taken.
-        margin: the usual lead of a name.
+        margin: the usual margin of a name.
         latest: a camera's latest frame by its name; None: there are no cameras.
         on_forget: called when somebody was forgotten; None: nothing else is to do.
         unknowns: gives the unknowns who are remembered; None: nobody ever was.
@@ -84,7 +84,7 @@ class Holdings:
         """The gallery, for a request about one person.
 
         Raises:
-            InputError: there is none yet.
+            InputError: there is no gallery yet.
         """
         if self.gallery is None:
             raise InputError(f"{name!r}: nobody is enrolled yet; familiar enroll NAME PHOTO")
@@ -92,7 +92,7 @@ class Holdings:
 
 
 class Daemon(Protocol):
-    """What a running daemon tells of itself."""
+    """What a running daemon says about itself."""
 
     def status(self) -> Answer:
         """What is going on."""
@@ -124,7 +124,7 @@ class Access(Protocol):
         """The running daemon.
 
         Raises:
-            ControlError: none runs.
+            ControlError: no daemon runs.
         """
         ...
 
@@ -139,7 +139,7 @@ class PeopleAccess(Protocol):
             UsageError: an unknown request, or fields other than its own.
             InputError: an unusable name, or nobody of that name.
             GalleryError: the gallery cannot be read or written.
-            ControlError: the daemon cannot be reached or refuses, or none runs and the request needs one.
+            ControlError: the daemon cannot be reached or refuses, or no daemon runs and the request needs one.
         """
         ...
 

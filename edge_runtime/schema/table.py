@@ -27,7 +27,7 @@ def key(
     """One key of a settings dataclass.
 
     Args:
-        default: taken where the table lacks the key; none: the key is required.
+        default: taken where the table lacks the key; without a default the key is required.
         help: its meaning, for people.
         low, high: the range of a number, inclusive; both or neither.
         choices: the texts allowed.

@@ -1,7 +1,7 @@
 """Where events go: one file a sink, configured by ``[[sink]]`` tables; ``events.delivery`` hands them on.
 
 A sink's file holds ``Settings``, a frozen dataclass of the keys its table may have, with a property ``target`` that
-tells it from others of its kind; and ``open(settings)``, which returns a ``protocols.Sink``.
+distinguishes it from others of its kind; and ``open(settings)``, which returns a ``protocols.Sink``.
 """
 
 from __future__ import annotations

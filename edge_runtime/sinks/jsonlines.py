@@ -24,7 +24,7 @@ class Settings:
 
     @property
     def target(self) -> str:
-        """What tells it from others of its kind."""
+        """What distinguishes it from others of its kind."""
         return self.path
 
 

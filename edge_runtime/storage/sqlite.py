@@ -55,20 +55,20 @@ def scrub(connection: sqlite3.Connection) -> bool:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system say into one line with the mend."""
+    """Turn what SQLite and the file system say into one line with the fix."""
     try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            mend = f"another program has held it for {_BUSY_S:.0f} s; stop that one or try again"
+            fix = f"another program has held it for {_BUSY_S:.0f} s; stop that one or try again"
         elif code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            mend = "make room on the disk and check that it is sound; what was confirmed before is kept"
+            fix = "make room on the disk and check that it is sound; what was confirmed before is kept"
         elif is_damage(error):
-            mend = _DAMAGED
+            fix = _DAMAGED
         else:
-            mend = "check that the file and its folder are yours to write"
-        raise GalleryError(f"{path}: expected a sound gallery, SQLite says: {error}; {mend}") from error
+            fix = "check that the file and its folder are yours to write"
+        raise GalleryError(f"{path}: expected a sound gallery, SQLite says: {error}; {fix}") from error
     except OSError as error:
         raise GalleryError(
             f"{path}: the gallery cannot be opened or made ({error.strerror}); "

@@ -47,7 +47,7 @@ class Identities:
             matcher: the gallery as it is now; assign ``matcher`` again after it changed.
             likeness: what the similarity of two embeddings means.
             decide: how decisions are made.
-            reporter: is told of what is decided.
+            reporter: gets what is decided.
             tally: gets the stage ``match`` and the counts ``exchanged`` and ``joined``.
         """
         self.decide = decide
@@ -142,7 +142,7 @@ class Identities:
                 self._touch(identity, other, captured_s)
 
     def _touch(self, one: Identity, other: Identity, captured_s: float) -> None:
-        # Two of whom nothing is known yet have nothing to be mistaken.
+        # If nothing is known of the two yet, nothing can be mistaken.
         if one.embedding.views or other.embedding.views:
             one.touch(other, captured_s)
             other.touch(one, captured_s)

@@ -122,7 +122,7 @@ class UnknownsFile(Closing):
     _seal_of: _Seal
 
     def __init__(self, path: Path, device_key: bytes, kind: Kind | None) -> None:
-        """Open it, or make it where there is none.
+        """Open it, or make it if it is missing.
 
         Args:
             path: of the file, mode 0600.
@@ -130,7 +130,7 @@ class UnknownsFile(Closing):
             kind: of the embeddings that a new file is to hold; None: there is one.
 
         Raises:
-            StrangersError: readable by others, or there is none.
+            StrangersError: readable by others, or missing.
             BrokenStrangersError: damaged, of a newer version, sealed with another key, or no such file at all.
             sqlite3.Error, OSError: the disk is full, read-only or gone, or the file is held by another program.
         """

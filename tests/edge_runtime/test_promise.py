@@ -136,12 +136,12 @@ def test_codes_that_are_all_alike_name_nobody(tmp_path: Path) -> None:
     assert sum(match.person is not None for match in matcher.match(strangers[10:265])) <= 1
 
 
-def test_a_cohort_that_cannot_bound_the_wish_names_nobody() -> None:
+def test_a_cohort_that_cannot_bound_the_target_names_nobody() -> None:
     codes = np.random.default_rng(1).normal(size=(33, 16)).astype(np.float32)
     codes /= np.linalg.norm(codes, axis=1, keepdims=True)
     one = Templates(("Ada",), np.zeros(1, np.int64), codes[:1], np.ones(1, np.float32), np.arange(1))
     refused = calibrate(one, codes[1:], 32, 1.0).refused
-    assert refused and "of 1,000 strangers, where 1 are wished" in refused
+    assert refused and "of 1,000 strangers, where 1 is the target" in refused
     assert calibrate(one, codes[1:], 32, 30.0).refused is None
     nobody = calibrate(one, codes[1:], 0, 30.0).refused
     assert nobody and "no real people" in nobody

@@ -146,7 +146,7 @@ def _report(out: Path, kept: Sequence[tuple[Photo, str]], lost: Sequence[tuple[P
     if named and strangers < FEWEST_TO_FIT:
         print(
             f"train prepare: note: {strangers} people are held out as strangers; a bundle that convert makes of "
-            f"fewer than {FEWEST_TO_FIT} names nobody at the default wish of 1 in 1,000; add people, or give "
+            f"fewer than {FEWEST_TO_FIT} names nobody at the default target of 1 in 1,000; add people, or give "
             "convert chips of others with --cohort FILE",
             file=sys.stderr,
         )

@@ -61,7 +61,7 @@ def looks() -> Looks:
 
 @pytest.mark.parametrize("group", list(CLOSE))
 @pytest.mark.parametrize("size", [3, 10, 40])
-def test_as_many_strangers_of_the_households_group_get_a_name_as_wished(looks: Looks, group: str, size: int) -> None:
+def test_as_many_strangers_of_the_households_group_get_a_name_as_targeted(looks: Looks, group: str, size: int) -> None:
     rates, general = [], []
     for seed in range(24):
         household, strangers = people(group, size, 100 + seed), people(group, 1500, 200 + seed)

@@ -109,6 +109,18 @@ def test_loose_pictures_alone_ask_for_a_folder_per_person(tmp_path):
         find_photos(tmp_path)
 
 
+def test_one_person_in_several_writings_is_one_and_a_file_of_two_people_is_told(tmp_path, capsys):
+    for folder in ("Zoe\u0301", "Zo\u00e9", "ZOE\u0301 ", "Bob"):
+        photo(tmp_path / folder / "1.png", draw_face(0 if folder == "Bob" else 1, 100 + len(folder)))
+    (tmp_path / "Bob" / "2.png").write_bytes((tmp_path / "Zo\u00e9" / "1.png").read_bytes())
+    assert {found.person for found in find_photos(tmp_path)} == {"Bob", "ZO\u00c9"}
+    told = capsys.readouterr().err
+    assert "are one person's" in told
+    assert "Bob/2.png and Zo\u00e9/1.png are the same file, of two people" in told
+    (tmp_path / "split.csv").write_text("person,split\nzo\u00e9,train\nBOB,select\n", encoding="utf-8")
+    assert read_split(tmp_path / "split.csv", ["Bob", "ZO\u00c9"]) == {"Bob": "select", "ZO\u00c9": "train"}
+
+
 def test_a_split_made_from_names_is_disjoint_seeded_and_stays():
     people = [f"person{k}" for k in range(400)]
     first = split(people, 0)
@@ -145,7 +157,7 @@ def test_a_split_file_that_does_not_fit_is_refused(tmp_path, text, message):
 
 def test_a_split_file_decides(tmp_path):
     (tmp_path / "s.csv").write_text("person,split,fold\na,train,1\nb,select,2\nelsewhere,final,3\n")
-    assert read_split(tmp_path / "s.csv", ["a", "b"])["b"] == "select"
+    assert read_split(tmp_path / "s.csv", ["a", "b"]) == {"a": "train", "b": "select"}
 
 
 def test_prepare_needs_no_tensorflow(people, tmp_path):
