@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.capture.own_cameras import no_such_camera
 from edge_runtime.config import (
@@ -56,6 +56,9 @@ from edge_runtime.system.log import log
 from edge_runtime.types import Event, Frame
 from edge_runtime.unknowns.keeper import UnknownsKeeper
 from edge_runtime.unknowns.opening import open_unknowns
+
+if TYPE_CHECKING:
+    from edge_runtime.web.process import WebProcess
 
 _IDLE_S = 5.0
 """Longest pause of the loop: how often systemd's status line and changes of the gallery by others are looked at."""
@@ -132,6 +135,7 @@ class Service(Closing):
             self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
+            self._web = stack.enter_context(_web(config)) if config.web.listen else None
             self._stack = stack.pop_all()
 
     @property
@@ -315,6 +319,8 @@ class Service(Closing):
         if not self._ready:
             return  # where no camera opens at all, the error line says so
         self._lookout.look_around(self.chain.degraded)
+        if self._web is not None:
+            self.health.update("web", self._web.look())
         events = self.health.take_events()
         if events:
             self._emit(events)
@@ -379,3 +385,9 @@ class Service(Closing):
             return
         reason = error and f"takes no events ({error}); they wait in the log of events"
         self.health.update(f"sink {delivery.name}", reason or None)
+
+
+def _web(config: Config) -> WebProcess:
+    from edge_runtime.web.process import WebProcess  # not imported where nobody asked for it
+
+    return WebProcess(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from edge_runtime.errors import EventLogError
+from edge_runtime.errors import EventLogError, MissingEventError
 from edge_runtime.events.database import connect_to_read
 from edge_runtime.events.record import COLUMNS, Record, open_crop
 from edge_runtime.gallery.directory import Directory
@@ -61,13 +61,13 @@ class EventReader(Closing):
         """One event.
 
         Raises:
-            EventLogError: there is no event of this number.
+            MissingEventError: there is no event of this number.
         """
         rows = self._rows(f"SELECT {_COLUMNS} FROM event WHERE event_id = ?", (event_id,))
         if not rows:
             first = self._rows("SELECT min(event_id) FROM event")[0][0]
             kept = "none is kept" if first is None else f"kept are {first} to {self.newest}"
-            raise EventLogError(
+            raise MissingEventError(
                 f"event {event_id}: expected one that is kept, found none ({kept}); familiar events lists them"
             )
         return Record.of(rows[0])

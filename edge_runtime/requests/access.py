@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from edge_runtime.control.protocol import Answer
 from edge_runtime.enrolment.photo import Enroller
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.errors import MissingError, UsageError
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.pictures.reader import MAX_MEGAPIXELS
 from edge_runtime.recognizer import NamedFace
@@ -84,10 +84,10 @@ class Holdings:
         """The gallery, for a request about one person.
 
         Raises:
-            InputError: there is no gallery yet.
+            MissingError: there is no gallery yet.
         """
         if self.gallery is None:
-            raise InputError(f"{name!r}: nobody is enrolled yet; familiar enroll NAME PHOTO")
+            raise MissingError(f"{name!r}: nobody is enrolled yet; familiar enroll NAME PHOTO")
         return self.gallery
 
 

@@ -21,16 +21,18 @@ class ListEvents:
     of the newest event ever stored.
     """
 
-    after: int = key(-1, "only events behind this number; -1: the latest ones", -1)
+    after: int = key(-1, "only events behind this number; -1: the latest ones", -1, 2**53)
     limit: int = key(100, "so many at most", 1, MOST_EVENTS)
-    since: float = key(0.0, "only of this moment or later, seconds since the Unix epoch", 0)
+    since: float = key(0.0, "only of this moment or later, seconds since the Unix epoch", 0, 1e11)
     camera: str = key("", "only of this camera; empty: of all")
     kind: str = key("", "only of this kind; empty: of all")
 
 
 @dataclass(frozen=True)
 class EventCrop:
-    """The picture of the face kept beside an event: ``crop``, a JPEG in base64, or "" where none is kept."""
+    """The picture of the face kept beside an event: ``crop``, a JPEG in base64, or "" where none is kept, and the
+    event's ``camera``.
+    """
 
     event_id: int = key(help="its number")
 
@@ -54,7 +56,7 @@ def event_crop(access: Access, request: EventCrop, payload: bytes) -> Answer:
     with _reader(access) as reader:
         record = reader.find(request.event_id)
         crop = None if held.gallery is None else reader.crop(record, held.gallery.directory())[1]
-    return {"crop": base64.b64encode(crop or b"").decode()}
+    return {"crop": base64.b64encode(crop or b"").decode(), "camera": record.values["camera"]}
 
 
 def _reader(access: Access) -> EventReader:
