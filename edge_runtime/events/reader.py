@@ -11,7 +11,7 @@ from edge_runtime.events.record import COLUMNS, Record, open_crop
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.system.closing import Closing
 
-_COLUMNS = ", ".join(name for name in COLUMNS if name != "crop")
+_COLUMNS = ", ".join([*(name for name in COLUMNS if name != "crop"), "crop IS NOT NULL AS has_crop"])
 
 
 class EventReader(Closing):

@@ -17,8 +17,8 @@ MOST_EVENTS = 1000
 
 @dataclass(frozen=True)
 class ListEvents:
-    """Events in the order in which they were stored: ``events``, each an ``Event``'s fields, and ``newest``, the number
-    of the newest event ever stored.
+    """Events in the order in which they were stored: ``events``, each an ``Event``'s fields and ``has_crop``, and
+    ``newest``, the number of the newest event ever stored.
     """
 
     after: int = key(-1, "only events behind this number; -1: the latest ones", -1, 2**53)
@@ -47,8 +47,9 @@ def list_events(access: Access, request: ListEvents, payload: bytes) -> Answer:
             records = reader.latest(request.limit, since_s, camera, kind)
         else:
             records = reader.after(request.after, request.limit, since_s, camera, kind)
-    events = [event for record in records if directory and (event := record.event(directory)) is not None]
-    return {"newest": newest, "events": [event.as_json() for event in events]}
+    pairs = [(record.event(directory), record.has_crop) for record in records] if directory else []
+    events = [event.as_json() | {"has_crop": has_crop} for event, has_crop in pairs if event is not None]
+    return {"newest": newest, "events": events}
 
 
 def event_crop(access: Access, request: EventCrop, payload: bytes) -> Answer:

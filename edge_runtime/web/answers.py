@@ -143,6 +143,7 @@ class Event(Struct):
     ignored: bool = False
     quality: dict[str, float] = {}
     xyxy: Box | None = None
+    has_crop: Annotated[bool, Meta(description="whether a picture of the face is kept")] = False
 
 
 class Events(Struct):
@@ -217,6 +218,26 @@ class TokenGiven(Struct, forbid_unknown_fields=True):
     """A token, to begin a session with."""
 
     token: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Target(Struct, forbid_unknown_fields=True):
+    """The target FPIR."""
+
+    false_accepts_per_1000_strangers: Annotated[
+        float, Meta(ge=0.001, le=1000, description="of 1,000 strangers, so many may get a name")
+    ]
+
+
+class Switch(Struct, forbid_unknown_fields=True):
+    """Whether a camera watches."""
+
+    on: bool
+
+
+class Switched(Switch):
+    """Whether a camera watches."""
+
+    camera: str
 
 
 class ForceQuery(Struct):

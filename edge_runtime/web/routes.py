@@ -134,6 +134,24 @@ ROUTES = (
         )
     ),
     Route(
+        "POST",
+        "/api/calibration",
+        "admin",
+        "Another target FPIR, until the next start or reload",
+        answers.Target,
+        "target",
+        body=answers.Target,
+    ),
+    Route(
+        "POST",
+        "/api/cameras/{camera}/switch",
+        "admin",
+        "A camera off or on, until the next start",
+        answers.Switched,
+        "camera.switch",
+        body=answers.Switch,
+    ),
+    Route(
         "GET",
         "/api/cameras/{camera}/snapshot.jpg",
         "read",
