@@ -6,6 +6,7 @@ import base64
 import importlib.resources
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import anyio
 import msgspec
@@ -43,6 +44,8 @@ STATUSES: dict[type[FamiliarError], int] = {
     errors.EventLogError: 503,
 }
 """By error; whatever else is the fault of the request: 400."""
+_SLASH = "\ue000"
+"""Stands for a slash within a name; of Unicode's private use."""
 _MAX_JSON_BYTES = 64 << 10
 _MOST_CALLS = 4
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -113,7 +116,8 @@ class Api:
         return endpoint
 
     async def _arguments(self, route: Route, request: Request) -> tuple[dict[str, Any], bytes]:
-        arguments: dict[str, Any] = dict(route.fields) | dict(request.path_params)
+        given = {name: text.replace(_SLASH, "/") for name, text in request.path_params.items()}
+        arguments: dict[str, Any] = dict(route.fields) | given
         for name in ("template_id", "event_id"):
             if name in arguments:
                 arguments[name] = _whole_number(name, arguments[name])
@@ -192,7 +196,7 @@ def application(api: Api) -> ASGIApp:
     routes += [StarletteRoute(f"/{name}", _file(content, kind)) for name, (content, kind) in _page().items()]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(_SafeHeaders)],
+        middleware=[Middleware(_SafeHeaders), Middleware(_EncodedSlashes)],
         exception_handlers={HTTPException: _http_error, FamiliarError: _familiar_error, Exception: _broken},
     )
 
@@ -300,6 +304,22 @@ def _file(content: bytes, kind: str) -> Callable[[Request], Any]:
         return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
 
     return endpoint
+
+
+class _EncodedSlashes:
+    """Keeps a slash of a name, %2F, from parting the path; the router sees paths decoded."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw: bytes = scope.get("raw_path", b"")
+        if b"%2f" in raw.lower():
+            # Decoded at the slashes only where they are written as such.
+            scope = scope | {
+                "path": "/".join(unquote(part).replace("/", _SLASH) for part in raw.decode("ascii").split("/"))
+            }
+        await self._app(scope, receive, send)
 
 
 class _SafeHeaders:
