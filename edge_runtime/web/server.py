@@ -315,10 +315,8 @@ class _EncodedSlashes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw: bytes = scope.get("raw_path", b"")
         if b"%2f" in raw.lower():
-            # Decoded at the slashes only where they are written as such.
-            scope = scope | {
-                "path": "/".join(unquote(part).replace("/", _SLASH) for part in raw.decode("ascii").split("/"))
-            }
+            parts = raw.decode("ascii", "replace").split("/")
+            scope = {**scope, "path": "/".join(unquote(part).replace("/", _SLASH) for part in parts)}
         await self._app(scope, receive, send)
 
 
