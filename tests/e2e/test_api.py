@@ -114,6 +114,25 @@ def test_generated_requests_find_nothing(served: Served) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def test_the_python_and_the_curl_of_the_docs_do_what_they_say(served: Served, tmp_path: Path) -> None:
+    name, text = served.people[1], (ROOT / "docs/web.md").read_text().replace("http://127.0.0.1:8470", served.url)
+    (tmp_path / "ann.jpg").write_bytes(served.photo(name))
+    (tmp_path / "group.jpg").write_bytes(served.photo(name, 1))
+    (shell,) = re.findall(r"```sh\n(.*?)```", text, re.S)
+    register, recognize, _, delete = shell.strip().splitlines()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.S)
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert json.loads(run("sh", "-c", register))["accepted"] is True
+    assert json.loads(run("sh", "-c", recognize))["faces"][0]["person"] == "Ann"
+    assert run(sys.executable, "-c", program) == "['Ann']\n"
+    assert json.loads(run("sh", "-c", delete))["name"] == "Ann"
+
+
 # Attacks.
 
 
