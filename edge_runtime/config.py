@@ -130,6 +130,16 @@ class StrangersConfig:
 
 
 @dataclass(frozen=True)
+class WebConfig:
+    listen: str = key("", "address and port of API and page, as 127.0.0.1:8470; empty: neither")
+    tokens: str = key("", "file of tokens; empty: tokens.json in the state folder")
+    tls_cert: str = key("", "certificate chain, PEM; needed beyond this device, unless behind_proxy")
+    tls_key: str = key("", "its private key, PEM")
+    behind_proxy: bool = key(False, "a proxy that does TLS stands before it; everybody then needs a token")
+    max_upload_mb: float = key(16.0, "largest picture taken, MiB", 0.1, 60)
+
+
+@dataclass(frozen=True)
 class LogConfig:
     format: str = key("text", "text | json", choices=("text", "json"))
     level: str = key("info", "least important lines that are written: debug | info | warning | error", choices=LEVELS)
@@ -153,6 +163,7 @@ class Config:
     events: EventsConfig = EventsConfig()
     sink: tuple[SinkConfig, ...] = ()
     strangers: StrangersConfig = StrangersConfig()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
 
 
@@ -391,6 +402,10 @@ def check_output(config: Config, path: Path) -> Path:
 
 def key_path(config: Config) -> Path:
     return Path(config.gallery.key_file) if config.gallery.key_file else config_dir() / "device.key"
+
+
+def tokens_path(config: Config) -> Path:
+    return Path(config.web.tokens) if config.web.tokens else state_dir() / "tokens.json"
 
 
 def socket_path(config: Config) -> Path:

@@ -43,6 +43,10 @@ class InputError(FamiliarError, ValueError):
     exit_code = 4
 
 
+class MissingError(InputError):
+    """There is no person, unknown, camera or event of that name or number."""
+
+
 class ImageError(InputError):
     """A picture that cannot be decoded, is cut short, or is larger than allowed."""
 
@@ -101,6 +105,10 @@ class EventLogError(FamiliarError, ValueError):
     """The log of events cannot be used as it is, or holds no such event."""
 
     exit_code = 14
+
+
+class MissingEventError(EventLogError):
+    """The log of events holds no event of that number."""
 
 
 class UnknownsError(FamiliarError, ValueError):

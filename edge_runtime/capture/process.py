@@ -24,6 +24,7 @@ from edge_runtime.capture.channel import Message, ShownSlots
 from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
+from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.log import log
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame
@@ -40,18 +41,8 @@ _PROGRAM = (
 )
 
 
-_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_RUNTIME_DIR"})
-_NEEDED_PREFIXES = ("LC_", "LD_", "PYTHON", "OPENCV_", "GST_", "LIBCAMERA_", "FAKETIME", "STANDIN_")
-"""What Python, OpenCV's backends and camera programs are set up by. Nothing else reaches a process that reads what a
-stranger may send: the environment of a daemon may hold the device key."""
-
-
 class CaptureLostError(CameraError):
     """The capture process died or missed its deadline; the source itself may be well."""
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)}
 
 
 class CaptureProcess(Closing):
@@ -104,7 +95,7 @@ class CaptureProcess(Closing):
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 # A source that does not open ends in one line, ours.
-                env={"OPENCV_LOG_LEVEL": "OFF", **_environment()},
+                env={"OPENCV_LOG_LEVEL": "OFF", **harmless_environment()},
                 # Ctrl-C in a terminal goes to a whole process group: the daemon's, which then ends this one. And
                 # whatever the source starts is ended with it.
                 process_group=0,

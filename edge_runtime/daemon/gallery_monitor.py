@@ -6,12 +6,13 @@ why, and takes the gallery up again as soon as it is sound. One that another pro
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 
 import numpy as np
 
-from edge_runtime.config import Config, gallery_path
+from edge_runtime.config import Config, events_path, gallery_path
 from edge_runtime.daemon.health import Health
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.refusal import PROMISE
@@ -21,6 +22,7 @@ from edge_runtime.faces.chain import FaceChain, open_chain
 from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.gallery.store import Gallery, Templates
 from edge_runtime.interpreters import on_cpu
+from edge_runtime.recognizer import FaceNamer
 from edge_runtime.requests.access import Holdings
 from edge_runtime.storage.sqlite import is_busy
 from edge_runtime.system.closing import Closing
@@ -224,6 +226,7 @@ class GalleryMonitor(Closing):
         return np.array([one.average() for one in known], np.float32).reshape(-1, self._chain.encoder.embedding_size)
 
     def _hold(self, gallery: Gallery) -> Holdings:
+        namer = functools.cache(lambda: FaceNamer(self.enrolling_chain(), gallery, lambda: self.config))
         return Holdings(
             gallery,
             lambda: Enroller(self.enrolling_chain(), gallery, keep_crops=self.config.gallery.keep_crops),
@@ -231,4 +234,6 @@ class GalleryMonitor(Closing):
             self.config.decide.margin,
             self._latest,
             unknowns=lambda: self.strangers,
+            events=events_path(self.config),
+            recognize=lambda pixels: namer().name(pixels),
         )

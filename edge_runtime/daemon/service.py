@@ -30,6 +30,7 @@ from edge_runtime.daemon.outlets import Outlets
 from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.daemon.waker import Waker
+from edge_runtime.daemon.web import Web
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.errors import GalleryError
 from edge_runtime.events.log import EventLog
@@ -105,6 +106,7 @@ class Service(Closing):
             self._unknowns = unknowns if config.strangers.remember else None
             self._live = LiveView(self.cameras.sightings)
             stack.enter_context(ControlServer(socket_path(config), self.answer))
+            self._web = stack.enter_context(Web(config, self.health))
             self._stack = stack.pop_all()
 
     @property
@@ -188,6 +190,7 @@ class Service(Closing):
     def _look_around(self) -> None:
         """Let ``health`` know how everything does; then its events go the way of all others."""
         self._lookout.look_around(self.chain.degraded)
+        self._web.look()
         events = self.health.take_events()
         if events:
             self._outlets.emit(events)

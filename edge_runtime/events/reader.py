@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from edge_runtime.errors import EventLogError
+from edge_runtime.errors import EventLogError, MissingEventError
 from edge_runtime.events.database import connect_to_read
 from edge_runtime.events.record import COLUMNS, Record, open_crop
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.system.closing import Closing
 
-_COLUMNS = ", ".join(name for name in COLUMNS if name != "crop")
+_COLUMNS = ", ".join([*(name for name in COLUMNS if name != "crop"), "crop IS NOT NULL AS has_crop"])
 
 
 class EventReader(Closing):
@@ -49,26 +49,25 @@ class EventReader(Closing):
             camera: only this one's.
             kind: only of this kind.
         """
-        wanted = {"at_s >= ?": since_s, "camera = ?": camera, "kind = ?": kind}
-        given = {clause: value for clause, value in wanted.items() if value is not None}
-        clauses = "".join(f" AND {clause}" for clause in given)
-        rows = self._rows(
-            f"SELECT {_COLUMNS} FROM event WHERE event_id > ?{clauses} ORDER BY event_id LIMIT ?",
-            (event_id, *given.values(), limit),
-        )
-        return [Record.of(row) for row in rows]
+        return self._chosen(limit, "", event_id, since_s, camera, kind)
+
+    def latest(
+        self, limit: int, since_s: float | None = None, camera: str | None = None, kind: str | None = None
+    ) -> list[Record]:
+        """The last ``limit`` events, in order; see :meth:`after`."""
+        return self._chosen(limit, "DESC", 0, since_s, camera, kind)[::-1]
 
     def find(self, event_id: int) -> Record:
         """One event.
 
         Raises:
-            EventLogError: there is no event of this number.
+            MissingEventError: there is no event of this number.
         """
         rows = self._rows(f"SELECT {_COLUMNS} FROM event WHERE event_id = ?", (event_id,))
         if not rows:
             first = self._rows("SELECT min(event_id) FROM event")[0][0]
             kept = "none is kept" if first is None else f"kept are {first} to {self.newest}"
-            raise EventLogError(
+            raise MissingEventError(
                 f"event {event_id}: expected one that is kept, found none ({kept}); familiar events lists them"
             )
         return Record.of(rows[0])
@@ -78,6 +77,18 @@ class EventReader(Closing):
         rows = self._rows("SELECT crop FROM event WHERE event_id = ?", (record.event_id,))
         sealed = rows[0]["crop"] if rows else None
         return sealed is not None, None if sealed is None else open_crop(sealed, record, directory)
+
+    def _chosen(
+        self, limit: int, order: str, event_id: int, since_s: float | None, camera: str | None, kind: str | None
+    ) -> list[Record]:
+        wanted = {"at_s >= ?": since_s, "camera = ?": camera, "kind = ?": kind}
+        given = {clause: value for clause, value in wanted.items() if value is not None}
+        clauses = "".join(f" AND {clause}" for clause in given)
+        rows = self._rows(
+            f"SELECT {_COLUMNS} FROM event WHERE event_id > ?{clauses} ORDER BY event_id {order} LIMIT ?",
+            (event_id, *given.values(), limit),
+        )
+        return [Record.of(row) for row in rows]
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         try:

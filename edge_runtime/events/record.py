@@ -68,15 +68,17 @@ class Record:
     Attributes:
         event_id: its number.
         values: the other columns but the crop.
+        has_crop: a crop is kept beside it.
     """
 
     event_id: int
     values: dict[str, Any]
+    has_crop: bool = False
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Record:
         values = dict(row)
-        return cls(values.pop("event_id"), values)
+        return cls(values.pop("event_id"), values, bool(values.pop("has_crop", False)))
 
     def event(self, directory: Directory) -> Event | None:
         """The event with the names that people have now; None if it is of a person forgotten by now."""

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from edge_runtime.errors import InputError
+from edge_runtime.errors import InputError, MissingError
 from edge_runtime.gallery.directory import STRANGER, Directory
 from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
 from edge_runtime.gallery.file import GalleryFile
@@ -48,7 +48,7 @@ class Gallery(GalleryFile):
         """The person of that name; case does not matter.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
         people = self.people()
         for person in people:
@@ -56,13 +56,13 @@ class Gallery(GalleryFile):
                 return person
         near = get_close_matches(name, [person.name for person in people], 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
-        raise InputError(f"{name!r}: nobody of this name is enrolled; {hint}")
+        raise MissingError(f"{name!r}: nobody of this name is enrolled; {hint}")
 
     def records(self, name: str) -> list[TemplateRecord]:
         """What is kept of one person, oldest first.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
         with self._reading() as connection:
             person_id = self.person(name).person_id
@@ -229,7 +229,9 @@ class Gallery(GalleryFile):
             person = self.person(name)
             rows = connection.execute("SELECT id FROM template WHERE person_id = ?", (person.person_id,)).fetchall()
             if template_id not in {row["id"] for row in rows}:
-                raise InputError(f"{template_id}: no photo of {person.name} has this number; familiar people show NAME")
+                raise MissingError(
+                    f"{template_id}: no photo of {person.name} has this number; familiar people show NAME"
+                )
             if len(rows) == 1:
                 raise InputError(f"{person.name}: this is the last photo; familiar people forget NAME")
             connection.execute("DELETE FROM template WHERE id = ?", (template_id,))
@@ -273,7 +275,7 @@ class Gallery(GalleryFile):
         have left beside it.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
         with self._writing() as connection:
             person = self.person(name)
@@ -299,7 +301,7 @@ class Gallery(GalleryFile):
         """People ready for another device.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
         with self._reading() as connection:
             people = []
@@ -320,7 +322,7 @@ class Gallery(GalleryFile):
         """Leave an audit line for everybody who was exported.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
         with self._writing():
             for name in names:

@@ -112,7 +112,7 @@ class UnknownsBook(Closing):
         """The one of that id.
 
         Raises:
-            InputError: nobody remembered has it.
+            MissingError: nobody remembered has it.
         """
         with self._lock:
             return self._crowd.find(stranger_id)
@@ -131,7 +131,7 @@ class UnknownsBook(Closing):
         """Take no interest in somebody, or take it again; on disk when this returns.
 
         Raises:
-            InputError: nobody remembered has that id.
+            MissingError: nobody remembered has that id.
             StrangersError: it cannot be written; it holds for as long as this runs.
         """
         with self._lock:
@@ -144,7 +144,7 @@ class UnknownsBook(Closing):
         """Delete strangers, from the file, its write-ahead log and what was set aside; gone when this returns.
 
         Raises:
-            InputError: nobody remembered has one of these ids.
+            MissingError: nobody remembered has one of these ids.
             StrangersError: the file cannot be written; the next :meth:`write` does it.
         """
         with self._lock:
