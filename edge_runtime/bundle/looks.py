@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.left_out import LeftOut
 from edge_runtime.errors import InputError
 from edge_runtime.types import Floats
 
@@ -42,6 +43,9 @@ class Looks:
         spread: standard deviation of log(measured rate / stated rate), of people it was not fitted to, at 1 in 100
             and 1 in 1,000.
         own: mean and standard deviation of true scores, one enrolled photo of a person against another photo.
+        photos: strangers' scores against an average of photos scatter more than against one photo, by the average's
+            length before it was normalised to the power of ``-photos``.
+        left_out: how far looks were off for people whose source they had not seen; None: not measured.
     """
 
     weights: Floats
@@ -51,6 +55,8 @@ class Looks:
     people: int
     spread: tuple[float, float]
     own: tuple[float, float]
+    photos: float = 0.0
+    left_out: LeftOut | None = None
 
     def __post_init__(self) -> None:
         kinds, size = self.weights.shape if self.weights.ndim == 2 else (0, 0)
@@ -60,9 +66,11 @@ class Looks:
                 f"looks: expected bias {shapes[0]}, shares {shapes[1]} and means {shapes[2]} for codes of {size}, "
                 f"found {self.bias.shape}, {self.reached.shape} and {self.means.shape}"
             )
-        numbers = (*self.spread, *self.own)
+        if self.left_out is not None and (len(self.left_out.usual), len(self.left_out.whitening)) != (kinds, size):
+            raise InputError(f"looks: expected distances for {kinds} looks and codes of {size}")
+        numbers = (*self.spread, *self.own, self.photos)
         if self.people < 1 or not all(math.isfinite(value) and value >= 0 for value in numbers) or not self.own[1]:
-            raise InputError(f"looks: expected people, and a spread and own scores >= 0, found {numbers}")
+            raise InputError(f"looks: expected people, and a spread, own scores and photos >= 0, found {numbers}")
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], sheet: Mapping[str, Any]) -> Self:
@@ -85,24 +93,38 @@ class Looks:
             int(sheet["people"]),
             (spread[0], spread[1]),
             (own[0], own[1]),
+            float(sheet.get("photos", 0.0)),
+            LeftOut.from_arrays(arrays),
         )
 
     def as_arrays(self) -> dict[str, NDArray[Any]]:
-        return {
+        arrays: dict[str, NDArray[Any]] = {
             "weights": self.weights,
             "bias": self.bias,
             "log_reached": np.log10(np.maximum(self.reached, LEAST_SHARE)).astype(np.float16),
             "means": self.means.astype(np.float32),
         }
+        return arrays if self.left_out is None else arrays | self.left_out.as_arrays()
 
     def as_json(self) -> dict[str, Any]:
-        return {"people": self.people, "spread": list(self.spread), "own": list(self.own), "kinds": len(self.bias)}
+        return {
+            "people": self.people,
+            "spread": list(self.spread),
+            "own": list(self.own),
+            "photos": self.photos,
+            "kinds": len(self.bias),
+            "cases": 0 if self.left_out is None else len(self.left_out.cases),
+        }
 
     def parts(self, embeddings: Floats) -> Reals:
         """How much each embedding (N, D) of unit length is of each look, float64 (N, K), 1 in sum."""
-        logits = (embeddings @ self.weights.T + self.bias).astype(np.float64)
+        logits = self.logits(embeddings)
         parts = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(parts / parts.sum(1, keepdims=True))
+
+    def logits(self, embeddings: Floats) -> Reals:
+        """Of the linear discriminant, float64 (N, K)."""
+        return np.asarray((embeddings @ self.weights.T + self.bias).astype(np.float64))
 
     def spread_at(self, rate: float) -> float:
         """Standard deviation of log(measured / stated) at a rate, on a line through the two that were measured."""

@@ -41,7 +41,7 @@ def raised_by(household: Household, averages: Floats, likely: Floats, door: Floa
     count = len(scores)
     if count < FEWEST:
         return 0.0
-    needed = household.thresholds(_ASKED / math.exp(track), exactly=True)
+    needed = household.thresholds(_ASKED / math.exp(track))
     above = np.sort((scores - needed).max(1))[::-1]
     allowed = _ASKED * count + _CLEARLY * math.sqrt(_ASKED * (1 - _ASKED) * count)
     return float(np.clip(above[min(math.ceil(allowed), count - 1)], 0.0, MOST_RAISED))
