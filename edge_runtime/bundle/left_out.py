@@ -20,6 +20,8 @@ from edge_runtime.types import Floats
 
 Reals = NDArray[np.float64]
 
+ARRAYS = ("whitening", "usual", "cases", "scatter")
+"""What a bundle's file calls them."""
 _BETWEEN_EXCESS, _BETWEEN_DISTANCE = 0.015, 3.0
 """Standard deviations of what one case shows in two homes."""
 

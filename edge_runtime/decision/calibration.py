@@ -73,17 +73,21 @@ class Calibration:
     unfit: str | None = None
     raised: float = 0.0
 
-    def with_door(self, averages: Floats, door: Floats) -> Calibration:
+    def with_door(self, averages: Floats, door: Floats, at_least: float = 0.0) -> Calibration:
         """The same, no milder, for a device whose door such strangers come to; see ``door``.
 
         Args:
             averages: float32 (P, D) of unit length, one a person enrolled.
             door: float32 (S, D) of unit length, one a stranger.
+            at_least: by how much the door's strangers raised thresholds for this gallery before, a score >= 0: who
+                comes later takes none of that back.
         """
-        if self.household is None or self.thresholds is None or len(door) < FEWEST_AT_DOOR:
+        if self.household is None or self.thresholds is None:
             return self
-        likely = np.array([self._confidence.likely_from(person) for person in range(self.people)])
-        raised = raised_by(self.household, averages, likely, door, self.realism.track)
+        raised = at_least
+        if len(door) >= FEWEST_AT_DOOR:
+            likely = np.array([self._confidence.likely_from(person) for person in range(self.people)])
+            raised = max(raised, raised_by(self.household, averages, likely, door, self.realism.track))
         return replace(self, thresholds=self.thresholds + raised, raised=raised)
 
     def needed(self, person: int) -> float:

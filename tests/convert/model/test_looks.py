@@ -263,6 +263,7 @@ def test_a_bundle_gets_its_looks_and_keeps_its_models(
     assert code == 0, told.err
     made = Bundle(bundle.path)
     assert made.looks is not None and made.looks.people >= 300 and "people in" in told.out
+    assert made.looks.left_out is not None and len(made.looks.left_out.cases) == made.manifest.raw["looks"]["cases"]
     assert "Strangers who look like the household" in (made.path / "CARD.md").read_text()
     assert {name: made.manifest.files[name] for name in before if name != "CARD.md"} == {
         name: value for name, value in before.items() if name != "CARD.md"
