@@ -224,7 +224,13 @@ def parse_config(document: Mapping[str, Any], where: str = "configuration") -> C
             f"{where}: [events] path: expected no path beside [[sink]] tables, found both; delete it, or write "
             'instead [[sink]] with the lines type = "jsonlines" and path = "…"'
         )
-    return Config(**values)
+    config = Config(**values)
+    for sink in config.sink:
+        if getattr(sink.settings, "pictures", False) and not config.events.keep_crops:
+            raise ConfigError(
+                f"{where}: sink {sink.name}: expected [events] keep_crops = true where pictures are sent, found false"
+            )
+    return config
 
 
 def check_camera_name(name: str) -> None:
@@ -271,7 +277,9 @@ def describe() -> list[tuple[str, str, Any, str]]:
     for prefix, settings in kinds.items():
         for item in dataclasses.fields(settings):
             default = None if item.default is dataclasses.MISSING else item.default
-            rows.append((f"{prefix}.{item.name}", str(item.type), default, item.metadata["help"]))
+            listed = str(item.type).startswith("tuple")
+            told = ("list", list(default or ())) if listed else (str(item.type), default)
+            rows.append((f"{prefix}.{item.name}", *told, item.metadata["help"]))
     return rows
 
 

@@ -13,14 +13,13 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.cohort.left_out import measure_left_out
 from convert.cohort.mixture import People, discriminant, fit_looks
-from edge_runtime.bundle.looks import Looks
+from edge_runtime.bundle.looks import Looks, LooksSheet
 from edge_runtime.errors import InputError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
@@ -55,7 +54,7 @@ class Source:
 
 
 def stated_look(path: str, aged: bool = False) -> str:
-    """The look in a file name of a known source, "" where there is none; with ``aged``, old people's own."""
+    """The look in a file name of a known source, "" where the name states none; with ``aged``, old people's own."""
     for pattern in _STATED:
         if found := pattern.search(path):
             age = _AGE.search(path)
@@ -101,7 +100,7 @@ def _labelled(sources: Sequence[Source], seed: int) -> People:
     known: tuple[Floats, Floats, NDArray[np.str_]] | None = None
     if teach:
         # The source with most looks teaches the others.
-        best = max(teach, key=lambda source: len(np.unique(source.stated)))
+        best = max(teach, key=lambda source: len(set(source.stated.tolist())))
         use = np.array([look != "" and look.split("-")[1] != "4" for look in best.stated])
         names, labels = np.unique(best.stated[use], return_inverse=True)
         weights, bias = discriminant(best.codes[use] - best.codes[use].mean(0), labels.astype(np.int64))
@@ -124,8 +123,8 @@ def _labelled(sources: Sequence[Source], seed: int) -> People:
         codes.append(part)
         labels_all.append(index + count)
         count += int(index.max()) + 1
-    source = np.repeat(np.arange(len(codes)), [len(part) for part in codes])
-    return People(np.concatenate(codes), np.concatenate(labels_all).astype(np.int64), source)
+    belongs = np.repeat(np.arange(len(codes)), [len(part) for part in codes])
+    return People(np.concatenate(codes), np.concatenate(labels_all).astype(np.int64), belongs)
 
 
 def _with_the_young(looks: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -178,11 +177,11 @@ def _photos(strangers: Floats, views: Sequence[Floats], seed: int) -> float:
     return round(max(float(np.mean(found)), 0.0), 4) if found else 0.0
 
 
-def in_words(sheet: dict[str, Any]) -> str:
+def in_words(sheet: LooksSheet) -> str:
     """What a bundle knows of strangers alike, in a sentence."""
     return (
-        f"{sheet['people']:,} people in {sheet['kinds']} looks stand behind the thresholds for strangers who look like "
+        f"{sheet.people:,} people in {sheet.kinds} looks stand behind the thresholds for strangers who look like "
         f"the household; with each source left out in turn and measured, rates are off by a factor of "
-        f"{np.exp(sheet['spread'][0]):.1f} at 1 in 100 and {np.exp(sheet['spread'][1]):.1f} at 1 in 1,000 "
+        f"{np.exp(sheet.spread[0]):.1f} at 1 in 100 and {np.exp(sheet.spread[1]):.1f} at 1 in 1,000 "
         "(one standard deviation)"
     )

@@ -49,7 +49,7 @@ def fit_looks(people: People, own: Floats) -> Looks:
             values = pairs[np.triu_indices(len(pairs), 1)] if one == other else pairs.ravel()
             means[one, other] = means[other, one] = values.mean()
             reached[one, other] = reached[other, one] = _reached(np.sort(values.astype(np.float64)))
-    true = (float(np.mean(own)), float(max(np.std(own), 1e-3)))
+    true = (float(np.mean(own)), max(float(np.std(own)), 1e-3))
     return Looks(weights, bias, reached, means, len(people.codes), (0.0, 0.0), true)
 
 

@@ -113,10 +113,10 @@ class Bundle:
         Raises:
             BundleError: file and manifest do not fit together.
         """
-        sheet = self.manifest.raw.get("looks")
+        sheet = self.manifest.looks
         if sheet is None:
             return None
-        names = ("weights", "bias", "log_reached", "means", *(LEFT_OUT if sheet.get("cases") else ()))
+        names = ("weights", "bias", "log_reached", "means", *(LEFT_OUT if sheet.cases else ()))
         arrays = dict(zip(names, self.arrays(LOOKS_FILE, *names), strict=True))
         try:
             looks = Looks.from_arrays(arrays, sheet)

@@ -54,15 +54,13 @@ class LeftOut:
             raise InputError("looks: expected cases with finite numbers and weights >= 0")
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self | None:
-        """From a bundle's file; None where it holds no cases.
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """From a bundle's file; the inverse of :meth:`as_arrays`.
 
         Raises:
             InputError: arrays that do not fit together.
             KeyError, ValueError: an array missing, or of another kind.
         """
-        if "cases" not in arrays:
-            return None
         pair, person, distance = (float(value) for value in arrays["scatter"])
         return cls(
             arrays["whitening"].astype(np.float32),

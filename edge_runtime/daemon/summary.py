@@ -26,6 +26,7 @@ def stage_ms(camera: Camera) -> dict[str, float]:
 def camera_status(camera: Camera) -> dict[str, Any]:
     """One camera, JSON-ready."""
     counts = camera.pipeline.counts
+    seen = camera.pipeline.sightings()
     return {
         "source": masked(camera.source),
         "state": camera.state,
@@ -38,7 +39,9 @@ def camera_status(camera: Camera) -> dict[str, Any]:
         **{key: counts[key] for key in ("faces", "tracks", "identified", "unknown", "rejected")},
         "searched": counts["searched"],
         "degraded": camera.pipeline.pace.degraded,
-        "in_view": [name or state for _, name, state in camera.pipeline.sightings()],
+        "in_view": [name or state for _, name, state in seen],
+        "people": sorted(name for _, name, _ in seen if name),
+        "unknowns": sum(name is None and state == "unknown" for _, name, state in seen),
         "stage_ms": {name: round(value, 3) for name, value in stage_ms(camera).items()},
     }
 

@@ -89,6 +89,12 @@ class Household:
         mean, length = self._means[person] + self.shift, self.lengths[person]
         return np.asarray(mean / length + (scores + self.shift - mean) * length**-self.looks.photos)
 
+    def of_length(self, score: float, person: int, length: float) -> float:
+        """What a score against a person's average is against one of another length, as with more photos."""
+        mean, exponent = float(self._means[person]) + self.shift, self.looks.photos
+        beyond = (score - mean / float(self.lengths[person])) * float(self.lengths[person]) ** exponent
+        return float(mean / length + beyond * length**-exponent)
+
     def _to_looks(self, scores: Reals) -> Reals:
         mean = self._means + self.shift
         return np.asarray((scores - mean / self.lengths) * self.lengths**self.looks.photos + mean - self.shift)

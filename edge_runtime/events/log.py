@@ -6,6 +6,7 @@ one sync an event, a crowd five a second, and the sync of a slow card holds up t
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from edge_runtime.errors import EventLogError
 from edge_runtime.events.delivery import FIRST_RETRY_S, LAST_RETRY_S, Delivery
 from edge_runtime.events.keeper import Keeper, LogTroubleError
 from edge_runtime.events.queue import EventQueue
-from edge_runtime.events.reader import read_after
+from edge_runtime.events.reader import EventReader, read_after
 from edge_runtime.events.record import Record
 from edge_runtime.events.store import Position
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import Sink
+from edge_runtime.sinks import CommonKeys
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
 
@@ -113,6 +115,7 @@ class EventLog(Closing):
         sink: Sink,
         on_trouble: Callable[[Delivery, Exception | None], None],
         retry_s: tuple[float, float] = (FIRST_RETRY_S, LAST_RETRY_S),
+        keys: CommonKeys | None = None,
     ) -> Delivery:
         """Hand events to a sink: from where it was, or from now if it is new or belongs to this run alone.
 
@@ -121,13 +124,20 @@ class EventLog(Closing):
             sink: owned from now on, and closed with this.
             on_trouble: see ``Delivery``.
             retry_s: first and last wait before another try, seconds.
+            keys: which events it gets; None: all.
         """
-        delivery = Delivery(name, sink, self._fetch, lambda: self._directory, on_trouble, retry_s)
+        reader = functools.partial(EventReader, self.path)
+        delivery = Delivery(name, sink, self._fetch, lambda: self._directory, on_trouble, retry_s, keys, reader)
         with self._changed:
             self.deliveries.append(delivery)
             self._place()
         delivery.start()
         return delivery
+
+    @property
+    def directory(self) -> Directory:
+        """Who is who now."""
+        return self._directory
 
     def know(self, directory: Directory) -> None:
         """Who is who from now on; what is about people forgotten goes with the next :meth:`flush`, or soon."""
@@ -160,6 +170,8 @@ class EventLog(Closing):
                         "behind": 0 if delivery.position is None else max(self._keeper.newest - delivery.position, 0),
                         "skipped": delivery.skipped,
                         "error": None if delivery.error is None else str(delivery.error),
+                        "refused": delivery.sink.refused,
+                        "aside": delivery.aside,
                     }
                     for delivery in self.deliveries
                 },
@@ -262,7 +274,7 @@ class EventLog(Closing):
 
     def _prune(self) -> None:
         with self._fetching:
-            had = [delivery.position or 0 for delivery in self.deliveries]
+            had = [delivery.position or 0 for delivery in self.deliveries if not delivery.aside]
             pruned = self._keeper.prune(min(had, default=self._keeper.newest))
             for delivery in self.deliveries:
                 self._skip(delivery, sum(event_id > delivery.taken for event_id in pruned.event_ids))
@@ -294,9 +306,9 @@ class EventLog(Closing):
             return
         for delivery in self.deliveries:
             if delivery.position is None:
-                start = self._keeper.positions.get(delivery.name) if delivery.sink.lasting else None
-                start = start or Position(self._keeper.newest)
-                delivery.begin(start.event_id, start.skipped)
+                known = self._keeper.positions.get(delivery.name) if delivery.sink.lasting else None
+                start = known or Position(self._keeper.newest)
+                delivery.begin(start.event_id, start.skipped, known is not None)
 
     def _positions(self) -> dict[str, Position]:
         """How far the lasting sinks are."""

@@ -75,8 +75,29 @@ class Holdings:
         return self.gallery
 
 
+class Controls(Protocol):
+    """What can be changed in a running daemon; a restart takes it back to the configuration."""
+
+    def set_target(self, per_1000: float) -> None:
+        """Another target FPIR, in thousandths."""
+        ...
+
+    def switch(self, camera: str, on: bool) -> None:
+        """A camera off or on; ``InputError`` if there is no such camera."""
+        ...
+
+    def recheck(self, camera: str) -> list[str]:
+        """Look again whose the faces in view of a camera are, of all cameras if it is empty; their names."""
+        ...
+
+
 class Daemon(Protocol):
     """What a running daemon says about itself."""
+
+    @property
+    def controls(self) -> Controls:
+        """What can be changed in it."""
+        ...
 
     def status(self) -> Answer:
         """What is going on."""

@@ -23,6 +23,7 @@ def key(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    secret: bool = False,
 ) -> Any:
     """One key of a settings dataclass.
 
@@ -31,8 +32,9 @@ def key(
         help: its meaning, for people.
         low, high: the range of a number, inclusive; both or neither.
         choices: the texts allowed.
+        secret: never shown.
     """
-    metadata = {"help": help, "low": low, "high": high, "choices": choices}
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "secret": secret}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

@@ -23,12 +23,12 @@ import numpy as np
 
 from convert.cohort.alike import stated_look
 from convert.cohort.mixture import discriminant
-from convert.model.chips import Chips
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.faces.encoder import open_encoder
 from edge_runtime.gallery.templates import Templates
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
 from tests.benchmarks.same_group import MARGIN, encode, judge_codes
 
@@ -96,7 +96,7 @@ def above(matcher: Matcher, codes: Floats) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tried(bundle: Bundle, decide: DecideConfig, pool: list[Floats], photos: int, size: int, draws: int) -> Any:
-    """Measured over targeted, DIR, and DIR at the honest rate; None with too few people."""
+    """Measured over target, DIR, and DIR at the honest rate; None with too few people."""
     several = [index for index, views in enumerate(pool) if len(views) > photos]
     if len(several) < size or len(pool) < size + _FEWEST_STRANGERS:
         return None
@@ -125,7 +125,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     encoder, template = open_encoder(first), first.manifest.preprocessing.template
     teach, people, unnamed = (Chips.load(path) for path in (args.teach, args.people, args.unnamed))
     taught = np.concatenate([teach.indices(split) for split in ("cohort", "check")])
-    gender = Gender(encode(encoder, teach, taught, template), teach.files[taught].tolist(), teach.split[taught])
+    gender = Gender(encode(encoder, teach, taught, template), teach.paths[taught].tolist(), teach.split[taught])
     final = people.indices("final")
     codes, names = encode(encoder, people, final, template), people.names[final]
     sources = {"LFW final": [codes[names == name] for name in sorted(set(names.tolist()))]}
@@ -152,10 +152,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def markdown(document: dict[str, Any]) -> str:
     rows = document["rows"]
-    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    variants = list(dict.fromkeys(["mixed", *(row["variant"] for row in rows)]))
     lines = [f"Gender by a discriminant that is right for {document['gender_right']:.1%} of the taught source.", ""]
     for target in TARGETS:
-        lines += [f"Target: {target:g} of 1,000. Measured / targeted; DIR; DIR at the honest rate.", ""]
+        lines += [f"Target: {target:g} of 1,000. Measured / target; DIR; DIR at the honest rate.", ""]
         lines += [f"| strangers and household | people | photos | enrolled | {' | '.join(variants)} |"]
         lines += ["|---" * (len(variants) + 4) + "|"]
         cells: dict[tuple[Any, ...], dict[str, str]] = {}
@@ -178,9 +178,13 @@ def main() -> None:
     parser.add_argument("--unnamed", type=Path, required=True)
     parser.add_argument("--judge", type=Path, required=True, metavar="FILE.onnx")
     parser.add_argument("--galleries", type=int, default=30)
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[], metavar="FILE.json", help="of an older program")
     parser.add_argument("--out", type=Path, required=True, help="NAME.json and NAME.md are written")
     args = parser.parse_args()
     document = measure(args)
+    for path in args.earlier:
+        rows = [row for row in json.loads(path.read_text())["rows"] if row["variant"] != "mixed"]
+        document["rows"] = [*rows, *document["rows"]]
     args.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
     args.out.with_suffix(".md").write_text(markdown(document))
     print(markdown(document))

@@ -205,15 +205,15 @@ def test_looks_survive_the_file_and_damage_is_refused(looks: Looks, tmp_path: Pa
     np.savez(tmp_path / "looks.npz", **looks.as_arrays())
     with np.load(tmp_path / "looks.npz") as archive:
         arrays = {name: archive[name] for name in archive.files}
-    again = Looks.from_arrays(arrays, looks.as_json())
+    again = Looks.from_arrays(arrays, looks.sheet())
     codes = gallery(people("0-1", 10, 5))
     np.testing.assert_allclose(
         Household(again, codes).thresholds(0.01), Household(looks, codes).thresholds(0.01), atol=2e-3
     )
     with pytest.raises(InputError, match="looks: expected"):
-        Looks.from_arrays(arrays | {"means": arrays["means"][:1]}, looks.as_json())
+        Looks.from_arrays(arrays | {"means": arrays["means"][:1]}, looks.sheet())
     with pytest.raises(InputError):
-        Looks.from_arrays(arrays, looks.as_json() | {"people": 0})
+        Looks.from_arrays(arrays, dataclasses.replace(looks.sheet(), people=0))
 
 
 def test_no_persons_code_is_in_what_ships(looks: Looks) -> None:
@@ -263,7 +263,8 @@ def test_a_bundle_gets_its_looks_and_keeps_its_models(
     assert code == 0, told.err
     made = Bundle(bundle.path)
     assert made.looks is not None and made.looks.people >= 300 and "people in" in told.out
-    assert made.looks.left_out is not None and len(made.looks.left_out.cases) == made.manifest.raw["looks"]["cases"]
+    assert made.looks.left_out is not None and made.manifest.looks is not None
+    assert len(made.looks.left_out.cases) == made.manifest.looks.cases
     assert "Strangers who look like the household" in (made.path / "CARD.md").read_text()
     assert {name: made.manifest.files[name] for name in before if name != "CARD.md"} == {
         name: value for name, value in before.items() if name != "CARD.md"
