@@ -18,7 +18,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration alike poison strangers \
+.PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
 	release release-bundle release-portraits release-figures power-loss soak fuzz clean
 
 demo: $(DEMO)/.installed
@@ -72,6 +72,12 @@ alike: $(DESKTOP)/.installed
 		--galleries $(GALLERIES) --out docs/calibration/alike
 	$(DESKTOP)/bin/python -m tests.benchmarks.confidence --bundle $(ALIKE) --people $(LFW) \
 		--out docs/calibration/confidence
+
+# Several photos a person, and what honesty costs: make photos UTK=utk.npz LFW=lfw.npz UNNAMED=other.npz
+# JUDGE=--judge=other.onnx [EARLIER="--earlier FILE.json"]
+photos: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.photos --bundle after=$(ALIKE) --teach $(UTK) --people $(LFW) \
+		--unnamed $(UNNAMED) $(JUDGE) $(EARLIER) --out docs/calibration/photos
 
 # What wrong and bad photos do: make poison DATA=lfw SPLIT=lfw_split.csv CODES=codes.npz NAME=new
 SEEDS ?= 4

@@ -180,7 +180,8 @@ class GalleryMonitor(Closing):
         if version == self._version and not always and not (more and self.config.strangers.remember):
             self._stamp = stamp
             return None
-        matcher = self._make(gallery.templates())
+        # Of the same gallery a rise stays: whoever stands before the door must not be able to undo it.
+        matcher = self._make(gallery.templates(), self.matcher.calibration.raised if version == self._version else 0.0)
         # Templates forget whose time is up, which changes the version once more.
         self._stamp, self._version = self._now()
         return matcher
@@ -210,10 +211,9 @@ class GalleryMonitor(Closing):
         stamp = (found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
         return stamp, self._gallery.version
 
-    def _make(self, templates: Templates) -> Matcher:
-        matcher = make_matcher(
-            templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True, door=self._door()
-        )
+    def _make(self, templates: Templates, raised: float = 0.0) -> Matcher:
+        bundle, decide = self._chain.bundle, self.config.decide
+        matcher = make_matcher(templates, bundle, decide, self._strangers, True, self._door(), raised)
         self._health.update(PROMISE, matcher.calibration.refused)
         return matcher
 

@@ -89,6 +89,15 @@ class Templates:
 
     def person_embeddings(self) -> Floats:
         """float32 (P, D): each person's weighted average at unit length; zero where there is nothing to average."""
+        return normalise(self._sums())[0]
+
+    def person_means(self) -> Floats:
+        """float32 (P, D): the same averages as they are, the shorter the more a person's photos differ."""
+        total = np.zeros(len(self.names), np.float32)
+        np.add.at(total, self.person_index, self.weights)
+        return np.asarray(self._sums() / np.maximum(total, np.float32(1e-9))[:, None])
+
+    def _sums(self) -> Floats:
         sums = np.zeros((len(self.names), self.embeddings.shape[1]), np.float32)
         np.add.at(sums, self.person_index, self.embeddings * self.weights[:, None])
-        return normalise(sums)[0]
+        return sums
