@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.errors import InputError
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Pixels
-from train.data.files import replacing
 
 SPLITS = ("train", "select", "final", "cohort", "check")
 """``train`` fits, ``select`` chooses, ``final`` measures last, ``cohort`` is for strangers alone, and ``check`` for
