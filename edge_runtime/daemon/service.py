@@ -125,6 +125,7 @@ class Service(Closing):
                 config.events.keep_mb,
                 self._events_trouble,
                 log.warning,
+                lambda reason: self.health.told("log of events", reason),
             )
             stack.callback(self.events.close)
             for name, sink in opened:
@@ -219,12 +220,14 @@ class Service(Closing):
             FamiliarError: what the request raises.
         """
         try:
-            return table.answer(self, command, arguments, payload)
+            found = table.answer(self, command, arguments, payload)
         finally:
             if command in table.TABLE and table.TABLE[command].may_change:
                 self.refresh()
-            if command == "people.forget" and not self.events.flush(_FORGET_S):
-                log.warning("the events of who was forgotten go later")
+        if command == "people.forget" and (not self.events.flush(_FORGET_S) or self.events.remains):
+            log.warning("the events of who was forgotten go later")
+            found["remains"] = True
+        return found
 
     def reload(self) -> list[str]:
         """Take over what may change while it runs (``LIVE_SECTIONS``), and read the gallery again.
@@ -285,7 +288,10 @@ class Service(Closing):
         except UnknownsError as error:
             self.health.report("strangers", f"{error}; until the next start nobody is remembered")
             return None
-        keeper = UnknownsKeeper(book, lambda reason: self.health.told("strangers", reason), lambda: self._keeper.sound)
+        keeper = UnknownsKeeper(
+            book, lambda reason: self.health.told("strangers", reason or book.damage), lambda: self._keeper.sound
+        )
+        self.health.told("strangers", book.damage)
         stack.callback(keeper.close)
         self._keeper.strangers = book
         return keeper if self.config.strangers.remember else None

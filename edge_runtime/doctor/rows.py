@@ -20,7 +20,7 @@ class Row:
         check: what was looked at.
         state: ``unknown`` where this device does not tell, which is no fault.
         found: one line.
-        command: what mends it; empty where there is nothing to mend.
+        command: what fixes it; empty where there is nothing to fix.
     """
 
     check: str

@@ -26,7 +26,7 @@ class Delivery:
         position: number of the last event that the sink has had for good; None until the log is open.
         taken: number of the last event taken from the log, had or not.
         delivered: events the sink has had from this delivery.
-        skipped: events that were deleted before it had them, over all runs.
+        skipped: events that were deleted before it had them, or that are damaged, over all runs.
         error: why the sink cannot take events now; None: it can.
         moved: whether a lasting sink's ``position`` has changed since somebody last cleared this.
     """
@@ -122,7 +122,7 @@ class Delivery:
 
     def _deliver(self) -> None:
         """Give the sink what is held; what it had for good by an error is not given again."""
-        done = given = 0
+        done = given = passed = 0
         directory = self._directory()
         try:
             for record in self._held:
@@ -130,11 +130,13 @@ class Delivery:
                 if event is not None and not event.ignored:
                     self.sink.emit(event)
                     given += 1
+                passed += not record.sound
                 done += 1
         finally:
             if done:
                 self.sink.flush()
                 self.position = self._held[done - 1].event_id
                 self.delivered += given
+                self.skipped += passed
                 self.moved = self.sink.lasting
                 del self._held[:done]

@@ -24,7 +24,8 @@ class Holdings:
         max_megapixels: the largest photo taken.
         margin: the usual lead of a name.
         latest: a camera's latest frame by its name; None: there are no cameras.
-        on_forget: called when somebody was forgotten; None: nothing else is to do.
+        on_forget: called when somebody was forgotten; whether nothing is left of them elsewhere; None: nothing else is
+            to do.
         unknowns: gives the unknowns who are remembered; None: nobody ever was.
     """
 
@@ -35,7 +36,7 @@ class Holdings:
         max_megapixels: float = MAX_MEGAPIXELS,
         margin: float = 0.0,
         latest: Callable[[str], Frame] | None = None,
-        on_forget: Callable[[], None] | None = None,
+        on_forget: Callable[[], bool] | None = None,
         unknowns: Callable[[], UnknownsBook | None] = lambda: None,
     ) -> None:
         """Hold what the attributes say.

@@ -16,12 +16,13 @@ from pathlib import Path
 from edge_runtime.config import StrangersConfig
 from edge_runtime.errors import UnknownsError
 from edge_runtime.events.clock import LogClock
+from edge_runtime.storage.database import BrokenError, set_aside
 from edge_runtime.storage.sqlite import is_damage
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
 from edge_runtime.types import Floats
 from edge_runtime.unknowns.crowd import Crowd, Unknown
-from edge_runtime.unknowns.file import BrokenUnknownsError, Kind, UnknownsFile, delete_aside, set_aside
+from edge_runtime.unknowns.file import Kind, UnknownsFile, delete_aside
 from edge_runtime.unknowns.linkage import Linkage
 from edge_runtime.unknowns.memory import Recognised, Sighting
 
@@ -30,6 +31,8 @@ IGNORED_LONGER = 6.0
 _NOTED = 0.02
 """So much of ``keep_days`` passes before that alone is written."""
 _DAY_S = 86_400.0
+REPAIR = "familiar repair"
+"""The command that takes back what is good of a file that was set aside."""
 
 
 class _SetAsideError(UnknownsError):
@@ -37,7 +40,14 @@ class _SetAsideError(UnknownsError):
 
 
 class UnknownsBook(Closing):
-    """Safe to use from several threads; :meth:`recognise` and :meth:`remember` never wait for the disk."""
+    """Safe to use from several threads; :meth:`recognise` and :meth:`remember` never wait for the disk.
+
+    Attributes:
+        path: of the file.
+        damage: what of the file is or was damaged, and the command that saves the rest; None: nothing is known to be.
+    """
+
+    damage: str | None = None
 
     def __init__(
         self,
@@ -234,6 +244,12 @@ class UnknownsBook(Closing):
                 with self._guarded():
                     file = self._opened()
                     strangers = file.strangers()
+                    if damaged := file.damaged:
+                        self.damage = (
+                            f"{self.path}: {damaged} rows are damaged and passed over; stop the daemon, then {REPAIR} "
+                            "deletes them"
+                        )
+                        log.warning(self.damage)
                     self._clock = LogClock(file.clock_s, file.wall_s, self._config.keep_days * _DAY_S / 2)
             except _SetAsideError:
                 pass
@@ -252,8 +268,9 @@ class UnknownsBook(Closing):
             if self.path.exists() or any(changed.values()):
                 file = self._opened()
                 file.write(changed, crops, clock)
-                if self._unclean or None in changed.values():
-                    file.clean()
+                self._unclean |= None in changed.values()
+                if self._unclean and not file.clean():
+                    return  # another program reads what was deleted; the next write tries again
             if self._unclean:
                 delete_aside(self.path)
                 self._unclean = False
@@ -276,11 +293,14 @@ class UnknownsBook(Closing):
         """Turn what disk and SQLite say into one line; a broken file is set aside, and the next write makes another."""
         try:
             yield
-        except (BrokenUnknownsError, sqlite3.Error, OSError) as error:
+        except (BrokenError, sqlite3.Error, OSError) as error:
             self._let_go()
-            if isinstance(error, BrokenUnknownsError) or is_damage(error):
+            if isinstance(error, BrokenError) or is_damage(error):
                 aside = set_aside(self.path)
                 found = f"{self.path}: expected remembered strangers, found {error}; it is set aside as {aside.name}"
+                if getattr(error, "fault", "damaged") == "damaged":
+                    found += f"; stop the daemon, then {REPAIR} takes back what is good of it"
+                    self.damage = found
                 log.warning(found)
                 raise _SetAsideError(found) from error
             raise UnknownsError(

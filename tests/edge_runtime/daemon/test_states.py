@@ -138,7 +138,7 @@ def test_a_gallery_that_is_broken_at_the_start_is_one_line(config: Config, damag
 
 
 def test_a_gallery_that_another_program_holds_costs_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.storage.sqlite._BUSY_S", 0.1)
+    monkeypatch.setattr("edge_runtime.storage.sqlite.BUSY_S", 0.1)
     with Service(config) as setting_up:
         enrol(setting_up)
     with RunningService(config) as running:
