@@ -13,7 +13,8 @@ from edge_runtime.events.record import COLUMNS, is_sound
 from edge_runtime.storage.database import BrokenError, Database, Description, asides, open_to_read
 from edge_runtime.storage.files import with_sides
 from edge_runtime.storage.keys import row_mac
-from edge_runtime.storage.sqlite import connect, delete_whole, is_damage
+from edge_runtime.storage.salvage import salvage
+from edge_runtime.storage.sqlite import connect, delete_whole
 
 REPAIR = "familiar repair"
 """The command that takes back what is good of a log that was set aside."""
@@ -152,12 +153,16 @@ def _mentions(file: Path, words: list[bytes]) -> bool:
 
 def newest_in(path: Path) -> int:
     """The number of the newest event of a log that may be damaged, as far as it can be told; else 0."""
-    with suppress(sqlite3.Error, OSError, ValueError, TypeError):
+    if not is_ours(path):
+        return 0
+    with suppress(sqlite3.Error, OSError):
         connection = connect(path, read_only=True)
         try:
-            return newest_number(connection) if is_ours(path) else 0
+            return newest_number(connection)
         finally:
             connection.close()
+    with suppress(sqlite3.Error, OSError, BrokenError):
+        return max((row["event_id"] for row in salvage(path, LOG).tables["event"] if is_sound(row)), default=0)
     return 0
 
 
@@ -167,17 +172,9 @@ MOST_NUMBERS = 1 << 53
 
 def newest_number(connection: sqlite3.Connection) -> int:
     """The number of the newest event ever stored; of what says so, the highest that can be."""
-    found = [0]
-    for query in (
-        "SELECT seq FROM sqlite_sequence WHERE name = 'event'",
-        "SELECT max(event_id) FROM event",
-    ):
-        try:
-            found += [row[0] for row in connection.execute(query).fetchall()]
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-    found += [row["position"] for row in rows_of(connection, "sink")]
+    found = [0, *(row["position"] for row in rows_of(connection, "sink"))]
+    for query in ("SELECT seq FROM sqlite_sequence WHERE name = 'event'", "SELECT max(event_id) FROM event"):
+        found += [row[0] for row in connection.execute(query).fetchall()]
     return max(number for number in found if isinstance(number, int) and number < MOST_NUMBERS)
 
 

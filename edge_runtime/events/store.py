@@ -316,14 +316,15 @@ class EventStore(Closing):
                 self._put_meta()
         return damaged
 
-    def take_back(self, rows: Iterable[Mapping[str, Any]]) -> int:
+    def take_back(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Store rows of a log that was set aside, under their own numbers; returns how many were not here."""
         with transaction(self._connection, write=True):
+            # Else they would be of the future by this log's own clock.
+            self.clock_s = max([self.clock_s, *(row["clock_s"] for row in rows)])
+            self._put_meta()
             before = self._connection.total_changes
             marks = ", ".join(f":{name}" for name in COLUMNS)
-            self._connection.executemany(
-                f"INSERT OR IGNORE INTO event ({', '.join(COLUMNS)}) VALUES ({marks})", list(rows)
-            )
+            self._connection.executemany(f"INSERT OR IGNORE INTO event ({', '.join(COLUMNS)}) VALUES ({marks})", rows)
             taken = self._connection.total_changes - before
         self.newest = database.newest_number(self._connection)
         return taken

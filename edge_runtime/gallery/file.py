@@ -143,8 +143,8 @@ class GalleryFile(Closing):
         if back:
             self.removed_again = len(back)
             log.warning(
-                f"{self.path}: {len(back)} people who had been forgotten were in this gallery, as in an older copy; "
-                "they are removed again"
+                f"{self.path}: {len(back)} people who had been forgotten were in this gallery, as an older copy or a "
+                "power cut leaves it; they are removed again"
             )
             self._clean()
         elif any(file.exists() and file.stat().st_size for file in with_sides(self.path)[1:2]):

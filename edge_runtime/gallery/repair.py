@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ class _Filling:
         values: dict[str, Any] = dict(row)
         key, person_id, lost = known.keys.key, known.person_id, []
         if self._vault.read_dates(person_id, row["dates"]) is None:
-            values["dates"] = self._vault.seal_dates(person_id, time.time(), None)
+            values["dates"] = self._vault.seal_dates(person_id, None, None)
             lost.append("when they are to be forgotten")
         if row["consent"] is not None and self._vault.read(key, row["consent"], "consent", person_id) is None:
             values["consent"] = None
@@ -146,7 +145,7 @@ class _Filling:
                 values[kind] = None if kind == "crop" else vault.seal(key, UNREADABLE.encode(), kind, place)
                 self.lost["values"] += 1
         if vault.read_added(key, row["added"], place, row["photo_mac"]) is None:
-            values |= {"photo_mac": None, "added": vault.seal_added(key, time.time(), place, None)}
+            values |= {"photo_mac": None, "added": vault.seal_added(key, None, place, None)}
             self.lost["values"] += 1
         self._connection.execute(
             "INSERT INTO template (id, person_id, code, source, added, photo_mac, crop, forced)"

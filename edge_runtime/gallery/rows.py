@@ -96,7 +96,10 @@ class Rows:
 
     def added(self, key: bytes, row: sqlite3.Row) -> float | None:
         """When a row of ``template`` was added, seconds since the Unix epoch; None: that was damaged."""
-        return self.vault.read_added(key, row["added"], f"{row['person_id']}/{row['id']}", row["photo_mac"])
+        (added_s,) = self.vault.read_added(key, row["added"], f"{row['person_id']}/{row['id']}", row["photo_mac"]) or (
+            None,
+        )
+        return added_s
 
     def templates(self, known: Known) -> list[tuple[sqlite3.Row, float, Floats]]:
         """(row, weight, embedding float32 (D,)) of a person's templates that open, oldest first."""

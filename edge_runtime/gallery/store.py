@@ -262,7 +262,7 @@ class Gallery(GalleryFile):
                 )
             if expires_s is not None:
                 until_s = expires_s if expires_s < float("inf") else None
-                dates = vault.seal_dates(person_id, person.added or time.time(), until_s)
+                dates = vault.seal_dates(person_id, person.added, until_s)
                 connection.execute("UPDATE person SET dates = ? WHERE id = ?", (dates, person_id))
             self._rows.audit("noted", person_id)
             return self.person(name)

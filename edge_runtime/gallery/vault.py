@@ -131,27 +131,30 @@ class Vault:
         both = self.open(self.device_key, sealed, "key", person_id)
         return PersonKeys(both[:KEY_BYTES], both[KEY_BYTES:])
 
-    def seal_dates(self, person_id: str, added_s: float, expires_s: float | None) -> bytes:
-        """When a person was added and when they are to be forgotten, seconds since the Unix epoch."""
-        plain = struct.pack("<2d", added_s, math.inf if expires_s is None else expires_s)
+    def seal_dates(self, person_id: str, added_s: float | None, expires_s: float | None) -> bytes:
+        """When a person was added (None: that is not known any more) and when they are to be forgotten (None: never).
+
+        Both in seconds since the Unix epoch.
+        """
+        plain = struct.pack("<2d", _or_nan(added_s), math.inf if expires_s is None else expires_s)
         return self.seal(self.device_key, plain, "dates", person_id)
 
-    def read_dates(self, person_id: str, sealed: bytes) -> tuple[float, float | None] | None:
+    def read_dates(self, person_id: str, sealed: bytes) -> tuple[float | None, float | None] | None:
         """The inverse of :meth:`seal_dates`; None: altered."""
         plain = self.read(self.device_key, sealed, "dates", person_id)
         if plain is None:
             return None
         added_s, expires_s = struct.unpack("<2d", plain)
-        return added_s, None if expires_s == math.inf else expires_s
+        return _or_none(added_s), None if expires_s == math.inf else expires_s
 
-    def seal_added(self, key: bytes, added_s: float, row: str, photo_mac: bytes | None) -> bytes:
-        """When a template was added, seconds since the Unix epoch."""
-        return self.seal(key, struct.pack("<d", added_s), "added", added_place(row, photo_mac))
+    def seal_added(self, key: bytes, added_s: float | None, row: str, photo_mac: bytes | None) -> bytes:
+        """When a template was added, seconds since the Unix epoch; None: that is not known any more."""
+        return self.seal(key, struct.pack("<d", _or_nan(added_s)), "added", added_place(row, photo_mac))
 
-    def read_added(self, key: bytes, sealed: bytes, row: str, photo_mac: bytes | None) -> float | None:
-        """The inverse of :meth:`seal_added`; None: altered."""
+    def read_added(self, key: bytes, sealed: bytes, row: str, photo_mac: bytes | None) -> tuple[float | None] | None:
+        """The inverse of :meth:`seal_added`, a tuple of one; None: altered."""
         plain = self.read(key, sealed, "added", added_place(row, photo_mac))
-        return None if plain is None else float(struct.unpack("<d", plain)[0])
+        return None if plain is None else (_or_none(struct.unpack("<d", plain)[0]),)
 
     def seal_rotation(self) -> bytes:
         """The rotation, sealed with the device key."""
@@ -190,6 +193,14 @@ class Vault:
         return float(numbers[0]), embedding if self.rotation is None else np.asarray(
             self.rotation @ embedding, np.float32
         )
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def added_place(row: str, photo_mac: bytes | None) -> str:

@@ -135,12 +135,20 @@ def _scan(pages: _Pages, layouts: Mapping[str, list[_Column]]) -> dict[str, list
     found: dict[str, dict[tuple[Any, ...], Row]] = {name: {} for name in layouts}
     for number in range(1, pages.count + 1):
         for rowid, serials, payload in pages.records(number, {len(columns) for columns in layouts.values()}):
-            for name, columns in layouts.items():
-                if len(columns) == len(serials) and all(map(_Column.fits, columns, serials)):
-                    row = _row(columns, rowid, serials, payload)
-                    if row is not None:
-                        found[name].setdefault((rowid, *row.values()), row)
+            for name, row in _row_of(layouts, rowid, serials, payload):
+                found[name].setdefault((rowid, *row.values()), row)
     return {name: [row for _, row in sorted(rows.items(), key=lambda item: item[0][0])] for name, rows in found.items()}
+
+
+def _row_of(
+    layouts: Mapping[str, list[_Column]], rowid: int, serials: list[int], payload: bytes
+) -> Iterator[tuple[str, Row]]:
+    """The table that a record may be of, and the row it is there."""
+    for name, columns in layouts.items():
+        if len(columns) == len(serials) and all(map(_Column.fits, columns, serials)):
+            row = _row(columns, rowid, serials, payload)
+            if row is not None:
+                yield name, row
 
 
 def _row(columns: list[_Column], rowid: int, serials: list[int], payload: bytes) -> Row | None:

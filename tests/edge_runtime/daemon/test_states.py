@@ -90,7 +90,7 @@ def take_away(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (truncate, "put a backup in its place"),
+        (truncate, "familiar repair"),
         (open_to_all, "run: chmod 600"),
         (replace_by_a_foreign_one, "set [gallery] path"),
         (take_away, "put a backup in its place"),
