@@ -60,7 +60,7 @@ class EventLog(Closing):
     ) -> None:
         """Open the log, or make it, and start the writer.
 
-        A log that is damaged or none at all is set aside; where the disk fails, events wait in memory.
+        A file that is damaged, or no log, is set aside; where the disk fails, events wait in memory.
 
         Args:
             path: of the log, mode 0600.

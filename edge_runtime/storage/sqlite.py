@@ -98,7 +98,7 @@ def _code(error: BaseException | None) -> int:
 
 
 def check_all_private(path: Path, what: str, kind: type[FamiliarError]) -> None:
-    """Refuse a database of which anything may be touched by anybody but its owner; none is fine.
+    """Refuse a database of which anything may be touched by anybody but its owner; it need not be there.
 
     Raises:
         FamiliarError: of this ``kind``; a mode is wider than 0600.
@@ -129,7 +129,7 @@ def move_whole(path: Path, target: Path) -> None:
 
 
 def delete_whole(path: Path) -> None:
-    """Delete a database with what SQLite keeps beside it; none is fine."""
+    """Delete a database with what SQLite keeps beside it; it need not be there."""
     for file in with_sides(path):
         file.unlink(missing_ok=True)
 

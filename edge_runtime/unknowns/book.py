@@ -69,7 +69,7 @@ class UnknownsBook(Closing):
             linkage: how alike two sightings of one stranger are; None: nobody is to be remembered.
 
         Raises:
-            StrangersError: the file cannot be opened at the moment, or others may read it.
+            UnknownsError: the file cannot be opened at the moment, or others may read it.
         """
         self.path = path
         self._device_key, self._config, self._kind = device_key, config, kind
@@ -131,7 +131,7 @@ class UnknownsBook(Closing):
         """The JPEGs kept of a stranger's views, by view id.
 
         Raises:
-            StrangersError: they cannot be read.
+            UnknownsError: they cannot be read.
         """
         self.write()
         with self._disk, self._guarded():
@@ -142,7 +142,7 @@ class UnknownsBook(Closing):
 
         Raises:
             InputError: nobody remembered has that id.
-            StrangersError: it cannot be written; it holds for as long as this runs.
+            UnknownsError: it cannot be written; it holds for as long as this runs.
         """
         with self._lock:
             stranger = self._crowd.ignore(stranger_id, ignored)
@@ -155,7 +155,7 @@ class UnknownsBook(Closing):
 
         Raises:
             InputError: nobody remembered has one of these ids.
-            StrangersError: the file cannot be written; the next :meth:`write` does it.
+            UnknownsError: the file cannot be written; the next :meth:`write` does it.
         """
         with self._lock:
             strangers = [self._crowd.find(stranger_id) for stranger_id in stranger_ids]
@@ -180,7 +180,7 @@ class UnknownsBook(Closing):
         """Make the file what memory is, and leave nothing behind of who is gone; nothing changed, nothing is written.
 
         Raises:
-            StrangersError: it cannot be written; what has changed waits for the next time.
+            UnknownsError: it cannot be written; what has changed waits for the next time.
         """
         with self._disk:
             if self._file is not None and not self._file.in_place:
@@ -224,7 +224,7 @@ class UnknownsBook(Closing):
         """Seal everything anew with another device key; see ``UnknownsFile.reseal``.
 
         Raises:
-            StrangersError: it cannot be written.
+            UnknownsError: it cannot be written.
         """
         with self._disk, self._guarded():
             if self.path.exists():
@@ -318,7 +318,7 @@ def reseal(path: Path, old_key: bytes, new_key: bytes, config: StrangersConfig) 
     """Take strangers over to a new device key, without a daemon; those that cannot be opened are set aside.
 
     Raises:
-        StrangersError: they cannot be written.
+        UnknownsError: they cannot be written.
     """
     with UnknownsBook(path, old_key, config) as book:
         book.reseal(new_key)

@@ -21,7 +21,7 @@ def open_unknowns(config: Config, chain: FaceChain) -> UnknownsBook:
     """The strangers remembered, told apart by this chain's embeddings; the gallery was opened before.
 
     Raises:
-        StrangersError: they cannot be read at the moment.
+        UnknownsError: they cannot be read at the moment.
         GalleryError: the device key cannot.
     """
     linkage = Linkage.of(chain.bundle.strangers(), chain.bundle.manifest.realism, config.strangers.most)
