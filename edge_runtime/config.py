@@ -65,7 +65,7 @@ class DecideConfig:
     )
     strangers: str = key(
         "alike",
-        "whom the wish is kept for: alike (strangers who look like the household) | mixed (strangers in general)",
+        "whom the target is kept for: alike (strangers who look like the household) | mixed (strangers in general)",
         choices=("alike", "mixed"),
     )
     margin: float = key(0.02, "how far the best person must be ahead of the second best (score)", 0, 2)
@@ -224,7 +224,13 @@ def parse_config(document: Mapping[str, Any], where: str = "configuration") -> C
             f"{where}: [events] path: expected no path beside [[sink]] tables, found both; delete it, or write "
             'instead [[sink]] with the lines type = "jsonlines" and path = "…"'
         )
-    return Config(**values)
+    config = Config(**values)
+    for sink in config.sink:
+        if getattr(sink.settings, "pictures", False) and not config.events.keep_crops:
+            raise ConfigError(
+                f"{where}: sink {sink.name}: expected [events] keep_crops = true where pictures are sent, found false"
+            )
+    return config
 
 
 def check_camera_name(name: str) -> None:
@@ -271,7 +277,9 @@ def describe() -> list[tuple[str, str, Any, str]]:
     for prefix, settings in kinds.items():
         for item in dataclasses.fields(settings):
             default = None if item.default is dataclasses.MISSING else item.default
-            rows.append((f"{prefix}.{item.name}", str(item.type), default, item.metadata["help"]))
+            listed = str(item.type).startswith("tuple")
+            told = ("list", list(default or ())) if listed else (str(item.type), default)
+            rows.append((f"{prefix}.{item.name}", *told, item.metadata["help"]))
     return rows
 
 
@@ -319,7 +327,7 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
 
 
 def default_path() -> Path:
-    """The configuration file read when none is named."""
+    """The configuration file read when no other is named."""
     user = config_dir() / "familiar.toml"
     return user if user.is_file() or not SYSTEM_CONFIG.is_file() else SYSTEM_CONFIG
 
@@ -355,7 +363,7 @@ def events_path(config: Config) -> Path:
 
 
 def sinks(config: Config) -> tuple[SinkConfig, ...]:
-    """The sinks configured; where there is none, one of JSON lines to ``[events] path``."""
+    """The sinks configured; without a table, one of JSON lines to ``[events] path``."""
     return config.sink or (read_sink({"type": "jsonlines", "path": config.events.path}, "[events]"),)
 
 
@@ -364,7 +372,7 @@ def unknowns_path(config: Config) -> Path:
 
 
 def check_output(config: Config, path: Path) -> Path:
-    """A file that is about to be written, if it is none that this device lives by.
+    """A file that is about to be written; it may not be one that this device needs.
 
     Raises:
         InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.

@@ -33,6 +33,10 @@ class ConfigError(FamiliarError, ValueError):
     exit_code = 3
 
 
+class SinkRefusedError(ConfigError):
+    """A receiver of events that refuses until somebody changes something: a password, an address, a certificate."""
+
+
 class InputError(FamiliarError, ValueError):
     """A folder, file or array that cannot be used as it is."""
 

@@ -104,6 +104,10 @@ class Pipeline:
             for identity in self._identities.in_view
         ]
 
+    def recheck(self) -> None:
+        """The next view of every face is encoded and matched, however lately it was decided whose it is."""
+        self._identities.recheck()
+
     def step(self, frame: Frame) -> list[Event]:
         """Take one frame; returns what it made known, in order."""
         started_s = time.perf_counter()

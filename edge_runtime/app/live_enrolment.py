@@ -71,7 +71,7 @@ def gather_views(
 
 
 def enroll_views(people: PeopleAccess, name: str, source: str, views: list[bytes]) -> list[EnrolmentResult]:
-    """Put views through the gate that photos go through; all that pass are enrolled, or after an error none."""
+    """Put views through the gate that photos go through; all that pass are enrolled, or nobody after an error."""
     arguments = {"name": name, "source": source, "sizes": [len(view) for view in views]}
     answer = people.call("enroll.views", arguments, b"".join(views))
     return [EnrolmentResult(**result) for result in answer["results"]]

@@ -1,4 +1,4 @@
-"""``manifest.sig``: who vouches for a bundle, by Ed25519 (RFC 8032) over its manifest, which vouches for every file.
+"""``manifest.sig``: who signed a bundle, by Ed25519 (RFC 8032) over its manifest, which has the hash of every file.
 
 Two lines of text: ``ed25519 PUBLIC_KEY`` and the signature, in base64. A public key is written the same way
 everywhere: 44 characters of base64. Nothing else is taken, down to the last byte, so that any change is found.
@@ -44,7 +44,7 @@ def check_signature(bundle: Path, manifest: bytes, trusted: Sequence[str] = ()) 
 
     Raises:
         BundleError: the signature is damaged, of another manifest, of a key that is not trusted, or missing.
-        ConfigError: a trusted key that is none.
+        ConfigError: a trusted key that is not a key.
     """
     for key in trusted:
         public_key(key)

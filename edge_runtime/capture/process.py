@@ -135,7 +135,7 @@ class CaptureProcess(Closing):
         return f"its process {self.pid} is stuck in the kernel ({place if place.strip('0') else 'state D'})"
 
     def fileno(self) -> int:
-        """What is readable when there is something to take, or when a process that was told to end has ended."""
+        """What is readable when there is something to take, or when a process that was asked to end has ended."""
         return self._life if self._broken or self._channel.fileno() < 0 else self._channel.fileno()
 
     def ask(self) -> None:
@@ -143,7 +143,7 @@ class CaptureProcess(Closing):
         if not self._asked:
             self._asked = True
             self.due_s = time.monotonic() + self._deadline_s
-            # Where the process is gone, take() tells so, behind whatever was sent before.
+            # Where the process is gone, take() says so, behind whatever was sent before.
             with suppress(OSError):
                 channel.ask(self._channel, self._slots.released() if self._slots else [])
 
@@ -176,7 +176,7 @@ class CaptureProcess(Closing):
             except (ValueError, TypeError, OSError) as error:
                 if isinstance(error, FamiliarError):
                     raise
-                raise self._lost(f", found a message that is none ({error})", "report this") from error
+                raise self._lost(f", found a message that cannot be read ({error})", "report this") from error
         if self._broken and (how := self._end()):
             raise self._lost(f", its capture process {how}", "see the lines before this one, or the kernel's log")
         return None
@@ -210,7 +210,7 @@ class CaptureProcess(Closing):
     def close(self) -> None:
         """End the process within a second, by force if it does not by itself; may be called again.
 
-        Several that were told to hang up before take no longer than one.
+        Several that were asked to hang up before take no longer than one.
         """
         self.hang_up()
         self._wait(self._hung_up_s + _GRACE_S)

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{row['key']:<45} {row['type']:<6} {row['default']!r:<10} {row['meaning']}")
         return 0
     config = load_config(args.config, args.set)
-    document = {**dataclasses.asdict(config), "sink": [sink.as_table() for sink in config.sink]}
+    document = {**dataclasses.asdict(config), "sink": [sink.as_table(show_secrets=False) for sink in config.sink]}
     if config.sink:
         del document["events"]["path"]  # refused beside [[sink]], and what is shown can be used as a file
     if args.action == "check":

@@ -20,13 +20,14 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_runtime.app.people import open_people
+from edge_runtime.commands._photos import list_photos, note
 from edge_runtime.config import check_output, load_config
 from edge_runtime.control.protocol import MAX_PAYLOAD
 from edge_runtime.enrolment.photo import NOT_LOOKED_AT, EnrolmentResult
 from edge_runtime.enrolment.refused_sheet import draw_refused
-from edge_runtime.errors import EnrolmentError, ImageError, InputError, UsageError
+from edge_runtime.errors import EnrolmentError, ImageError, UsageError
 from edge_runtime.gallery.names import clean_name
-from edge_runtime.pictures.reader import list_images, read_photo
+from edge_runtime.pictures.reader import read_photo
 from edge_runtime.requests.access import PeopleAccess
 
 _GOOD_NUMBER = 3
@@ -148,23 +149,6 @@ def _from_camera(people: PeopleAccess, name: str, args: argparse.Namespace) -> l
     return results
 
 
-def list_photos(paths: list[Path]) -> list[Path]:
-    """Every photo named, and every photo in the folders named, in order and once each.
-
-    Raises:
-        InputError: something named is not there, or a folder holds no photo.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.is_dir():
-            found.update(dict.fromkeys(list_images(path)))
-        elif path.is_file():
-            found[path] = None
-        else:
-            raise InputError(f"{path}: expected a photo or a folder of photos, found neither; check the path")
-    return list(found)
-
-
 def expiry(day: str) -> dict[str, Any]:
     """What ``people.note`` is asked: the end of a day in seconds since the Unix epoch, "never", or "" for no change.
 
@@ -189,7 +173,7 @@ def _warn(name: str, findings: list[dict[str, Any]]) -> None:
     """Say on standard error what is odd about the person who was just enrolled."""
     for finding in findings:
         if finding["kind"] in ("lookalike", "outlier", "collision") and name in (finding["name"], finding["other"]):
-            print(f"familiar: note: {finding['text']}", file=sys.stderr)
+            note(finding["text"])
 
 
 def _look(people: PeopleAccess, name: str, photo: Path) -> tuple[EnrolmentResult, str]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.commands.enroll import list_photos
+from edge_runtime.commands._photos import list_photos, note
 from edge_runtime.config import load_config
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.errors import ImageError
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             templates = gallery.templates()
         matcher = make_matcher(templates, chain.bundle, config.decide)
         if matcher.calibration.note:
-            print(f"familiar: note: {matcher.calibration.note}", file=sys.stderr)
+            note(matcher.calibration.note)
         for path in paths:
             try:
                 pixels = read_image(path, config.images.max_megapixels)

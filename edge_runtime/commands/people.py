@@ -19,10 +19,10 @@ from tqdm import tqdm
 from edge_runtime.app.people import open_people
 from edge_runtime.app.reembedding import reembed
 from edge_runtime.commands._options import add_common_again
+from edge_runtime.commands._photos import list_photos
 from edge_runtime.commands.enroll import expiry
 from edge_runtime.config import gallery_path, load_config
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.pictures.reader import list_images
 from edge_runtime.requests.access import PeopleAccess
 
 _ACTIONS = {
@@ -169,7 +169,7 @@ def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
 
 def _reembed(args: argparse.Namespace) -> int:
     """1 where nothing was changed because somebody would have been lost."""
-    photos = [path for folder in args.photos for path in list_images(folder)]
+    photos = list_photos(args.photos)
     shown = tqdm(photos, "looking at photos", disable=None, delay=2, unit="photo", leave=False)
     result = reembed(load_config(args.config, args.set), shown, lambda _: bool(args.yes))
     if args.json:

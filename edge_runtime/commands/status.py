@@ -70,7 +70,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
     for name, sink in events["sinks"].items():
         lines.append(
             f"  {name}: {sink['delivered']} delivered, {sink['behind']} behind, {sink['skipped']} skipped"
-            + (f"; error: {sink['error']}" if sink["error"] else "")
+            + (f", {sink['refused']} passed over" if sink["refused"] else "")
+            + (f"; {'set aside' if sink['aside'] else 'error'}: {sink['error']}" if sink["error"] else "")
         )
     if gallery["note"]:
         lines.append(f"note:    {gallery['note']}")

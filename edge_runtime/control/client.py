@@ -25,7 +25,7 @@ class ControlClient:
 
     @classmethod
     def connect(cls, path: Path) -> ControlClient | None:
-        """A client of the daemon behind ``path``, or None if none is running.
+        """A client of the daemon behind ``path``, or None if no daemon is running.
 
         Raises:
             ControlError: one is running, but this user may not speak to it.

@@ -136,7 +136,7 @@ class ControlServer(Closing):
 
 
 def check_peer(connection: socket.socket, group: int) -> int:
-    """The user id behind a connection, as the kernel vouches for it (unix(7), SO_PEERCRED).
+    """The user id behind a connection, as the kernel states it (unix(7), SO_PEERCRED).
 
     Args:
         connection: accepted from a listening socket.

@@ -10,8 +10,8 @@ from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProce
 from edge_runtime.config import CameraConfig, Config
 from edge_runtime.errors import CameraError, ConfigError, FamiliarError
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.system.retry import delay_s
 from edge_runtime.text.masking import masked
+from edge_runtime.timing.retry import delay_s
 from edge_runtime.tracking.freeze import FreezeDetector
 from edge_runtime.types import Event, EventKind, Frame
 
@@ -24,7 +24,7 @@ _STEADY_S = 30.0
 _MOST_ABANDONED = 3
 """A camera that this many stuck captures hang on is not opened again until one of them goes."""
 
-State = Literal["opening", "running", "lost", "ended"]
+State = Literal["opening", "running", "lost", "ended", "disabled"]
 
 
 def retry_delay_s(attempt: int, share: float) -> float:
@@ -43,13 +43,14 @@ class Camera:
     Attributes:
         name: from the configuration.
         pipeline: tracks and decisions; they outlive a loss of the capture.
-        state: ``opening`` until the first frame, then ``running``, ``lost`` or ``ended``.
+        state: ``opening`` until the first frame, then ``running``, ``lost``, ``ended`` or ``disabled``.
+        wanted: False: it is to be disabled, and stays so until this is True again; any thread may say so.
         live: whether the source is one that goes on for ever; None until it was open.
         error: why it is lost, or ended before its time; None while all is well.
         frames: taken so far.
         dropped: frames of a live source that passed unread.
         losses: how often it was lost.
-        abandoned: numbers of capture processes told to die that have not, as yet.
+        abandoned: numbers of capture processes that were killed and have not ended yet.
     """
 
     def __init__(self, name: str, config: CameraConfig, pipeline: Pipeline) -> None:
@@ -57,6 +58,7 @@ class Camera:
         self.name = name
         self.pipeline = pipeline
         self.state: State = "opening"
+        self.wanted = True
         self.live: bool | None = None
         self.error: FamiliarError | None = None
         self.frames = 0
@@ -70,7 +72,7 @@ class Camera:
         self._latest: Frame | None = None
         self._capture: CaptureProcess | None = None
         self._dying: tuple[CaptureProcess, CameraError] | None = None
-        """A capture told to die, and what of."""
+        """A capture that was killed, and why."""
         self._abandoned: list[CaptureProcess] = []
         self._back_s = 0.0
         self._stillness = FreezeDetector()
@@ -106,6 +108,8 @@ class Camera:
         """Monotonic seconds at which ``turn`` has something to do even if no frame has come."""
         if self._dying is not None:
             return self._give_up_s
+        if self._to_switch:
+            return 0.0
         if self._capture is not None:
             return self._capture.due_s
         return self._retry_at_s if self.state == "lost" else float("inf")
@@ -124,10 +128,12 @@ class Camera:
         """Take a frame if there is one, or note a loss, or open again when it is time; never waits.
 
         Raises:
-            ConfigError: the source is none that can ever open.
+            ConfigError: the source can never open.
         """
         if self._dying is not None:
             return self._bury(*self._dying)
+        if self._to_switch:
+            return self._switch()
         if self._capture is None:
             if self.state == "lost" and time.monotonic() >= self._retry_at_s:
                 self._try_again()
@@ -143,6 +149,21 @@ class Camera:
         if self._capture.ended:
             return self._end()
         return []
+
+    @property
+    def _to_switch(self) -> bool:
+        return self.state != "ended" and self.wanted == (self.state == "disabled")
+
+    def _switch(self) -> list[Event]:
+        """Off: let go of the source, and let the open tracks leave. On: open it, as after a loss."""
+        if self.wanted:
+            self.state, self._attempt, self._next_seq = "lost", 0, 0
+            self._open()
+            return []
+        if self._capture is not None:
+            self._let_go(self._capture)
+        self.state, self.error = "disabled", None
+        return [*self.finish(), self._event("camera_lost", self.clip_s, time.time(), "switched off")]
 
     def finish(self) -> list[Event]:
         """Let the open tracks leave."""
@@ -266,14 +287,17 @@ class Camera:
         return events
 
     def _end(self) -> list[Event]:
-        capture, self._capture = self._capture, None
-        assert capture is not None
-        self._dropped += capture.dropped
-        # It has nothing more to do, and is not waited for.
-        capture.kill()
-        self._abandoned.append(capture)
+        assert self._capture is not None
+        self._let_go(self._capture)
         self.state = "ended"
         return self.finish()
+
+    def _let_go(self, capture: CaptureProcess) -> None:
+        """It has nothing more to do, and is not waited for."""
+        self._capture = None
+        self._dropped += capture.dropped
+        capture.kill()
+        self._abandoned.append(capture)
 
     def _event(self, kind: EventKind, captured_s: float, wall_time: float, reason: str | None = None) -> Event:
         return Event(kind, self.name, wall_time, captured_s, reason=reason)

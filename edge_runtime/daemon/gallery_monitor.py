@@ -46,7 +46,7 @@ class GalleryMonitor(Closing):
     def __init__(
         self, config: Config, chain: FaceChain, health: Health, latest: Callable[[str], Frame] | None = None
     ) -> None:
-        """Open the gallery, which is made where there is none.
+        """Open the gallery, which is made if it is missing.
 
         Args:
             config: says where gallery and key are, and how matches are decided.
@@ -189,7 +189,7 @@ class GalleryMonitor(Closing):
     def _tell_damage(self) -> None:
         """Say what of a gallery that can be read is damaged."""
         found = f"{self._damage} are damaged and not used; {SAVE}"
-        self._health.told(PART, found if self._damage else None)
+        self._health.update(PART, found if self._damage else None)
 
     def _let_go(self) -> Matcher | None:
         """Close what is broken; a matcher that knows nobody, if there was one that did."""
@@ -220,7 +220,7 @@ class GalleryMonitor(Closing):
         matcher = make_matcher(
             templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True, door=self._door()
         )
-        self._health.told(PROMISE, matcher.calibration.refused)
+        self._health.update(PROMISE, matcher.calibration.refused)
         return matcher
 
     def _door(self) -> Floats | None:

@@ -12,7 +12,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -20,27 +20,28 @@ from edge_runtime.capture.own_cameras import no_such_camera
 from edge_runtime.config import (
     LIVE_SECTIONS,
     Config,
+    DecideConfig,
     changed_keys,
     events_path,
     gallery_path,
-    sinks,
     socket_path,
     unknowns_path,
 )
 from edge_runtime.control.protocol import Answer
 from edge_runtime.control.server import ControlServer
 from edge_runtime.daemon.camera import Camera, check_cameras
+from edge_runtime.daemon.controls import Controls
 from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
 from edge_runtime.daemon.lookout import Lookout
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
+from edge_runtime.daemon.outlets import Outlets
 from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.daemon.waker import Waker
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.errors import CameraError, GalleryError, UnknownsError
-from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.faces.golden import check_golden, check_golden_faces
@@ -49,10 +50,10 @@ from edge_runtime.pipeline import Pipeline
 from edge_runtime.requests import table
 from edge_runtime.requests.access import Holdings
 from edge_runtime.requests.live_view import LiveView, Sightings
-from edge_runtime.sinks import open_sink
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
+from edge_runtime.tracking.scheduler import hottest_c
 from edge_runtime.types import Event, Frame
 from edge_runtime.unknowns.keeper import UnknownsKeeper
 from edge_runtime.unknowns.opening import open_unknowns
@@ -102,6 +103,7 @@ class Service(Closing):
         self._held: list[Event] = []
         self._lock = threading.Lock()
         """Held during a step of a pipeline and while its matcher is exchanged."""
+        self._controls = Controls(self.cameras, self._lock, lambda: self.config.decide, self._decide, self._wake)
         self._chores = Housekeeping(self.refresh, self.reload, _IDLE_S, _DRAIN_S)
         with ExitStack() as stack:
             self._waker = stack.enter_context(Waker())
@@ -115,9 +117,7 @@ class Service(Closing):
             log.hide(self.matcher.templates.names)
             stack.enter_context(exclusive_lock(events_path(config), "daemon", "log of events", "[events] db"))
             self._strangers = self._open_unknowns(stack)
-            opened = [(sink.name, open_sink(sink)) for sink in sinks(config)]
-            for _, sink in opened:
-                stack.callback(sink.close)
+            self._outlets = Outlets(config, self.health, stack, self.stop)
             self.events = EventLog(
                 events_path(config),
                 self.gallery.directory(),
@@ -125,11 +125,10 @@ class Service(Closing):
                 config.events.keep_mb,
                 self._events_trouble,
                 log.warning,
-                lambda reason: self.health.told("log of events", reason),
+                lambda reason: self.health.update("log of events", reason),
             )
             stack.callback(self.events.close)
-            for name, sink in opened:
-                self.events.attach(name, sink, self._sink_trouble)
+            self._outlets.attach(self.events)
             self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
@@ -177,7 +176,7 @@ class Service(Closing):
         return opening_lines(self.config, self.matcher, self.chain.bundle.manifest.name)
 
     def summary(self) -> list[str]:
-        """What was seen, in lines for people; none if no camera ever opened."""
+        """What was seen, in lines for people; no line if no camera ever opened."""
         return summary_lines(self.cameras, self.events) if self._ready else []
 
     def status(self) -> Answer:
@@ -186,6 +185,7 @@ class Service(Closing):
             return {
                 **self.health.as_json(),
                 "pid": os.getpid(),
+                "temperature_c": hottest_c(),
                 "uptime_s": round(time.monotonic() - self.started_s, 1),
                 "bundle": {"name": self.chain.bundle.manifest.name, "hash": self.chain.bundle.hash},
                 "accelerators": self.chain.accelerators,
@@ -205,6 +205,11 @@ class Service(Closing):
         return self
 
     @property
+    def controls(self) -> Controls:
+        """What can be changed in it."""
+        return self._controls
+
+    @property
     def holdings(self) -> Holdings:
         """What requests about people are answered with; see ``GalleryMonitor.holdings``."""
         return self._keeper.holdings
@@ -212,6 +217,10 @@ class Service(Closing):
     def live(self, camera: str) -> Answer:
         """What a camera shows; see ``LiveView.answer``."""
         return self._live.answer(camera)
+
+    def people(self) -> Mapping[str, str]:
+        """Names by the gallery's opaque ids."""
+        return self.events.directory.names
 
     def answer(self, command: str, arguments: dict[str, Any], payload: bytes) -> Answer:
         """One request of the control socket; see ``requests.table``.
@@ -243,22 +252,32 @@ class Service(Closing):
         waiting: list[str] = []
         if self._reload_config is not None:
             wanted = self._reload_config()
-            with self._lock:
-                self.config = dataclasses.replace(
-                    self.config, **{name: getattr(wanted, name) for name in LIVE_SECTIONS}
-                )
-                for camera in self.cameras.values():
-                    camera.pipeline.decide = wanted.decide
-            self._keeper.config = self.config
+            self._take_over(**{name: getattr(wanted, name) for name in LIVE_SECTIONS})
             log.configure(wanted.log)
             waiting = changed_keys(self.config, wanted)
         self.refresh(always=True)
+        for delivery in self.events.deliveries:
+            delivery.retry()
         log.info("[decide], [log] and the gallery are read again")
         if waiting:
             log.warning(
                 "these keys have changed and need a restart: systemctl restart familiar", keys=", ".join(waiting)
             )
         return waiting
+
+    def _take_over(self, **sections: Any) -> None:
+        with self._lock:
+            self.config = dataclasses.replace(self.config, **sections)
+            for camera in self.cameras.values():
+                camera.pipeline.decide = self.config.decide
+        self._keeper.config = self.config
+
+    def _decide(self, decide: DecideConfig) -> None:
+        self._take_over(decide=decide)
+        self.refresh(always=True)
+
+    def _wake(self) -> None:
+        self._waker.wake()
 
     def refresh(self, always: bool = False) -> None:
         """Match against the gallery as it is now, if it has changed since the last time."""
@@ -289,9 +308,9 @@ class Service(Closing):
             self.health.report("strangers", f"{error}; until the next start nobody is remembered")
             return None
         keeper = UnknownsKeeper(
-            book, lambda reason: self.health.told("strangers", reason or book.damage), lambda: self._keeper.sound
+            book, lambda reason: self.health.update("strangers", reason or book.damage), lambda: self._keeper.sound
         )
-        self.health.told("strangers", book.damage)
+        self.health.update("strangers", book.damage)
         stack.callback(keeper.close)
         self._keeper.strangers = book
         return keeper if self.config.strangers.remember else None
@@ -348,6 +367,7 @@ class Service(Closing):
             return
         self._ready = True
         notify("READY=1")
+        self._outlets.serve(self)
         if self._on_ready is not None:
             self._on_ready()
         held, self._held = self._held, []
@@ -375,11 +395,4 @@ class Service(Closing):
         log.flush()
 
     def _events_trouble(self, reason: str | None) -> None:
-        self.health.told("events", reason and f"cannot be stored ({reason}); they wait in memory")
-
-    def _sink_trouble(self, delivery: Delivery, error: Exception | None) -> None:
-        if isinstance(error, BrokenPipeError) and not delivery.sink.lasting:
-            self.stop()
-            return
-        reason = error and f"takes no events ({error}); they wait in the log of events"
-        self.health.told(f"sink {delivery.name}", reason or None)
+        self.health.update("events", reason and f"cannot be stored ({reason}); they wait in memory")

@@ -26,6 +26,7 @@ def stage_ms(camera: Camera) -> dict[str, float]:
 def camera_status(camera: Camera) -> dict[str, Any]:
     """One camera, JSON-ready."""
     counts = camera.pipeline.counts
+    seen = camera.pipeline.sightings()
     return {
         "source": masked(camera.source),
         "state": camera.state,
@@ -38,7 +39,9 @@ def camera_status(camera: Camera) -> dict[str, Any]:
         **{key: counts[key] for key in ("faces", "tracks", "identified", "unknown", "rejected")},
         "searched": counts["searched"],
         "degraded": camera.pipeline.pace.degraded,
-        "in_view": [name or state for _, name, state in camera.pipeline.sightings()],
+        "in_view": [name or state for _, name, state in seen],
+        "people": sorted(name for _, name, _ in seen if name),
+        "unknowns": sum(name is None and state == "unknown" for _, name, state in seen),
         "stage_ms": {name: round(value, 3) for name, value in stage_ms(camera).items()},
     }
 
@@ -54,7 +57,7 @@ def gallery_status(matcher: Matcher) -> dict[str, Any]:
         "threshold": None if low is None else round(low, 4),
         "highest_threshold": None if high is None else round(high, 4),
         "margin": matcher.margin,
-        "wish_per_1000": calibration.wish_per_1000,
+        "target_per_1000": calibration.target_per_1000,
         "expected_per_1000": round(calibration.expected_per_1000, 3),
         "alike_per_1000": None if alike is None else round(alike, 3),
         "raised_by_door": round(calibration.raised, 4),
@@ -76,7 +79,7 @@ def gallery_line(status: Mapping[str, Any]) -> str:
         f"{enrolled}; a name needs a score of {low if low == high else f'{low} to {high}, by person'}, which about "
         f"{status['expected_per_1000']:.2g} of 1,000 strangers reach"
         + ("" if alike is None else f", {alike:.2g} of those who look like the household")
-        + f" (wished: {status['wish_per_1000']:g})"
+        + f" (target: {status['target_per_1000']:g})"
     )
 
 

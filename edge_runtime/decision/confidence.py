@@ -48,7 +48,7 @@ class Confidence:
 
     @classmethod
     def of_rate(cls, rate_per_1000: Callable[[float], float]) -> Confidence:
-        """From strangers in general, of whom so many of 1,000 reach a score."""
+        """From strangers in general: so many of 1,000 of them reach a score."""
         return cls(GRID, np.array([[rate_per_1000(float(score)) / 1000 for score in GRID]]), TYPICAL_OWN)
 
     def of(self, score: float, person: int) -> float:
@@ -56,7 +56,7 @@ class Confidence:
         return float(np.interp(score, self.scores, self._of_person(person)))
 
     def likely_from(self, person: int) -> float:
-        """The score from which a face is more likely this person's than a stranger's; infinite where none is."""
+        """The score from which a face is more likely this person's than a stranger's; infinite if there is none."""
         likely = np.flatnonzero(self._of_person(person) >= PRIOR)
         return float(self.scores[likely[0]]) if len(likely) else np.inf
 

@@ -26,7 +26,7 @@ _FEW_PAIRS = 15.0
 _SLACK = 0.05
 """A household that is more alike than expected by less than this is left as it is."""
 _STRICTER = 0.85
-"""The rate aimed at, of the one wished: thresholds err on the strict side."""
+"""The rate aimed at, of the target: thresholds err on the strict side."""
 _FLOOR = 1e-9
 
 

@@ -43,8 +43,8 @@ class Matcher:
         Args:
             templates: the gallery's.
             calibration: the threshold derived from them.
-            margin: the wanted lead, a score, >= 0.
-            lookalikes: who needs a larger lead over whom; None: nobody.
+            margin: how far the best must be ahead of the second, a score, >= 0.
+            lookalikes: who needs a larger margin over whom; None: nobody.
         """
         self.lookalikes = lookalikes or Lookalikes()
         self.templates = templates
@@ -91,9 +91,9 @@ class Matcher:
         similarities = self.templates.embeddings[own] @ embedding
         nearest = int(np.argmax(similarities)) if len(own) else None
         name, threshold = self.templates.names[best], self.calibration.needed(best)
-        leads = margin >= self.margin and self.lookalikes.leads(best, scores)
+        far_enough = margin >= self.margin and self.lookalikes.far_enough(best, scores)
         return Match(
-            person=name if score >= threshold and leads and not self.calibration.refused else None,
+            person=name if score >= threshold and far_enough and not self.calibration.refused else None,
             similarity=0.0 if nearest is None else float(similarities[nearest]),
             score=score,
             confidence=self.calibration.confidence(score, best),
@@ -116,12 +116,12 @@ def make_matcher(
     tracks: bool = False,
     door: Floats | None = None,
 ) -> Matcher:
-    """A matcher with the thresholds that the owner's wish asks for.
+    """A matcher with the thresholds that the owner's target asks for.
 
     Args:
         templates: of the bundle's embeddings.
         bundle: whose strangers set the threshold.
-        decide: the wish and the margin.
+        decide: the target and the margin.
         strangers: float32 (S, D), the bundle's, where they have been read already.
         tracks: what is matched is each re-check of a track, of which any may give a name, not one picture.
         door: float32 (V, D), one a stranger who came here and was never named; None: nobody is remembered.
@@ -136,7 +136,7 @@ def make_matcher(
         bundle.manifest.realism if tracks else bundle.manifest.realism.picture(),
         bundle.looks if decide.strangers == "alike" else None,
     )
-    calibration = replace(calibration, unfit=why_unfit(bundle.manifest.raw))
+    calibration = replace(calibration, unfit=why_unfit(bundle.manifest.metrics))
     if door is not None:
         calibration = calibration.with_door(templates.person_embeddings(), door)
     return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, embeddings, decide.margin))

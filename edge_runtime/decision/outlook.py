@@ -15,7 +15,7 @@ from edge_runtime.decision.matcher import Matcher
 MORE_PHOTOS = (3, 6)
 """Numbers of photos that are tried in thought."""
 _FEWEST_OWN = 4
-"""From so many photos of one's own on, these tell more than other people's."""
+"""From so many photos of one's own on, these say more than other people's."""
 
 
 @dataclass(frozen=True, slots=True)

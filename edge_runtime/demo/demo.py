@@ -159,7 +159,7 @@ def _watch(config: Config, say: Say) -> tuple[list[dict[str, Any]], float, dict[
             service.run()
             camera = service.cameras[_CAMERA]
             if camera.state != "ended":
-                # The daemon takes Ctrl-C for a wish to stop; half a film judged would look like a failed demo.
+                # The daemon takes Ctrl-C for a request to stop; half a film judged would look like a failed demo.
                 raise KeyboardInterrupt
             return events, frames_per_s(camera), stage_ms(camera)
     finally:

@@ -107,7 +107,7 @@ class Connection:
         return [*self._ssh(), *kind, "--", self.host, shlex.join(words)]
 
     def script(self, action: str, arguments: Sequence[str]) -> list[tuple[str, str]]:
-        """Run the installing script, sent over standard input, and return the facts it tells.
+        """Run the installing script, sent over standard input, and return the facts it prints.
 
         Raises:
             DeployError: it failed, or the connection was lost.
@@ -151,7 +151,7 @@ class Connection:
                     for path in sorted(folder.iterdir()):
                         archive.add(path, path.name, filter=_plain)
             except BrokenPipeError:
-                pass  # It ended early; what it says tells why.
+                pass  # It ended early; its output says why.
             status = process.wait()
             said.seek(0)
             words = said.read().decode(errors="replace").strip().splitlines()
@@ -163,7 +163,7 @@ class Connection:
 
         Args:
             words: of the command, each sent as it is.
-            line: called with each line, and with ``tick`` while there is none.
+            line: called with each line, and with ``tick`` while no line comes.
             terminal: give the command the user's terminal, so that sudo can ask for a password.
 
         Raises:

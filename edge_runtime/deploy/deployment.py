@@ -37,7 +37,7 @@ class Request:
         port: other than ssh's own choice.
         identity: private key file.
         options: ``KEY=VALUE`` for ``ssh -o``.
-        dry_run: look and tell, change nothing.
+        dry_run: look and print the plan, change nothing.
         forced: ``promise``: send a bundle although it would name nobody.
     """
 
@@ -55,14 +55,14 @@ class Request:
 
 
 def deploy(request: Request) -> None:
-    """Deploy, telling each step on standard output.
+    """Deploy, with each step on standard output.
 
     Raises:
         UsageError: a host or place that cannot be one.
         ConfigError: a configuration with a mistake; nothing was sent.
         BundleError: a bundle that is not whole; nothing was sent.
         SelfTestError: a bundle that would name nobody; nothing was sent.
-        InputError: a wheel or wheelhouse that is none; nothing was sent.
+        InputError: not a wheel or wheelhouse; nothing was sent.
         DeployError: a step failed; what ran before still runs.
     """
     told = Steps()
@@ -164,7 +164,7 @@ def _what_remains(facts: Facts, told: Steps) -> str:
 
 def _tell_plan(request: Request, facts: Facts, bundle: Bundle, elevation: list[str], told: Steps) -> None:
     layout = request.layout
-    configuration = {"yes": "kept", "no": "made, with camera v4l2:0", "unknown": "kept, or made where there is none"}
+    configuration = {"yes": "kept", "no": "made, with camera v4l2:0", "unknown": "kept, or made if it is missing"}
     told.step("the plan (dry run: nothing was changed)")
     wheel = request.wheel or "built from this checkout"
     source = f"wheels of {request.wheelhouse}" if request.wheelhouse else "the device's package index"
@@ -191,7 +191,7 @@ class Steps:
     """One line a step with the seconds since the start; on a terminal the running step shows too.
 
     Attributes:
-        facts: names and values the device told while it installed.
+        facts: names and values the device printed while it installed.
         failures: reasons it gave, the first one first.
     """
 

@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     device.edge_tpu,
     software.unit,
     software.daemon,
+    software.sinks,
     device.cameras,
 )
 """In the order of the table."""

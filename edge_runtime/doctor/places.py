@@ -125,7 +125,7 @@ def gallery(examination: Examination) -> Iterator[Row]:
         yield Row("gallery", "ok", f"{path} is not there yet; familiar enroll NAME PHOTO makes it")
         return
     if chain is None:
-        yield Row("gallery", "unknown", "cannot be told without a bundle that works")
+        yield Row("gallery", "unknown", "not known without a bundle that works")
         return
     try:
         with open_gallery(config, chain, create=False) as opened:
@@ -208,7 +208,7 @@ def _fix(path: Path, error: GalleryError) -> str:
 
 
 def _mount_point(path: Path) -> Path:
-    """The nearest mount point above ``path``; the root where none is reported, as in a container or an emulator."""
+    """The nearest mount point above ``path``; the root if none is known, as in a container or an emulator."""
     path = path.resolve()
     return next((folder for folder in (path, *path.parents) if folder.is_mount()), Path(path.anchor))
 

@@ -94,7 +94,7 @@ def inconsistency(embeddings: Floats, weights: Floats, strangers: Strangers) -> 
     Args:
         embeddings: float32 (T, D) of unit length, the person's, with the one in question last.
         weights: float32 (T,), > 0.
-        strangers: tell how alike is alike enough.
+        strangers: show how alike is alike enough.
     """
     found = consistency(embeddings, weights, strangers.embeddings)
     if not found.outlier[-1]:
@@ -130,7 +130,7 @@ def check(enrolled: Enrolled, margin: float, forced: Sequence[int] = ()) -> list
 
     Args:
         enrolled: the gallery.
-        margin: the usual lead.
+        margin: the usual margin of a name.
         forced: ids of templates that somebody insisted on.
     """
     templates, strangers, findings = enrolled.templates, enrolled.strangers, list[Finding]()
@@ -141,7 +141,7 @@ def check(enrolled: Enrolled, margin: float, forced: Sequence[int] = ()) -> list
     for pair in find_lookalikes(templates, strangers.embeddings, margin, alike_from).pairs:
         first, second = templates.names[pair.first], templates.names[pair.second]
         why = "look alike" if pair.similarity >= alike_from else "may be mistaken, as photos of one person differ much"
-        text = f"{first} and {second} {why} ({pair.similarity:.2f}): a name needs a lead of {pair.margin:.2f}"
+        text = f"{first} and {second} {why} ({pair.similarity:.2f}): a name needs a margin of {pair.margin:.2f}"
         findings.append(Finding("lookalike", first, None, text, second))
     return findings
 

@@ -73,7 +73,7 @@ def consistency(embeddings: Floats, weights: Floats, strangers: Floats) -> Consi
 
 
 def _of_another(left: NDArray[np.int64], weighted: Floats, embeddings: Floats, strangers: Floats) -> NDArray[np.bool_]:
-    """Photos that fit each other and not the rest, bool (T,): two people, each with photos that vouch for each other.
+    """Photos that fit each other and not the rest, bool (T,): two people, each with photos that support each other.
 
     The two groups are those of average linkage (Sokal and Michener, 1958) cut where two are left. They are of two
     people if their averages are no nearer than strangers are; the smaller group is another's, of two equal ones the

@@ -124,7 +124,7 @@ def unreadable(path: Path, error: Exception) -> EventLogError:
 
 
 def delete_aside(path: Path, forgotten: Iterable[str], every: bool) -> None:
-    """Delete logs that were set aside, as they may tell of a person forgotten; files of others stay.
+    """Delete logs that were set aside, as they may hold events of a person forgotten; files of others stay.
 
     Args:
         path: of the log.

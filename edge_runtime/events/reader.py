@@ -51,7 +51,7 @@ class EventReader(Closing):
         """The first events behind a number, in order.
 
         Args:
-            event_id: none up to this one.
+            event_id: only events after this one.
             limit: so many at most.
             since_s: only those whose wall time is at least this, seconds since the Unix epoch.
             camera: only this one's.
@@ -70,7 +70,7 @@ class EventReader(Closing):
         """One event.
 
         Raises:
-            EventLogError: there is none of this number, or it is damaged.
+            EventLogError: there is no event of this number, or it is damaged.
         """
         rows = self._rows(f"SELECT {_COLUMNS} FROM event WHERE event_id = ?", (event_id,))
         if not rows:

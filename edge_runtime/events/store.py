@@ -54,7 +54,7 @@ class Pruned:
 
 
 def forget_without_daemon(path: Path, directory: Directory) -> bool:
-    """Delete what a log tells of everybody whom the gallery has forgotten; no log, nothing to do.
+    """Delete what a log holds about everybody whom the gallery has forgotten; no log, nothing to do.
 
     Returns:
         Whether nothing is left of it on the disk; if not, the next opening of the log finishes it.
@@ -219,7 +219,7 @@ class EventStore(Closing):
         return Pruned(tuple(going), more)
 
     def forget(self, person_ids: frozenset[str]) -> int:
-        """Delete what tells of people, here and in logs that were set aside; returns how many events went.
+        """Delete what is about people, here and in logs that were set aside; returns how many events went.
 
         Their tracks go whole, from the first sight to leaving, but for what was decided of others. Events of
         strangers whom a person came near stay, without that person and without the crop. Nothing is done where the
@@ -247,7 +247,7 @@ class EventStore(Closing):
         self.remains = not scrub(self._connection)
         if self.remains:  # another program still reads what was deleted: the next time it is tried again
             self._put_meta(rid_of=None)
-        # A new log has nothing to do with those set aside before it, unless they tell of the same people.
+        # A new log has nothing to do with those set aside before it, unless they are about the same people.
         database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
         self._rid_of = None if self.remains else digest
         return gone

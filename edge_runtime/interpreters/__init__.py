@@ -65,7 +65,7 @@ def open_interpreter(name: str, model: str | Path, threads: int = 1) -> Interpre
         try:
             return _open_tpu(_first_installed(), "", model, threads)
         except InterpreterError:
-            pass  # none here: what `auto` is for; the status and `familiar doctor` say which is in use
+            pass  # no Edge TPU here: what `auto` is for; the status and `familiar doctor` say which is in use
     if name in ("auto", "cpu"):
         name = _first_installed()
     elif name not in backend_names(_HERE):

@@ -20,9 +20,9 @@ class Holdings:
     """A gallery, if there is one, and what goes with it; safe to use from several threads.
 
     Attributes:
-        gallery: None: there is none yet, and nobody in it.
+        gallery: None: there is no gallery yet, so nobody is enrolled.
         max_megapixels: the largest photo taken.
-        margin: the usual lead of a name.
+        margin: the usual margin of a name.
         latest: a camera's latest frame by its name; None: there are no cameras.
         on_forget: called when somebody was forgotten; whether nothing is left of them elsewhere; None: nothing else is
             to do.
@@ -69,15 +69,36 @@ class Holdings:
         """The gallery, for a request about one person.
 
         Raises:
-            InputError: there is none yet.
+            InputError: there is no gallery yet.
         """
         if self.gallery is None:
             raise InputError(f"{name!r}: nobody is enrolled yet; familiar enroll NAME PHOTO")
         return self.gallery
 
 
+class Controls(Protocol):
+    """What can be changed in a running daemon; a restart takes it back to the configuration."""
+
+    def set_target(self, per_1000: float) -> None:
+        """Another target FPIR, in thousandths."""
+        ...
+
+    def switch(self, camera: str, on: bool) -> None:
+        """A camera off or on; ``InputError`` if there is no such camera."""
+        ...
+
+    def recheck(self, camera: str) -> list[str]:
+        """Look again whose the faces in view of a camera are, of all cameras if it is empty; their names."""
+        ...
+
+
 class Daemon(Protocol):
-    """What a running daemon tells of itself."""
+    """What a running daemon says about itself."""
+
+    @property
+    def controls(self) -> Controls:
+        """What can be changed in it."""
+        ...
 
     def status(self) -> Answer:
         """What is going on."""
@@ -109,7 +130,7 @@ class Access(Protocol):
         """The running daemon.
 
         Raises:
-            ControlError: none runs.
+            ControlError: no daemon runs.
         """
         ...
 
@@ -124,7 +145,7 @@ class PeopleAccess(Protocol):
             UsageError: an unknown request, or fields other than its own.
             InputError: an unusable name, or nobody of that name.
             GalleryError: the gallery cannot be read or written.
-            ControlError: the daemon cannot be reached or refuses, or none runs and the request needs one.
+            ControlError: the daemon cannot be reached or refuses, or no daemon runs and the request needs one.
         """
         ...
 

@@ -50,12 +50,12 @@ class LookForPose:
 
     camera: str = key(help="its name in the configuration")
     want: str = key(help="the pose that is wanted", choices=(*POSES, ANY))
-    box: tuple[float, ...] = key((), "the face's box of the look before; empty: none")
+    box: tuple[float, ...] = key((), "the face's box of the look before; empty: no look before")
 
 
 @dataclass(frozen=True)
 class EnrollViews:
-    """Enrol several photos at once: ``results``: an ``EnrolmentResult``'s fields each; after an error none is enrolled.
+    """Enrol several photos at once: ``results``: the fields of ``EnrolmentResult``; after an error nobody is enrolled.
 
     Their files come as payload, one behind the other.
     """
@@ -124,7 +124,7 @@ def _look(
 def _enrol(
     held: Holdings, request: EnrollPhoto | EnrollViews, digest: bytes, seen: EnrolmentResult, force: bool = False
 ) -> EnrolmentResult:
-    """Enrol a photo that was looked at, unless that told everything."""
+    """Enrol a photo that was looked at, unless the look said everything."""
     if seen.known or not held.enroller().looked_at(request.name, digest):
         return seen
     return held.enroller().photo(request.name, None, digest, request.source, force)

@@ -23,7 +23,7 @@ class LiveView:
     """Draws one camera's latest frame at most every ``SHORTEST_PAUSE_S``; safe to use from several threads."""
 
     def __init__(self, latest: Callable[[str], tuple[Frame, Sightings]]) -> None:
-        """Take frames from ``latest``, which gets a camera's name and raises ``FamiliarError`` where it has none."""
+        """Take frames from ``latest``, which gets a camera's name and raises ``FamiliarError`` if it has no frame."""
         self._latest = latest
         self._lock = threading.Lock()
         self._drawn: dict[str, tuple[float, dict[str, Any]]] = {}

@@ -40,14 +40,14 @@ class ShowUnknown:
 
 @dataclass(frozen=True)
 class IgnoreUnknown:
-    """The stranger's mapping, of whom no sink hears from now on."""
+    """The stranger's mapping; from now on no sink gets events of them."""
 
     stranger: str = key(help="id of who was remembered")
 
 
 @dataclass(frozen=True)
 class UnignoreUnknown:
-    """The stranger's mapping, of whom sinks hear again."""
+    """The stranger's mapping; sinks get events of them again."""
 
     stranger: str = key(help="id of who was remembered")
 

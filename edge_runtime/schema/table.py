@@ -23,16 +23,18 @@ def key(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    secret: bool = False,
 ) -> Any:
     """One key of a settings dataclass.
 
     Args:
-        default: taken where the table lacks the key; none: the key is required.
+        default: taken where the table lacks the key; without a default the key is required.
         help: its meaning, for people.
         low, high: the range of a number, inclusive; both or neither.
         choices: the texts allowed.
+        secret: never shown.
     """
-    metadata = {"help": help, "low": low, "high": high, "choices": choices}
+    metadata = {"help": help, "low": low, "high": high, "choices": choices, "secret": secret}
     if default is dataclasses.MISSING:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

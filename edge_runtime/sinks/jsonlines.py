@@ -24,7 +24,7 @@ class Settings:
 
     @property
     def target(self) -> str:
-        """What tells it from others of its kind."""
+        """What distinguishes it from others of its kind."""
         return self.path
 
 
@@ -38,6 +38,9 @@ class JsonLinesSink:
 
     A file that was moved or deleted, as by logrotate, is made anew with the next event.
     """
+
+    pictures = False
+    refused = 0
 
     def __init__(self, path: str) -> None:
         """Open the file; a new one is readable by its owner alone, as it says who was where.

@@ -92,6 +92,6 @@ def _why_not(url: str) -> str:
     except OSError as error:
         return f"{host} port {port} cannot be reached ({error.strerror or error}); check address, power and network"
     return (
-        f"{host} port {port} answers, but with none that can be read; check the path, user and password "
+        f"{host} port {port} answers, but not with a picture that can be read; check the path, user and password "
         "(with %40 for @ and %2F for /)"
     )

@@ -76,7 +76,7 @@ class Log:
         self.write("warning", message, fields)
 
     def error(self, message: str, **fields: Any) -> None:
-        """Something is wrong that somebody has to mend."""
+        """Something is wrong that somebody has to fix."""
         self.write("error", message, fields)
 
     def write(self, level: str, message: str, fields: dict[str, Any]) -> None:

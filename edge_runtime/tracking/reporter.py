@@ -14,14 +14,14 @@ from edge_runtime.types import Event, EventKind, Frame, Pixels
 from edge_runtime.unknowns.memory import Recognised, Sighting, UnknownsMemory
 
 _HOLD_S = 3.0
-"""While somebody is ignored, that a face appeared is told when it is decided whose, or after this time."""
+"""While somebody is ignored, that a face appeared is reported when it is decided whose, or after this time."""
 
 
 class Reporter:
     """Makes events and keeps them, in order, until they are taken."""
 
     def __init__(self, camera: str, bundle: str, keep_crops: bool, memory: UnknownsMemory | None, tally: Tally) -> None:
-        """Start with nothing to tell.
+        """Start with nothing to report.
 
         Args:
             camera: goes into events.
@@ -76,7 +76,7 @@ class Reporter:
         kind: EventKind = "identified" if name else "unknown"
         identity.stranger = self._recognised(identity)
         ignored = identity.stranger is not None and identity.stranger.ignored
-        if identity.said == (kind, name) and (identity.told or ignored):
+        if identity.said == (kind, name) and (identity.reported or ignored):
             # Decided again because of a doubt or a new gallery, with the same answer.
             return
         identity.said = kind, name
@@ -92,13 +92,13 @@ class Reporter:
         if identity.held is not None:
             self._tell(identity)
         self._remember(identity, wall_time)
-        # Where nothing else was told, no leaving is told either.
-        self._tell(identity, self._event("left", at, identity), not identity.told)
+        # If nothing else was reported, the leaving is not reported either.
+        self._tell(identity, self._event("left", at, identity), not identity.reported)
 
     def _tell(self, identity: Identity, event: Event | None = None, ignored: bool = False) -> None:
         """What was held of a face, then an event; ignored ones are marked, for the log alone."""
         held, identity.held = identity.held, None
-        identity.told |= not ignored
+        identity.reported |= not ignored
         self._events += [dataclasses.replace(one, ignored=ignored) for one in (held, event) if one is not None]
 
     def _recognised(self, identity: Identity) -> Recognised | None:

@@ -86,7 +86,7 @@ class UnknownsBook(Closing):
         self._clock = LogClock(0.0, None, config.keep_days * _DAY_S / 2)
         self._closed = False
         self._unclean = False
-        """Whether somebody was forgotten of whom something may still be on the disk."""
+        """Whether something of somebody forgotten may still be on the disk."""
         with self._disk:
             self._open()
         self.expire()

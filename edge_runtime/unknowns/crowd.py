@@ -210,7 +210,7 @@ class Crowd:
         return self._strangers[self._ids[best]] if likeness[best] >= least else None
 
     def _grown_together(self, stranger: Unknown) -> Unknown:
-        """Make those one whose averages came near; of whom one is ignored stay two, for that was said of one face."""
+        """Make those one whose averages came near; if one of two is ignored they stay two: it was said of one."""
         while (twin := self._twin(stranger)) is not None:
             del self._strangers[stranger.stranger_id], self._strangers[twin.stranger_id]
             stranger = _joined(stranger, twin, self._visit_s)

@@ -73,7 +73,7 @@ class UnknownsFile(Closing):
     """
 
     def __init__(self, path: Path, device_key: bytes, kind: Kind | None) -> None:
-        """Open it, or make it where there is none.
+        """Open it, or make it if it is missing.
 
         Args:
             path: of the file, mode 0600.

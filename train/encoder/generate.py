@@ -127,7 +127,7 @@ class FaceGenerator:
         self._mean = codes.mean(0)
         self._low = codes.min(0)
         spread = np.cov(codes.T)
-        # With few people the covariance is not of full rank; a little of its diagonal mends that.
+        # With few people the covariance is not of full rank; a little of its diagonal fixes that.
         self._root = np.linalg.cholesky(0.95 * spread + np.diag(0.05 * np.diag(spread) + 1e-9))
 
     def draw(self, count: int, spread: float, rng: np.random.Generator) -> Pixels:

@@ -15,8 +15,8 @@ from typing import Any
 
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import InputError
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.storage.files import replacing, write_whole
-from train.data.chips import Chips
 from train.data.files import write_json
 
 SCHEMA = 1

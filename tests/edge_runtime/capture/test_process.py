@@ -32,7 +32,7 @@ def clip(tmp_path: Path) -> str:
 
 
 def wait_for_end(pid: int, timeout_s: float = 20.0) -> bool:
-    """Wait until a process, of whomever, has ended."""
+    """Wait until a process, anybody's, has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -103,7 +103,7 @@ def test_the_same_face_under_two_names_is_told_and_force_is_on_record(familiar: 
     assert code == 10 and "looks like P0" in out
     code, out, err = familiar("enroll", "Alias", "album/again.png", "--force")
     assert code == 0 and "enrolled by force: looks like P0" in out
-    assert "look alike" in err and "a name needs a lead of" in err
+    assert "look alike" in err and "a name needs a margin of" in err
     assert "forced: looks like P0" in familiar("people", "show", "Alias")[1]
     audit = json.loads(familiar("gallery", "show", "--json")[1])["audit"]
     assert "forced" in [line["action"] for line in audit]

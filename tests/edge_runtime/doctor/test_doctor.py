@@ -423,6 +423,12 @@ def test_a_running_daemon_keeps_its_cameras_and_tells_its_state(bundle: Path, tm
         running.service.health.report("pace", "hot, fewer frames")
         row = rows_of(config, root, "daemon", "cameras", status=running.service.status())["daemon"]
         assert (row.state, row.found) == ("warn", "pace: hot, fewer frames")
+        status = running.service.status()
+        ((name, sink),) = status["events"]["sinks"].items()
+        assert rows_of(config, root, "sinks", status=status)[f"sink {name}"].state == "ok"
+        sink |= {"error": "wrong password", "aside": True}
+        row = rows_of(config, root, "sinks", status=status)[f"sink {name}"]
+        assert (row.state, row.found) == ("fail", "set aside: wrong password")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")

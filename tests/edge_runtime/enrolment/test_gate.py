@@ -99,7 +99,7 @@ def test_inconsistency_speaks_of_the_last_photo_alone() -> None:
     assert inconsistency(np.concatenate([wrong, good]), ONES[:5], STRANGERS) is None
 
 
-def test_siblings_are_found_and_need_a_larger_lead() -> None:
+def test_siblings_are_found_and_need_a_larger_margin() -> None:
     rng = np.random.default_rng(5)
     sister = person(1, 5)
     brother = units(sister.mean(0) + 0.03 * rng.normal(size=SIZE) + 0.08 * rng.normal(size=(5, SIZE)))

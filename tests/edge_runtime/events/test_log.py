@@ -41,6 +41,8 @@ class Told:
 class ListSink:
     """Takes events into a list; is away, or holds them up, when it is told to."""
 
+    pictures, refused = False, 0
+
     def __init__(self, lasting: bool = True) -> None:
         self.lasting = lasting
         self.events: list[Event] = []
@@ -128,7 +130,7 @@ def test_what_is_stored_is_there_before_a_sink_sees_it(opened: Callable[..., Eve
     assert not missing
     assert log.status() == {
         "stored": 30, "waiting": 0, "lost": 0, "trouble": None,
-        "sinks": {"a": {"delivered": 30, "behind": 0, "skipped": 0, "error": None}},
+        "sinks": {"a": {"delivered": 30, "behind": 0, "skipped": 0, "error": None, "refused": 0, "aside": False}},
     }  # fmt: skip
 
 
@@ -169,7 +171,7 @@ def test_a_sink_that_is_away_gets_everything_later_and_holds_up_no_other(
     wait_for(lambda: len(well.events) == 200)
     wait_for(lambda: told.sinks == ["away: nobody there"])
     assert log.status()["sinks"]["away"] == {
-        "delivered": 0, "behind": 200, "skipped": 0, "error": "nobody there",
+        "delivered": 0, "behind": 200, "skipped": 0, "error": "nobody there", "refused": 0, "aside": False,
     }  # fmt: skip
     assert away.events == stuck.events == []
     away.here = True
