@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from edge_runtime.errors import DamagedGalleryError, DeviceKeyError, GalleryError, OtherEncoderError
 from edge_runtime.gallery.faults import SAVE, explained
-from edge_runtime.gallery.resealing import put_meta, reseal
-from edge_runtime.gallery.rows import Rows, is_meta_sound, meta_row
+from edge_runtime.gallery.resealing import reseal
+from edge_runtime.gallery.rows import Rows, is_meta_sound, meta_row, put_meta, read_metas
 from edge_runtime.gallery.tables import GALLERY
 from edge_runtime.gallery.templates import Damage
 from edge_runtime.gallery.tombstones import Tombstones
@@ -119,7 +119,7 @@ class GalleryFile(Closing):
             database = Database(path, GALLERY)
             try:
                 with database.reading() as connection:
-                    metas = [dict(row) for row in connection.execute("SELECT * FROM meta ORDER BY id")]
+                    metas = read_metas(connection)
                 vault, meta = open_meta(path, source, metas)
                 gallery = cls(database, source, vault, meta, Tombstones(path, vault.device_key))
                 gallery._settle()
@@ -225,12 +225,12 @@ class GalleryFile(Closing):
         """
         old = self._rows.vault
         with self._writing() as connection:
-            metas = connection.execute("SELECT * FROM meta").fetchall()
-            if not any(old.fits(meta["key_check"]) for meta in metas):
+            if not any(old.fits(meta["key_check"]) for meta in read_metas(connection)):
                 raise GalleryError(f"{self.path}: expected the device key it was opened with, found another; try again")
             new_key = secrets.token_bytes(KEY_BYTES) if self._key.path else old.device_key
             vault = replace(old, device_key=new_key, rotation=new_rotation(self.embedding_size))
             reseal(connection, old, vault)
+            put_meta(connection, meta_row(vault, self.preprocessing_hash, self.embedding_size, self.bundle_name))
             self._rows.vault = vault
             try:
                 self._rows.audit("rekeyed", "")

@@ -10,10 +10,9 @@ from typing import Any
 from edge_runtime.errors import DamagedGalleryError, GalleryError
 from edge_runtime.gallery.faults import explained
 from edge_runtime.gallery.file import open_meta
-from edge_runtime.gallery.resealing import put_meta
-from edge_runtime.gallery.rows import UNREADABLE, Known, Rows, meta_row
+from edge_runtime.gallery.rows import UNREADABLE, Known, Rows, meta_row, put_meta
 from edge_runtime.gallery.store import Gallery
-from edge_runtime.gallery.tables import GALLERY
+from edge_runtime.gallery.tables import GALLERY, META
 from edge_runtime.gallery.vault import Vault
 from edge_runtime.storage.database import BrokenError, Database, asides, replacing_database
 from edge_runtime.storage.keys import KeySource
@@ -38,7 +37,7 @@ def repair(path: Path, source: KeySource) -> Repaired:
     with explained(path):
         found = salvage(path, GALLERY)
         try:
-            vault, meta = open_meta(path, source, found.tables["meta"])
+            vault, meta = open_meta(path, source, [row for table in META for row in found.tables[table]])
         except DamagedGalleryError as error:
             raise DamagedGalleryError(
                 f"{path}: expected a gallery of which something can be saved, found no row that opens the others; "

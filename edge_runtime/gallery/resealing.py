@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 
-from edge_runtime.gallery.rows import audit_mac, meta_row
+from edge_runtime.gallery.rows import audit_mac
 from edge_runtime.gallery.vault import Vault, added_place
 
 
 def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
-    """Open every value with one vault and seal it with another and with new keys of people.
+    """Open every value but the first rows with one vault, and seal it with another and with new keys of people.
 
     In a transaction of the caller's.
 
@@ -51,14 +51,3 @@ def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
     for line in connection.execute("SELECT * FROM audit").fetchall():
         mac = audit_mac(new, line["id"], line["at_s"], line["action"], line["person_id"])
         connection.execute("UPDATE audit SET mac = ? WHERE id = ?", (mac, line["id"]))
-    meta = dict(connection.execute("SELECT * FROM meta").fetchone())
-    put_meta(connection, meta_row(new, meta["preprocessing_hash"], meta["code_size"], meta["bundle_name"]))
-
-
-def put_meta(connection: sqlite3.Connection, row: dict[str, object]) -> None:
-    """Write both copies of the ``meta`` row."""
-    connection.execute("DELETE FROM meta")
-    for number in (1, 2):
-        values = {"id": number, **row}
-        marks = ", ".join(f":{name}" for name in values)
-        connection.execute(f"INSERT INTO meta ({', '.join(values)}) VALUES ({marks})", values)

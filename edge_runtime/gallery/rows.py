@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_runtime.errors import DamagedGalleryError
 from edge_runtime.gallery.names import same_name
+from edge_runtime.gallery.tables import META
 from edge_runtime.gallery.templates import Damage, Person
 from edge_runtime.gallery.vault import PersonKeys, Vault
 from edge_runtime.types import Floats
@@ -197,8 +198,7 @@ class Rows:
             execute("SELECT id FROM template WHERE person_id NOT IN (SELECT id FROM person)").fetchall()
         )  # fmt: skip
         values += sum(not self.is_sound(row) for row in execute("SELECT * FROM audit").fetchall())
-        metas = execute("SELECT * FROM meta").fetchall()
-        values += 2 - sum(is_meta_sound(self.vault, row) for row in metas)
+        values += len(META) - sum(is_meta_sound(self.vault, row) for row in read_metas(self._connection))
         return Damage(people, photos, values)
 
 
@@ -220,6 +220,19 @@ def meta_row(vault: Vault, preprocessing_hash: str, embedding_size: int, bundle_
         "rotation": vault.seal_rotation(),
         "mac": vault.mac("meta", *open_values),
     }
+
+
+def put_meta(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
+    """Write both copies of the ``meta`` row."""
+    values = {"id": 1, **row}
+    marks = ", ".join(f":{name}" for name in values)
+    for table in META:
+        connection.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(values)}) VALUES ({marks})", values)
+
+
+def read_metas(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Both copies of the ``meta`` row, sound or not."""
+    return [dict(row) for table in META for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
 
 
 def is_meta_sound(vault: Vault, row: sqlite3.Row | dict[str, Any]) -> bool:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from edge_runtime.errors import GalleryError
 from edge_runtime.storage.database import Description
 
+META = ("meta", "meta_copy")
+"""Twice the same row, on pages of their own: without it nothing else could be read."""
+_META = (
+    "CREATE TABLE {} (id INTEGER PRIMARY KEY CHECK (id = 1), encoder_hash TEXT NOT NULL,"
+    " preprocessing_hash TEXT NOT NULL, code_size INTEGER NOT NULL, bundle_name TEXT NOT NULL,"
+    " gallery_id TEXT NOT NULL, key_check BLOB NOT NULL, rotation BLOB NOT NULL, mac BLOB NOT NULL) STRICT"
+)
 GALLERY = Description(
     what="a gallery",
     application_id=0x46414D49,  # "FAMI", so that `file` and we know what it is
     schema=3,
     tables=(
-        # Twice the same row: without it nothing else could be read.
-        "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id IN (1, 2)), encoder_hash TEXT NOT NULL,"
-        " preprocessing_hash TEXT NOT NULL, code_size INTEGER NOT NULL, bundle_name TEXT NOT NULL,"
-        " gallery_id TEXT NOT NULL, key_check BLOB NOT NULL, rotation BLOB NOT NULL, mac BLOB NOT NULL) STRICT",
+        *map(_META.format, META),
         "CREATE TABLE person (id TEXT PRIMARY KEY, sealed_key BLOB NOT NULL, name BLOB NOT NULL,"
         " dates BLOB NOT NULL, consent BLOB) STRICT",
         "CREATE TABLE template (id INTEGER PRIMARY KEY AUTOINCREMENT,"

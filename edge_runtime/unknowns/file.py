@@ -26,15 +26,19 @@ from edge_runtime.system.closing import Closing
 from edge_runtime.unknowns.crowd import Unknown, UnknownView
 from edge_runtime.unknowns.sealing import FileSeal, place
 
+META = ("meta", "meta_copy")
+"""Twice the same row, on pages of their own: without it nothing else could be read."""
+_META = (
+    "CREATE TABLE {} (id INTEGER PRIMARY KEY CHECK (id = 1), file_id TEXT NOT NULL,"
+    " key_check BLOB NOT NULL, encoder_hash TEXT NOT NULL, preprocessing_hash TEXT NOT NULL,"
+    " code_size INTEGER NOT NULL, clock_s REAL NOT NULL, wall_s REAL, mac BLOB NOT NULL) STRICT"
+)
 UNKNOWNS = Description(
     what="the file of strangers",
     application_id=0x46414D53,  # "FAMS", so that `file` and we know what it is
     schema=2,
     tables=(
-        # Twice the same row: without it nothing else could be read.
-        "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id IN (1, 2)), file_id TEXT NOT NULL,"
-        " key_check BLOB NOT NULL, encoder_hash TEXT NOT NULL, preprocessing_hash TEXT NOT NULL,"
-        " code_size INTEGER NOT NULL, clock_s REAL NOT NULL, wall_s REAL, mac BLOB NOT NULL) STRICT",
+        *map(_META.format, META),
         "CREATE TABLE stranger (id TEXT PRIMARY KEY, visits INTEGER NOT NULL, first_s REAL NOT NULL,"
         " last_s REAL NOT NULL, clock_s REAL NOT NULL, ignored INTEGER NOT NULL, cameras TEXT NOT NULL,"
         " mac BLOB NOT NULL) STRICT",
@@ -95,8 +99,7 @@ class UnknownsFile(Closing):
             ) from error
         self._connection = self._database.connection
         try:
-            metas = [dict(row) for row in self._connection.execute("SELECT * FROM meta ORDER BY id")]
-            self._seal, meta = open_meta(metas, device_key)
+            self._seal, meta = open_meta(_read_metas(self._connection), device_key)
         except BaseException:
             self.close()
             raise
@@ -307,7 +310,8 @@ def put_view(
 def damaged_rows(connection: sqlite3.Connection, sealing: FileSeal, encoder_hash: str) -> int:
     """How many rows are not as they were written."""
     count = 0
-    for table in ("meta", "stranger", "view"):
+    count += sum(not sealing.is_sound("meta", row) for row in _read_metas(connection))
+    for table in ("stranger", "view"):
         for row in connection.execute(f"SELECT * FROM {table}").fetchall():
             values = [name for name in ("code", "crop") if table == "view" and row[name] is not None]
             opened = (sealing.read(row[name], place(name, row, encoder_hash)) for name in values)
@@ -328,13 +332,15 @@ def _fill(
         "clock_s": clock[0],
         "wall_s": clock[1],
     }
-    for number in (1, 2):
-        connection.execute(
-            "INSERT OR REPLACE INTO meta (id, file_id, key_check, encoder_hash, preprocessing_hash, code_size, clock_s,"
-            " wall_s, mac) VALUES (:id, :file_id, :key_check, :encoder_hash, :preprocessing_hash, :code_size, :clock_s,"
-            " :wall_s, :mac)",
-            {"id": number, **sealing.sign("meta", row)},
-        )
+    values = {"id": 1, **sealing.sign("meta", row)}
+    marks = ", ".join(f":{name}" for name in values)
+    for table in META:
+        connection.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(values)}) VALUES ({marks})", values)
+
+
+def _read_metas(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Both copies of the first row, sound or not."""
+    return [dict(row) for table in META for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
 
 
 def open_meta(rows: Iterable[Mapping[str, Any]], device_key: bytes) -> tuple[FileSeal, Mapping[str, Any]]:
@@ -362,8 +368,7 @@ def examine(path: Path, device_key: bytes) -> int:
         BrokenError, sqlite3.Error, OSError: it cannot be used as it is.
     """
     with closing(open_to_read(path, UNKNOWNS)) as connection:
-        metas = [dict(row) for row in connection.execute("SELECT * FROM meta ORDER BY id").fetchall()]
-        sealing, meta = open_meta(metas, device_key)
+        sealing, meta = open_meta(_read_metas(connection), device_key)
         return damaged_rows(connection, sealing, meta["encoder_hash"])
 
 

@@ -10,7 +10,7 @@ from edge_runtime.storage.database import BrokenError, asides, set_aside
 from edge_runtime.storage.salvage import Repaired, salvage
 from edge_runtime.storage.sqlite import delete_whole
 from edge_runtime.unknowns.crowd import Unknown
-from edge_runtime.unknowns.file import UNKNOWNS, Kind, UnknownsFile, open_meta, unknown_of, view_of
+from edge_runtime.unknowns.file import META, UNKNOWNS, Kind, UnknownsFile, open_meta, unknown_of, view_of
 from edge_runtime.unknowns.sealing import place
 
 
@@ -69,7 +69,7 @@ def _take(path: Path, aside: Path, device_key: bytes) -> tuple[int, int] | None:
     """
     try:
         tables = salvage(aside, UNKNOWNS).tables
-        sealing, meta = open_meta(tables["meta"], device_key)
+        sealing, meta = open_meta([row for table in META for row in tables[table]], device_key)
     except BrokenError:
         return None
     kind = Kind(meta["encoder_hash"], meta["preprocessing_hash"], meta["code_size"])

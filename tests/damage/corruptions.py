@@ -142,7 +142,7 @@ def _repair(case: Case, folder: Path) -> str:
         else:
             repair_unknowns(path, KEY)
     except DamagedGalleryError:
-        key = ("meta", 1), ("meta", 2)
+        key = ("meta", 1), ("meta_copy", 1)
         return "lost acknowledged: no first row" if case.untouched & set(key) else 'count: {"beyond repair": 1}'
     except FamiliarError as error:
         return f"unusable: {error}"
@@ -287,6 +287,8 @@ class _Listener:
     """A sink that keeps what it gets."""
 
     lasting = True
+    pictures = False
+    refused = 0
 
     def __init__(self) -> None:
         self.events: list[Event] = []
