@@ -303,18 +303,31 @@ def replacing_database(path: Path) -> Iterator[Path]:
     delete_whole(draft)
     try:
         yield draft
-        draft.replace(_ready(path))  # closed, so that all of it is in the one file
-        sync_folder(path.parent)
-        _finish_replacing(path)
+        replace_whole(path, draft)
     finally:
         delete_whole(draft)
 
 
-def _finish_replacing(path: Path) -> None:
+def replace_whole(path: Path, draft: Path, kept: Path | None = None) -> None:
+    """Let a database that is closed take another one's place, for who alone uses both; see ``replacing_database``.
+
+    Args:
+        path: of the old one.
+        draft: the new one, beside it.
+        kept: where the old one goes; None: it is set aside.
+    """
+    draft.replace(_ready(path))  # closed, so that all of it is in the one file
+    sync_folder(path.parent)
+    _finish_replacing(path, kept)
+
+
+def _finish_replacing(path: Path, kept: Path | None = None) -> None:
     """Let a database that is ready take its place."""
     ready = _ready(path)
     if ready.exists():
-        if path.exists():
+        if path.exists() and kept is not None:
+            move_whole(path, kept)
+        elif path.exists():
             set_aside(path)
         move_whole(ready, path)
 

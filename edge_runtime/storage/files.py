@@ -48,6 +48,17 @@ def write_new(path: Path, data: bytes | memoryview, mode: int) -> None:
         os.fsync(stream.fileno())
 
 
+def give_to_owner(path: Path) -> None:
+    """Let a file that root has made belong to whom its folder does: the service must be able to use it.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder outlive a power cut."""
     _sync(path, os.O_DIRECTORY)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edge_runtime.errors import FamiliarError
-from edge_runtime.storage.files import replacing, sync_folder, with_sides
+from edge_runtime.storage.files import give_to_owner, replacing, sync_folder, with_sides
 from edge_runtime.storage.keys import check_private
 
 BUSY_S = 10.0
@@ -115,6 +115,7 @@ def make_blank(path: Path) -> None:
         side.unlink(missing_ok=True)  # of one that was deleted: SQLite would play it
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    give_to_owner(path)
     sync_folder(path.parent)
 
 
