@@ -19,7 +19,7 @@ FIX = f"sudo systemctl stop familiar; {REPAIR}; sudo systemctl start familiar"
 
 
 def event_log(examination: Examination) -> Iterator[Row]:
-    """Every event kept is as it was written, and none lies in a log that was set aside."""
+    """Every event kept is as it was written, and no log was set aside."""
     path = events_path(examination.config)
 
     def damaged() -> int:
@@ -30,7 +30,7 @@ def event_log(examination: Examination) -> Iterator[Row]:
 
 
 def unknowns(examination: Examination) -> Iterator[Row]:
-    """Every stranger remembered is as they were written, and none lies in a file that was set aside."""
+    """Every stranger remembered is as they were written, and no file was set aside."""
     path = unknowns_path(examination.config)
     yield from _examined("strangers", path, lambda: examine(path, key_source(examination.config).load()))
 

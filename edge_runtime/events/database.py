@@ -45,7 +45,7 @@ SINK = ("name", "position", "skipped")
 
 
 def open_log(path: Path, newest: int = 0) -> Database:
-    """The log for the one who writes; it is made where there is none.
+    """The log for the one who writes; it is made if it is missing.
 
     Every commit is synced (``synchronous = FULL``): what a sink has seen must survive a power cut.
 

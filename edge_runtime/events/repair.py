@@ -23,7 +23,7 @@ def repair(path: Path, forgotten: AbstractSet[str]) -> Repaired:
 
     Args:
         path: of the log.
-        forgotten: ids of people of whom nothing is taken back.
+        forgotten: ids of people whose events are not taken back.
 
     Raises:
         EventLogError: the log cannot be read or written.

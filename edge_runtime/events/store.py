@@ -24,7 +24,6 @@ _PRUNE_BYTES = 1 << 20
 _SPARE_PAGES = 64
 """Free pages kept for what comes next; more of them go back to the disk."""
 _VACUUM_PAGES = 512
-_AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class EventStore(Closing):
         clean: whether the last run closed it.
         remains: whether something that :meth:`forget` deleted is still in the write-ahead log, as another program
             reads it; the next call tries again.
-        lost_positions: whether the place of a sink was damaged when :meth:`positions` was called; one that has none
+        lost_positions: whether the place of a sink was damaged when :meth:`positions` was called; one without a place
             then begins with the oldest event kept.
     """
 
@@ -121,6 +120,7 @@ class EventStore(Closing):
         self.lost: int = meta["lost"]
         self.clean = bool(meta["clean"])
         self._rid_of: str | None = meta["rid_of"]
+        self._deleted: str | None = self._rid_of
 
     @property
     def in_place(self) -> bool:
@@ -232,8 +232,23 @@ class EventStore(Closing):
         if digest == self._rid_of:
             return 0
         gone = 0
+        first = digest != self._deleted
+        if first:
+            gone = self._delete_people(person_ids)
+            # A new log has nothing to do with those set aside before it, unless they are about the same people.
+            database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
+            self._deleted = digest
+        # Where another program still reads what was deleted, it is tried again by every call, without a wait.
+        self.remains = not scrub(self._connection, wait=first)
+        if not self.remains:
+            self._rid_of = digest
+            self._put_meta()
+        return gone
+
+    def _delete_people(self, person_ids: frozenset[str]) -> int:
+        gone = 0
         with transaction(self._connection, write=True):
-            # What is damaged may tell of people by ids that no search finds.
+            # What is damaged may be about people whose ids no search finds in it.
             self._delete(database.unsound(self._connection) if person_ids else [])
             for person_id in person_ids & self._mentioned():
                 cursor = self._connection.execute(
@@ -243,13 +258,6 @@ class EventStore(Closing):
                 )
                 gone += cursor.rowcount
                 self._leave_out(person_id)
-            self._put_meta(rid_of=digest)
-        self.remains = not scrub(self._connection)
-        if self.remains:  # another program still reads what was deleted: the next time it is tried again
-            self._put_meta(rid_of=None)
-        # A new log has nothing to do with those set aside before it, unless they are about the same people.
-        database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
-        self._rid_of = None if self.remains else digest
         return gone
 
     def _leave_out(self, person_id: str) -> None:
@@ -278,7 +286,6 @@ class EventStore(Closing):
         clock: tuple[float, float | None] | None = None,
         lost: int | None = None,
         clean: bool | None = None,
-        rid_of: str | None = _AS_IT_IS,
     ) -> None:
         """Write the log's own row; what is not given is as it was."""
         clock_s, wall_s = (self.clock_s, self.wall_s) if clock is None else clock
@@ -288,12 +295,12 @@ class EventStore(Closing):
             "wall_s": wall_s,
             "lost": self.lost if lost is None else lost,
             "clean": int(self.clean if clean is None else clean),
-            "rid_of": self._rid_of if rid_of is _AS_IT_IS else rid_of,
+            "rid_of": self._rid_of,
         }
         database.put(self._connection, "meta", row)
 
     def _latest_clock_s(self) -> float:
-        """The clock of the newest sound event; 0 where there is none."""
+        """The clock of the newest sound event; 0 without one."""
         columns = ", ".join(name for name in COLUMNS if name != "crop")
         rows = self._connection.execute(f"SELECT {columns} FROM event ORDER BY event_id DESC")
         return next((float(row["clock_s"]) for row in rows if is_sound(row)), 0.0)

@@ -78,7 +78,7 @@ class GalleryFile(Closing):
             preprocessing_hash: sha256 of everything between a picture and the encoder.
             embedding_size: D.
             bundle_name: for the messages people read.
-            create: make gallery and key where there are none.
+            create: make gallery and key if they are missing.
 
         Raises:
             GalleryError: made by another encoder or preprocessing, by a newer version, with another device
@@ -189,7 +189,7 @@ class GalleryFile(Closing):
     def version(self) -> tuple[int, int, int]:
         """Changes whenever this or any other connection has changed the gallery, or somebody's time is up."""
         if self.remains:
-            self._clean()
+            self._clean(wait=False)
         with self._guarded() as connection:
             stamp = sqlite.pragma(connection, "data_version"), self._changes
             if self._expiries[0] != stamp:
@@ -260,7 +260,7 @@ class GalleryFile(Closing):
         """(seconds since the Unix epoch, action, opaque person id), oldest first.
 
         Actions: ``added``, ``renamed``, ``noted``, ``forced``, ``dropped``, ``forgotten``, ``expired``, ``rekeyed``,
-        ``exported``, ``imported``.
+        ``exported``, ``imported``, ``repaired``.
         """
         with self._reading():
             return self._rows.history()
@@ -282,10 +282,10 @@ class GalleryFile(Closing):
                 yield connection
             self._changes += 1
 
-    def _clean(self) -> None:
+    def _clean(self, wait: bool = True) -> None:
         """Leave nothing behind that was deleted: not in the write-ahead log, not in galleries beside it."""
         with self._guarded() as connection:
-            self.remains = not sqlite.scrub(connection)
+            self.remains = not sqlite.scrub(connection, wait)
             for copy in (*older_copies(self.path), *asides(self.path)):
                 sqlite.delete_whole(copy)
 

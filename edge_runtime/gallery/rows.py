@@ -122,7 +122,7 @@ class Rows:
         return next((known for known in self.known() if same_name(known.name, name)), None)
 
     def insert(self, name: str, person_id: str | None = None) -> str:
-        """A new person, with a new id if none is given; returns their id."""
+        """A new person, with a new id unless one is given; returns their id."""
         person_id, keys = person_id or secrets.token_hex(16), PersonKeys.new()
         self._connection.execute(
             "INSERT INTO person (id, sealed_key, name, dates) VALUES (?, ?, ?, ?)",

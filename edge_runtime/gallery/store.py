@@ -222,7 +222,7 @@ class Gallery(GalleryFile):
         """Delete one template of a person, who keeps at least one.
 
         Raises:
-            InputError: nobody is called so, the template is none of theirs, or their last one.
+            InputError: nobody is called so, the template is not theirs, or their last one.
         """
         with self._writing() as connection:
             person = self.person(name)

@@ -1,7 +1,7 @@
 """Who was forgotten, kept beside the gallery: an older copy that is put back does not bring anybody back unnoticed.
 
 A tombstone is a keyed hash (HMAC-SHA-256) of a person's opaque id. It tells whether an id that is at hand was
-forgotten, and nothing to those who have none. The key is random and sealed with the device key, so that tombstones
+forgotten, and nothing without one. The key is random and sealed with the device key, so that tombstones
 outlive a rekey. The file is text: a first line, the sealed key (two of them while a rekey is under way), one tombstone
 a line, and a sum over them.
 """
@@ -32,7 +32,7 @@ class Tombstones:
     """
 
     def __init__(self, gallery: Path, device_key: bytes) -> None:
-        """Read them; none are there before somebody is forgotten.
+        """Read them; the file is made when somebody is forgotten first.
 
         Args:
             gallery: path of the gallery.

@@ -83,7 +83,7 @@ class Database:
     """
 
     def __init__(self, path: Path, description: Description, fill: Step | None = None) -> None:
-        """Open it, or make it where there is none; an older one is brought up to date.
+        """Open it, or make it if it is missing; an older one is brought up to date.
 
         Nothing is changed in a file that is not sound, or something else.
 
@@ -95,7 +95,7 @@ class Database:
         Raises:
             FamiliarError: of the description's kind; others may read it.
             BrokenError: damaged, of another version that is not known, or something else altogether.
-            FileNotFoundError: there is none, or an empty one, and none is to be made.
+            FileNotFoundError: it is missing or empty, and is not to be made.
             sqlite3.Error, OSError: the disk is full, read-only or gone, or the file is held by another program.
         """
         _finish_replacing(path)
@@ -197,7 +197,7 @@ def open_to_read(path: Path, description: Description) -> sqlite3.Connection:
     Raises:
         FamiliarError: of the description's kind; others may read it.
         BrokenError: damaged, of another version, or something else altogether.
-        FileNotFoundError: there is none, or an empty one.
+        FileNotFoundError: it is missing or empty.
         sqlite3.Error, OSError: it cannot be opened.
     """
     check_all_private(path, description.what, description.error)

@@ -14,7 +14,7 @@ from edge_runtime.storage.files import give_to_owner
 
 @contextmanager
 def exclusive_lock(database: Path, who: str, what: str = "gallery", key: str = "[gallery] path") -> Iterator[None]:
-    """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds none.
+    """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds no lock.
 
     Args:
         database: path of the gallery, or of the log of events.

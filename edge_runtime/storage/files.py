@@ -90,7 +90,7 @@ def replacing(path: str | Path, mode: int | None = None, make_folder: bool = Tru
     Args:
         path: of the file.
         mode: of the new file, less what the process's umask takes away; None: as the present file's, else 0666.
-        make_folder: make its folder where there is none.
+        make_folder: make its folder if it is missing.
 
     Raises:
         InputError: it cannot be written; what was there stays.
@@ -122,7 +122,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     well, every file in it is on the disk for good.
 
     Args:
-        path: of the folder; the one above it is made where there is none.
+        path: of the folder; the one above it is made if it is missing.
 
     Raises:
         InputError: it cannot be written; what was there stays.
@@ -180,7 +180,7 @@ def _take_after(draft: Path, path: Path) -> None:
 
 
 def _hold(held: ExitStack, descriptor: int) -> None:
-    """Keep a draft locked for as long as its writer lives; the lock is the kernel's, so a dead writer holds none."""
+    """Keep a draft locked for as long as its writer lives; the lock is the kernel's, so a dead writer holds no lock."""
     held.callback(os.close, descriptor)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 

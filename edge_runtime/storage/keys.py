@@ -72,7 +72,7 @@ class KeySource:
         """The 32 bytes of the key.
 
         Args:
-            create: make a key file where there is none; keys of another kind are never made.
+            create: make a key file if it is missing; keys of another kind are never made.
 
         Raises:
             DeviceKeyError: no key, one that others may read, not 32 bytes, or that cannot be read or made.
@@ -114,7 +114,7 @@ def load_key(path: str | Path, create: bool = False) -> bytes:
 
     Args:
         path: the key file, mode 0600.
-        create: make one (and its folder, mode 0700) where there is none.
+        create: make one (and its folder, mode 0700) if it is missing.
 
     Raises:
         DeviceKeyError: no key, one that others may read, of another length, or that cannot be read or made.

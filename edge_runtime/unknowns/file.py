@@ -85,7 +85,7 @@ class UnknownsFile(Closing):
             kind: of the embeddings that a new file is to hold; None: there is one.
 
         Raises:
-            UnknownsError: readable by others, or there is none.
+            UnknownsError: readable by others, or missing.
             BrokenError: damaged, of a newer version, sealed with another key, or no such file at all.
             sqlite3.Error, OSError: the disk is full, read-only or gone, or the file is held by another program.
         """
@@ -347,7 +347,7 @@ def open_meta(rows: Iterable[Mapping[str, Any]], device_key: bytes) -> tuple[Fil
     """The seal and the first sound one of the rows of ``meta``.
 
     Raises:
-        BrokenError: none is, or another device key made them.
+        BrokenError: neither is, or another device key made them.
     """
     fits = False
     for row in rows:
