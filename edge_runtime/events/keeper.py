@@ -77,7 +77,7 @@ class Keeper:
         self._clock = LogClock(0.0, None, self._keep_s / 2)
         self._lost_before = 0
         self._first = True
-        self._lost_positions = False
+        self._lost_positions = self._uncounted = False
         self._kept: tuple[Mapping[str, Position], int] = ({}, 0)
 
     @property
@@ -102,8 +102,7 @@ class Keeper:
             self.newest = store.newest = max(store.newest, self.newest)
             self.positions = store.positions()
             self._lost_positions = store.lost_positions
-            if self.path.stat().st_size <= SMALL_BYTES:
-                self._count(store.damaged)
+            self._uncounted = self.path.stat().st_size <= SMALL_BYTES
             self._kept = self.positions, self._kept[1]
             self.doubted |= not store.clean
 
@@ -114,7 +113,9 @@ class Keeper:
             if self.doubted:
                 if (found := damage_of(self.path)) is not None:
                     raise BrokenError(found)
-                self.doubted = False
+                self.doubted, self._uncounted = False, True
+            if self._uncounted:
+                self._uncounted = False
                 self._count(store.damaged)
 
     def commit(
