@@ -18,8 +18,8 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration alike poison strangers \
-	release release-bundle release-portraits release-figures power-loss soak fuzz clean
+.PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -73,6 +73,12 @@ alike: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.confidence --bundle $(ALIKE) --people $(LFW) \
 		--out docs/calibration/confidence
 
+# Several photos a person, and what honesty costs: make photos UTK=utk.npz LFW=lfw.npz UNNAMED=other.npz
+# JUDGE=--judge=other.onnx [EARLIER="--earlier FILE.json"]
+photos: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.photos --bundle after=$(ALIKE) --teach $(UTK) --people $(LFW) \
+		--unnamed $(UNNAMED) $(JUDGE) $(EARLIER) --out docs/calibration/photos
+
 # What wrong and bad photos do: make poison DATA=lfw SPLIT=lfw_split.csv CODES=codes.npz NAME=new
 SEEDS ?= 4
 poison: $(DESKTOP)/.installed
@@ -90,14 +96,17 @@ strangers: $(DESKTOP)/.installed
 #     [PORTRAITS=runs/portrait REFERENCE=face_encoder.onnx] [JUDGE=--judge=other.onnx] \
 #     [CONVERT="--recipe int8_qat"]
 # RUN: a finished run, and the chips it names where it names them. DATA: photos, a folder a person, and SPLIT: who of
-# them is final or cohort. NAMED: chips of DATA. UTK: chips whose file names state the look. MORE: chips of other people.
-# PORTRAITS: a finished run of the recipe portrait, and REFERENCE: an encoder that refuses drawn faces which are
-# memorised people; without them the portraits stay, and the demo's test at the end says whether they still do.
+# them is select, final or cohort. NAMED: chips of DATA. UTK: chips whose file names state the look. MORE: chips of other people.
+# PORTRAITS: a finished run of the recipe portrait, with named people in its chips' split select, and REFERENCE: an
+# encoder that refuses drawn faces which are memorised people; without them the portraits stay, and the demo's test at
+# the end says whether they still do.
 # CONVERT: further options of convert model, as another recipe where a check refuses the encoder.
 # What is left to do by hand: the figures that texts repeat, and the tables of door-unseen and alike-unseen, whose
 # bundle has looks without one source.
 RELEASED ?= models/released
 RELEASE := runs/release
+# How much drawn faces differ; less is nearer to the average face.
+SPREAD ?= 0.9
 PORTRAIT_NAMES := ash bo casey drew jo kim robin sam
 release:
 	@test -n "$(RUN)" -a -n "$(DATA)" -a -n "$(SPLIT)" -a -n "$(NAMED)" -a -n "$(UTK)" || { \
@@ -126,7 +135,7 @@ release-bundle: $(DESKTOP)/.installed
 release-portraits: $(DESKTOP)/.installed
 	rm -rf $(RELEASE)/portraits
 	$(DESKTOP)/bin/python -m train generate --run $(PORTRAITS) --judge $(RELEASED)/default --reference $(REFERENCE) \
-		--count $(words $(PORTRAIT_NAMES)) --spread 0.9 --out $(RELEASE)/portraits
+		--count $(words $(PORTRAIT_NAMES)) --spread $(SPREAD) --out $(RELEASE)/portraits
 	number=0; for name in $(PORTRAIT_NAMES); do \
 		cp $(RELEASE)/portraits/p$$number.png edge_runtime/sources/portraits/$$name.png || exit; \
 		number=$$((number + 1)); done
@@ -150,6 +159,10 @@ release-figures: $(DESKTOP)/.installed
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \
 		$(DESKTOP)/bin/python -m pytest tests/e2e/test_power_loss.py tests/e2e/test_events.py -k "power or kill"
+
+# A thousand kills in the middle of changes, and two thousand spoilt databases: what is lost, wrong or never ends.
+damage: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.damage --out docs/gallery/damage.json
 
 # Half an hour of a daemon's life with faults at random; memory, threads and descriptors must stay what they were.
 MINUTES ?= 30

@@ -38,7 +38,13 @@ class CameraConfig:
         "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… | "
         "file:clip.mp4 (?realtime, ?loop) | dir:photos | synthetic:",
     )
-    deadline_s: float = key(10.0, "seconds without a frame after which the camera counts as lost", 0.1, 3600)
+    first_frame_s: float = key(
+        30.0,
+        "seconds from opening to the first frame after which the camera counts as lost: program and camera must start",
+        0.1,
+        3600,
+    )
+    deadline_s: float = key(10.0, "seconds without another frame after which the camera counts as lost", 0.1, 3600)
     frozen_s: float = key(
         30.0,
         "seconds of the very same picture after which a camera counts as frozen, so lost; 0: never",
@@ -125,6 +131,16 @@ class StrangersConfig:
 
 
 @dataclass(frozen=True)
+class WebConfig:
+    listen: str = key("", "address and port of API and page, as 127.0.0.1:8470; empty: neither")
+    tokens: str = key("", "file of tokens; empty: tokens.json in the state folder")
+    tls_cert: str = key("", "certificate chain, PEM; needed beyond this device, unless behind_proxy")
+    tls_key: str = key("", "its private key, PEM")
+    behind_proxy: bool = key(False, "a proxy that does TLS stands before it; everybody then needs a token")
+    max_upload_mb: float = key(16.0, "largest picture taken, MiB", 0.1, 60)
+
+
+@dataclass(frozen=True)
 class LogConfig:
     format: str = key("text", "text | json", choices=("text", "json"))
     level: str = key("info", "least important lines that are written: debug | info | warning | error", choices=LEVELS)
@@ -148,6 +164,7 @@ class Config:
     events: EventsConfig = EventsConfig()
     sink: tuple[SinkConfig, ...] = ()
     strangers: StrangersConfig = StrangersConfig()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
 
 
@@ -306,8 +323,6 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
     if (section := _section_types().get(path[0])) is not None:
         kind = get_type_hints(section).get(path[-1], str)
     value: Any = text
-    if kind is bool:
-        value = {"true": True, "false": False}.get(text, text)
     if kind in (int, float):
         try:
             value = kind(text)
@@ -384,7 +399,7 @@ def check_output(config: Config, path: Path) -> Path:
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: expected a file or nothing, found a folder or device; name a file")
     databases = [gallery_path(config), events_path(config), unknowns_path(config)]
-    files = (file for own in databases for file in with_sides(own))
+    files = (file for own in databases for file in (*with_sides(own), own.with_name(f"{own.name}.forgotten")))
     for own in (*files, key_path(config), default_path()):
         if path.resolve() == own.resolve():
             raise InputError(f"{path}: expected a new file to write, found one that this device lives by; name another")
@@ -393,6 +408,10 @@ def check_output(config: Config, path: Path) -> Path:
 
 def key_path(config: Config) -> Path:
     return Path(config.gallery.key_file) if config.gallery.key_file else config_dir() / "device.key"
+
+
+def tokens_path(config: Config) -> Path:
+    return Path(config.web.tokens) if config.web.tokens else state_dir() / "tokens.json"
 
 
 def socket_path(config: Config) -> Path:

@@ -27,7 +27,7 @@ from typing import Any
 
 from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import FamiliarError
-from edge_runtime.pictures.reader import list_images
+from edge_runtime.pictures.folder import list_images
 from edge_runtime.sources.synthetic import PORTRAITS
 from tests.builders import RELEASED, ROOT
 

@@ -108,10 +108,9 @@ def _undo(config: Config, args: argparse.Namespace) -> int:
     touched = answer["people"]
     if not touched:
         raise InputError(f"event {args.event}: expected one that was corrected, nothing is kept of it")
-    names = ", ".join(person["name"] for person in touched)
+    names = ", ".join(touched)
     print(json.dumps(answer, indent=2) if args.json else f"event {args.event}: taken back for {names}")
-    for person in answer["only"]:
-        name = person["name"]
+    for name in answer["only"]:
         note(f"{name} has no other photo than this view and keeps it; familiar people forget {name!r}")
     return 0
 

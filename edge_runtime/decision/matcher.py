@@ -120,6 +120,7 @@ def make_matcher(
     strangers: Floats | None = None,
     tracks: bool = False,
     door: Floats | None = None,
+    raised: float = 0.0,
 ) -> Matcher:
     """A matcher with the thresholds that the owner's target asks for.
 
@@ -130,6 +131,7 @@ def make_matcher(
         strangers: float32 (S, D), the bundle's, where they have been read already.
         tracks: what is matched is each re-check of a track, of which any may give a name, not one picture.
         door: float32 (V, D), one a stranger who came here and was never named; None: nobody is remembered.
+        raised: by how much such strangers raised the thresholds for this gallery before.
     """
     embeddings = bundle.strangers() if strangers is None else strangers
     calibration = calibrate(
@@ -143,5 +145,5 @@ def make_matcher(
     )
     calibration = replace(calibration, unfit=why_unfit(bundle.manifest.metrics))
     if door is not None:
-        calibration = calibration.with_door(templates.person_embeddings(), door)
+        calibration = calibration.with_door(templates.person_embeddings(), door, raised)
     return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, embeddings, decide.margin))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -82,7 +81,7 @@ class Enroller:
     def __init__(
         self, chain: FaceChain, gallery: Gallery, limits: QualityLimits | None = None, keep_crops: bool = False
     ) -> None:
-        """Use ``chain`` alone from here on: its models serve one caller at a time.
+        """Use ``chain``, whose ``turn`` is held meanwhile.
 
         Args:
             chain: the bundle that ``gallery`` was opened for.
@@ -94,7 +93,7 @@ class Enroller:
         self._chain = chain
         self._limits = limits or QualityLimits.for_enrolment()
         self._keep_crops = keep_crops
-        self._lock = threading.Lock()
+        self._lock = chain.turn
         manifest = chain.bundle.manifest
         self._strangers = Strangers(chain.bundle.strangers(), manifest.strangers, manifest.realism)
         self._looks: OrderedDict[tuple[str, bytes], _Look] = OrderedDict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
 
@@ -29,9 +30,11 @@ class FaceChain(Closing):
         encoder: gives embeddings.
         encoder_hash: sha256 of the encoder's file.
         preprocessing_hash: sha256 of everything between picture and encoder; both mark a gallery.
+        turn: held by whoever uses the models, where several threads do; they serve one caller at a time.
     """
 
     def __init__(self, bundle: Bundle, detector: Detector, encoder: TfliteEncoder) -> None:
+        self.turn = threading.Lock()
         self.bundle = bundle
         self.detector = detector
         self.encoder = encoder

@@ -89,7 +89,7 @@ class NotThisPerson:
 
 @dataclass(frozen=True)
 class TakeBack:
-    """Undo ``people.wrong``: ``people``: the mappings of those whom it was of; ``only``: of those who keep what was
+    """Undo ``people.wrong``: ``people``: names of those of whom it was; ``only``: of those who keep what was
     enrolled, as they have nothing else.
     """
 
@@ -116,7 +116,7 @@ def not_this_person(access: Access, request: NotThisPerson, payload: bytes) -> A
 def take_back(access: Access, request: TakeBack, payload: bytes) -> Answer:
     gallery = access.holdings.gallery
     touched, only = gallery.take_back(_digest(request.view)) if gallery is not None else ([], [])
-    return {"people": [asdict(person) for person in touched], "only": [asdict(person) for person in only]}
+    return {"people": touched, "only": only}
 
 
 def _digest(text: str) -> bytes:
@@ -151,13 +151,14 @@ def rename_person(access: Access, request: RenamePerson, payload: bytes) -> Answ
 
 
 def forget_person(access: Access, request: ForgetPerson, payload: bytes) -> Answer:
-    """The person as they were, and ``remains``: whether another program keeps what was deleted from going at once."""
+    """The person as they were, and ``remains``: whether another program, or the disk, keeps what was deleted from going
+    at once; the daemon tries again until it has gone.
+    """
     held = access.holdings
     gallery = held.gallery_with(request.name)
     person = asdict(gallery.forget(request.name))
-    if held.on_forget is not None:
-        held.on_forget()
-    return person | {"remains": gallery.remains}
+    gone = held.on_forget is None or held.on_forget()
+    return person | {"remains": gallery.remains or not gone}
 
 
 def drop_photo(access: Access, request: DropPhoto, payload: bytes) -> Answer:

@@ -11,7 +11,8 @@ import pytest
 from edge_runtime.detectors import open_detector
 from edge_runtime.faces.chain import central_face
 from edge_runtime.faces.quality import QualityLimits, explanation, measure, rejection, weight
-from edge_runtime.pictures.reader import list_images, read_image
+from edge_runtime.pictures.folder import list_images
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.types import Floats, Pixels
 from tests.builders import BOX_POINTS, RELEASED, SHARED, draw_face
 

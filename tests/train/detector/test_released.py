@@ -15,7 +15,8 @@ from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.geometry.alignment import Template, align
 from edge_runtime.geometry.boxes import iou
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.pictures.reader import list_images, read_image
+from edge_runtime.pictures.folder import list_images
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.sources.synthetic import PORTRAITS, Scene, SceneOptions, still
 from tests.builders import RELEASED, SHARED
 from train.data.label import look
