@@ -117,6 +117,7 @@ class EventsConfig:
     keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
     keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
     keep_crops: bool = key(False, "keep a small, encrypted picture of the face beside each decision")
+    keep_embeddings: bool = key(True, "keep the encrypted embedding beside each name, for familiar wrong")
 
 
 @dataclass(frozen=True)
@@ -390,8 +391,13 @@ def check_output(config: Config, path: Path) -> Path:
     """A file that is about to be written; it may not be one that this device needs.
 
     Raises:
-        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.
+        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration,
+            a folder or device, or in a folder that is not there.
     """
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: expected a folder to write to, found none; make {path.absolute().parent}")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file or nothing, found a folder or device; name a file")
     databases = [gallery_path(config), events_path(config), unknowns_path(config)]
     files = (file for own in databases for file in (*with_sides(own), own.with_name(f"{own.name}.forgotten")))
     for own in (*files, key_path(config), default_path()):

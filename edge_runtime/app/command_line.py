@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from edge_runtime.app.parser import Parser
 from edge_runtime.errors import FamiliarError, InterpreterError
 from edge_runtime.schema.backends import backend_names, load_backend
 from edge_runtime.system.native_output import ABSL, without_lines
@@ -50,7 +51,7 @@ def tool_main(package: str, description: str, verbs: Mapping[str, tuple[str, str
     # TensorFlow's start-up notes would bury our own lines; an explicit setting of the user wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    parser = argparse.ArgumentParser(prog=f"python -m {package}", description=description)
+    parser = Parser(prog=f"python -m {package}", description=description)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (place, summary) in verbs.items():
         command = commands.add_parser(name, help=summary, description=summary)
@@ -130,18 +131,20 @@ def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untype
 
 
 def _run(arguments: Sequence[str]) -> int:
-    args = _parser(arguments).parse_args(arguments)
+    parser = _parser(arguments)
+    if not arguments:
+        parser.print_help()
+        return 0
+    args = parser.parse_args(arguments)
     return int(args.run(args))
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--config", metavar="FILE", help="configuration file (default: the user's, then /etc/familiar)")
     common.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key")
     common.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
-    parser = argparse.ArgumentParser(
-        prog="familiar", description="Tells familiar faces from strangers, on this device."
-    )
+    parser = Parser(prog="familiar", description="Tells familiar faces from strangers, on this device.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     names = backend_names(_COMMANDS)
