@@ -19,7 +19,7 @@ define need_python
 endef
 
 .PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
-	release release-bundle release-portraits release-figures power-loss soak fuzz clean
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -159,6 +159,10 @@ release-figures: $(DESKTOP)/.installed
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \
 		$(DESKTOP)/bin/python -m pytest tests/e2e/test_power_loss.py tests/e2e/test_events.py -k "power or kill"
+
+# A thousand kills in the middle of changes, and two thousand spoilt databases: what is lost, wrong or never ends.
+damage: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.damage --out docs/gallery/damage.json
 
 # Half an hour of a daemon's life with faults at random; memory, threads and descriptors must stay what they were.
 MINUTES ?= 30

@@ -393,7 +393,7 @@ def check_output(config: Config, path: Path) -> Path:
         InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.
     """
     databases = [gallery_path(config), events_path(config), unknowns_path(config)]
-    files = (file for own in databases for file in with_sides(own))
+    files = (file for own in databases for file in (*with_sides(own), own.with_name(f"{own.name}.forgotten")))
     for own in (*files, key_path(config), default_path()):
         if path.resolve() == own.resolve():
             raise InputError(f"{path}: expected a new file to write, found one that this device lives by; name another")

@@ -71,6 +71,18 @@ class GalleryError(FamiliarError, ValueError):
     exit_code = 8
 
 
+class DamagedGalleryError(GalleryError):
+    """The gallery's file is not sound; what is good in it can be saved."""
+
+
+class OtherEncoderError(GalleryError):
+    """The gallery holds embeddings of another encoder or preprocessing than the bundle in use."""
+
+
+class DeviceKeyError(GalleryError):
+    """The device key is missing, unusable, or not the one that sealed the gallery."""
+
+
 class CameraError(FamiliarError, OSError):
     """A source that is not there, went away, or missed its deadline."""
 

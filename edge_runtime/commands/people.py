@@ -160,8 +160,8 @@ def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
     print(json.dumps(person, indent=2) if args.json else f"{person['name']} is forgotten")
     if person["remains"]:
         print(
-            "familiar: note: another program reads the gallery, so what was deleted stays on the disk, sealed, until "
-            "that program ends; end it, then run: familiar people list",
+            "familiar: note: another program reads the gallery or the log of events, or the disk fails, so what was "
+            "deleted is still on the disk; the daemon deletes it when that is over, or at its next start",
             file=sys.stderr,
         )
     return 0
@@ -206,8 +206,5 @@ def _photos(count: int) -> str:
     return f"{count} photo" if count == 1 else f"{count} photos"
 
 
-def _day(epoch_s: float) -> str:
-    try:
-        return time.strftime("%Y-%m-%d", time.localtime(epoch_s))
-    except (OverflowError, ValueError, OSError):  # dates are not sealed, and may have been altered
-        return "(no sound date)"
+def _day(epoch_s: float | None) -> str:
+    return "(unreadable date)" if epoch_s is None else time.strftime("%Y-%m-%d", time.localtime(epoch_s))

@@ -252,12 +252,14 @@ class Service(Closing):
             FamiliarError: what the request raises.
         """
         try:
-            return table.answer(self, command, arguments, payload)
+            found = table.answer(self, command, arguments, payload)
         finally:
             if command in table.TABLE and table.TABLE[command].may_change:
                 self.refresh()
-            if command == "people.forget" and not self.events.flush(_FORGET_S):
-                log.warning("the events of who was forgotten go later")
+        if command == "people.forget" and (not self.events.flush(_FORGET_S) or self.events.remains):
+            log.warning("the events of who was forgotten go later")
+            found["remains"] = True
+        return found
 
     def reload(self) -> list[str]:
         """Take over what may change while it runs (``LIVE_SECTIONS``), and read the gallery again.

@@ -60,7 +60,7 @@ def draw_sheet(tiles: list[Tile], heading: str, subheading: str, columns: int = 
     return np.asarray(sheet, np.uint8)
 
 
-def save_sheet(sheet: Pixels, path: Path, mode: int = 0o666) -> None:
+def save_sheet(sheet: Pixels, path: Path, mode: int | None = None) -> None:
     """Write a PNG, whole or not at all; see ``files.write_whole``.
 
     Raises:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_runtime.errors import EventLogError, MissingEventError
-from edge_runtime.events.database import connect_to_read
+from edge_runtime.events.database import REPAIR, damaged_rows, newest_number, open_reading, unreadable
 from edge_runtime.events.record import COLUMNS, Record, open_crop
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.system.closing import Closing
@@ -21,16 +23,22 @@ class EventReader(Closing):
         """Open it.
 
         Raises:
-            EventLogError: see ``database.connect_to_read``.
+            EventLogError: see ``database.open_reading``.
         """
         self.path = path
-        self._connection = connect_to_read(path)
+        self._connection = open_reading(path)
 
     @property
     def newest(self) -> int:
         """The number of the newest event ever stored."""
-        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
-        return int(rows[0][0]) if rows else 0
+        with self._explained():
+            return newest_number(self._connection)
+
+    @property
+    def damaged(self) -> int:
+        """How many rows are not as they were written."""
+        with self._explained():
+            return damaged_rows(self._connection)
 
     def after(
         self,
@@ -62,6 +70,7 @@ class EventReader(Closing):
 
         Raises:
             MissingEventError: there is no event of this number.
+            EventLogError: there is no event of this number, or it is damaged.
         """
         rows = self._rows(f"SELECT {_COLUMNS} FROM event WHERE event_id = ?", (event_id,))
         if not rows:
@@ -70,7 +79,10 @@ class EventReader(Closing):
             raise MissingEventError(
                 f"event {event_id}: expected one that is kept, found none ({kept}); familiar events lists them"
             )
-        return Record.of(rows[0])
+        record = Record.of(rows[0])
+        if not record.sound:
+            raise EventLogError(f"event {event_id}: expected a sound one, found it damaged; {REPAIR} deletes it")
+        return record
 
     def crop(self, record: Record, directory: Directory) -> tuple[bool, bytes | None]:
         """Whether a crop is kept beside an event, and its JPEG as long as the key is there."""
@@ -91,13 +103,15 @@ class EventReader(Closing):
         return [Record.of(row) for row in rows]
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
-        try:
+        with self._explained():
             return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
-            raise EventLogError(
-                f"{self.path}: expected a sound log of events, SQLite says: {error}; the next familiar run sets a "
-                "damaged one aside"
-            ) from error
+            raise unreadable(self.path, error) from error
 
     def close(self) -> None:
         """Let go of the file; may be called again."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edge_runtime.gallery.directory import STRANGER, Directory
-from edge_runtime.storage.keys import seal, unseal
+from edge_runtime.storage.keys import row_mac, seal, unseal
 from edge_runtime.types import Event
 
 FORGOTTEN = ""
@@ -19,7 +20,9 @@ _PEOPLE = {"person": "person_id", "candidate": "candidate_id", "runner_up": "run
 _PLAIN = {"wall_time": "at_s", "kind": "kind", "camera": "camera", "track_id": "track_id", "template_id": "template_id"}
 _FIELDS = frozenset(item.name for item in dataclasses.fields(Event))
 _BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "event_id"}))
-COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop")
+COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop", "mac")
+_SIGNED = tuple(name for name in COLUMNS if name not in ("crop", "mac"))
+"""A crop is sealed, and so shows by itself whether it was altered."""
 
 
 def to_row(
@@ -58,7 +61,21 @@ def to_row(
         "body": json.dumps({name: getattr(event, name) for name in _BODY}, ensure_ascii=False, separators=(",", ":")),
         "crop": crop,
     }
-    return row | {"template_id": None} if nearest_is_gone else row
+    return signed(row | {"template_id": None} if nearest_is_gone else row)
+
+
+def signed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what shows later that it is as it was written."""
+    return row | {"mac": _mac(row)}
+
+
+def is_sound(row: Mapping[str, Any] | sqlite3.Row) -> bool:
+    """Whether a row of ``event`` is as it was written; its crop need not be there."""
+    return bool(row["mac"] == _mac(row))
+
+
+def _mac(row: Mapping[str, Any] | sqlite3.Row) -> bytes:
+    return row_mac(b"", "event", *(row[name] for name in _SIGNED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +86,23 @@ class Record:
         event_id: its number.
         values: the other columns but the crop.
         has_crop: a crop is kept beside it.
+        sound: whether they are as they were written; nothing else is told of one that is not.
     """
 
     event_id: int
     values: dict[str, Any]
     has_crop: bool = False
+    sound: bool = True
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Record:
         values = dict(row)
-        return cls(values.pop("event_id"), values, bool(values.pop("has_crop", False)))
+        has_crop = bool(values.pop("has_crop", False))
+        return cls(values.pop("event_id"), values, has_crop, is_sound(row))
 
     def event(self, directory: Directory) -> Event | None:
-        """The event with the names that people have now; None if it is of a person forgotten by now."""
-        if self.values["person_id"] in directory.forgotten:
+        """The event with the names that people have now; None: of a person forgotten by now, or damaged."""
+        if not self.sound or self.values["person_id"] in directory.forgotten:
             return None
         body = {name: value for name, value in json.loads(self.values["body"]).items() if name in _FIELDS}
         if body.get("xyxy") is not None:

@@ -19,7 +19,7 @@ class Person:
     Attributes:
         person_id: opaque; stays when the name changes.
         templates: how many embeddings are kept of them.
-        added: seconds since the Unix epoch.
+        added: seconds since the Unix epoch; None: that was damaged.
         consent: what they agreed to, as somebody noted it; "": nothing noted.
         expires: seconds since the Unix epoch after which they are forgotten; None: never.
     """
@@ -27,7 +27,7 @@ class Person:
     person_id: str
     name: str
     templates: int
-    added: float
+    added: float | None
     consent: str = ""
     expires: float | None = None
 
@@ -39,7 +39,7 @@ class TemplateRecord:
     Attributes:
         source: where it came from, as the enroller named it.
         weight: what it counts in its person's average, > 0.
-        added: seconds since the Unix epoch.
+        added: seconds since the Unix epoch; None: that was damaged.
         forced: what spoke against it where somebody insisted on it, or None.
         crop: whether a small picture of the face is kept.
     """
@@ -47,7 +47,7 @@ class TemplateRecord:
     template_id: int
     source: str
     weight: float
-    added: float
+    added: float | None
     forced: str | None = None
     crop: bool = False
 
@@ -101,3 +101,25 @@ class Templates:
         sums = np.zeros((len(self.names), self.embeddings.shape[1]), np.float32)
         np.add.at(sums, self.person_index, self.embeddings * self.weights[:, None])
         return sums
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What a gallery holds that does not open any more; everything else is used.
+
+    Attributes:
+        people: whose key or name is unreadable, so that they get no name.
+        photos: that are not compared with.
+        values: notes, dates, pictures and lines of the audit; nothing that names are decided by.
+    """
+
+    people: int = 0
+    photos: int = 0
+    values: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.people or self.photos or self.values)
+
+    def __str__(self) -> str:
+        counts = ((self.people, "people"), (self.photos, "photos"), (self.values, "other values"))
+        return ", ".join(f"{count} {what}" for count, what in counts if count)

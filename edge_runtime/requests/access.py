@@ -35,7 +35,8 @@ class Holdings:
         max_megapixels: the largest photo taken.
         margin: the usual margin of a name.
         latest: a camera's latest frame by its name; None: there are no cameras.
-        on_forget: called when somebody was forgotten; None: nothing else is to do.
+        on_forget: called when somebody was forgotten; whether nothing is left of them elsewhere; None: nothing else is
+            to do.
         unknowns: gives the unknowns who are remembered; None: nobody ever was.
         events: file of the log of events; None: there is none to read.
         recognize: names the faces of a picture, uint8 (H, W, 3) RGB, upright.
@@ -48,7 +49,7 @@ class Holdings:
         max_megapixels: float = MAX_MEGAPIXELS,
         margin: float = 0.0,
         latest: Callable[[str], Frame] | None = None,
-        on_forget: Callable[[], None] | None = None,
+        on_forget: Callable[[], bool] | None = None,
         unknowns: Callable[[], UnknownsBook | None] = lambda: None,
         events: Path | None = None,
         recognize: Callable[[Pixels], Sequence[NamedFace]] = no_recognizer,

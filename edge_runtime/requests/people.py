@@ -88,13 +88,14 @@ def rename_person(access: Access, request: RenamePerson, payload: bytes) -> Answ
 
 
 def forget_person(access: Access, request: ForgetPerson, payload: bytes) -> Answer:
-    """The person as they were, and ``remains``: whether another program keeps what was deleted from going at once."""
+    """The person as they were, and ``remains``: whether another program, or the disk, keeps what was deleted from going
+    at once; the daemon tries again until it has gone.
+    """
     held = access.holdings
     gallery = held.gallery_with(request.name)
     person = asdict(gallery.forget(request.name))
-    if held.on_forget is not None:
-        held.on_forget()
-    return person | {"remains": gallery.remains}
+    gone = held.on_forget is None or held.on_forget()
+    return person | {"remains": gallery.remains or not gone}
 
 
 def drop_photo(access: Access, request: DropPhoto, payload: bytes) -> Answer:
