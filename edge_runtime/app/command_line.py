@@ -17,6 +17,7 @@ from edge_runtime.errors import FamiliarError, InterpreterError
 from edge_runtime.schema.backends import backend_names, load_backend
 from edge_runtime.system.native_output import ABSL, without_lines
 from edge_runtime.text.plain import PlainStream, printable
+from edge_runtime.text.version import program_version
 
 _COMMANDS = "edge_runtime.commands"
 
@@ -140,7 +141,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="familiar", description="Tells familiar faces from strangers, on this device."
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=f"familiar {program_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     names = backend_names(_COMMANDS)
     # A known first word needs only its own module; help and mistakes need them all.
@@ -153,15 +154,6 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"familiar {version('familiar-edge')}"
-    except PackageNotFoundError:
-        return "familiar (not installed)"
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
 from edge_runtime.daemon.lookout import Lookout
+from edge_runtime.daemon.measures import export
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.outlets import Outlets
 from edge_runtime.daemon.signals import signals
@@ -131,6 +132,7 @@ class Service(Closing):
             self._live = LiveView(self._sightings)
             control = ControlServer(socket_path(config), self.answer)
             stack.callback(control.close)
+            export(self, config.metrics.listen, stack)
             self._stack = stack.pop_all()
 
     @property

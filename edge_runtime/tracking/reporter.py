@@ -62,6 +62,7 @@ class Reporter:
         identity.rejected = True
         self._tally.counts["rejected"] += 1
         reason = identity.refusals.most_common(1)[0][0]
+        self._tally.rejections[reason] += 1
         self._tell(identity, self._event("rejected", frame, identity, reason))
 
     def decide(self, frame: Frame, identity: Identity, refused: str | None) -> None:
@@ -81,6 +82,8 @@ class Reporter:
             return
         identity.said = kind, name
         self._tally.counts[kind] += 1
+        if identity.match is not None:
+            self._tally.scores.add(max(identity.match.score, 0.0))
         reason = refused if kind == "unknown" else None
         self._tell(identity, self._event(kind, frame, identity, reason), ignored)
 

@@ -17,6 +17,7 @@ from edge_runtime.sinks.mqtt.connection import Connection, UnfitError
 from edge_runtime.sinks.mqtt.settings import Settings
 from edge_runtime.sinks.mqtt.states import Retained, States
 from edge_runtime.sinks.mqtt.topics import is_id
+from edge_runtime.text.version import program_version
 from edge_runtime.types import Event
 
 _LOOK_S = 0.5
@@ -47,7 +48,7 @@ class MqttSink:
         self._requests: deque[tuple[str, str]] = deque(maxlen=_MOST_REQUESTS)
         self._recalled: deque[tuple[str, bytes]] = deque(maxlen=_MOST_RECALLED)
         self._spotted: deque[Event] = deque(maxlen=1000)
-        self._states = States(settings, _version())
+        self._states = States(settings, program_version())
         self._published: Retained = {}
         self._session = 0
         self._session_s = self._stats_s = -math.inf
@@ -221,12 +222,3 @@ def _update(event: Event) -> dict[str, Any]:
         "timestamp": event.wall_time,
         "event_id": event.event_id,
     }
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("familiar-edge")
-    except PackageNotFoundError:
-        return "unknown"
