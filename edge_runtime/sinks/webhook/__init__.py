@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from edge_runtime.errors import ConfigError, SinkRefusedError
 from edge_runtime.schema.table import key
-from edge_runtime.sinks._secret import read_secret
 from edge_runtime.sinks.webhook.exchange import Exchange
 from edge_runtime.sinks.webhook.messages import FORMATS, WORDS, Request, make_request
+from edge_runtime.storage.secret import read_secret
 from edge_runtime.types import Event
 
 _WHERE = "sink webhook"
