@@ -76,6 +76,8 @@ class Port:
 class Interpreter(Protocol):
     """Runs one .tflite model of one input, batch 1, on one accelerator."""
 
+    package: str
+    """Name of the distribution that runs it, as ``importlib.metadata`` knows it."""
     input_shape: tuple[int, ...]
     input_dtype: np.dtype[Any]
     input_quantization: tuple[float, int]

@@ -11,12 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.bundle.looks import GRID, LEAST_SHARE, Looks
+from edge_runtime.bundle.looks import GRID, LEAST_SHARE, Looks, LooksSheet
 from edge_runtime.decision.household import Household
 from edge_runtime.errors import InputError
 from edge_runtime.gallery.templates import Templates
@@ -52,7 +51,7 @@ class Source:
 
 
 def stated_look(path: str) -> str:
-    """The look in a file name of a known source, "" where there is none."""
+    """The look in a file name of a known source, "" where the name states no look."""
     for pattern in _STATED:
         if found := pattern.search(path):
             return "-".join(found.groups())
@@ -100,7 +99,7 @@ def _fit(codes: Floats, labels: NDArray[np.int64], own: Floats, spread: tuple[fl
             values = pairs[np.triu_indices(len(pairs), 1)] if one == other else pairs.ravel()
             means[one, other] = means[other, one] = values.mean()
             reached[one, other] = reached[other, one] = _reached(np.sort(values.astype(np.float64)))
-    true = (float(np.mean(own)), float(max(np.std(own), 1e-3)))
+    true = (float(np.mean(own)), max(float(np.std(own)), 1e-3))
     return Looks(weights, bias, reached, means, len(codes), spread, true)
 
 
@@ -110,7 +109,7 @@ def _labelled(sources: Sequence[Source], seed: int) -> tuple[Floats, NDArray[np.
     known: tuple[Floats, Floats, NDArray[np.str_]] | None = None
     if teach:
         # The source with most looks teaches the others.
-        best = max(teach, key=lambda source: len(np.unique(source.stated)))
+        best = max(teach, key=lambda source: len(set(source.stated.tolist())))
         use = np.array([look != "" and not look.endswith("-4") for look in best.stated])
         names, labels = np.unique(best.stated[use], return_inverse=True)
         weights, bias = _discriminant(best.codes[use] - best.codes[use].mean(0), labels.astype(np.int64))
@@ -208,11 +207,11 @@ def _gallery(codes: Floats) -> Templates:
     return Templates(tuple(map(str, range(count))), rows, codes, np.ones(count, np.float32), rows)
 
 
-def in_words(sheet: dict[str, Any]) -> str:
+def in_words(sheet: LooksSheet) -> str:
     """What a bundle knows of strangers alike, in a sentence."""
     return (
-        f"{sheet['people']:,} people in {sheet['kinds']} looks stand behind the thresholds for strangers who look like "
+        f"{sheet.people:,} people in {sheet.kinds} looks stand behind the thresholds for strangers who look like "
         f"the household; measured on people they were not fitted to, rates are off by a factor of "
-        f"{np.exp(sheet['spread'][0]):.1f} at 1 in 100 and {np.exp(sheet['spread'][1]):.1f} at 1 in 1,000 "
+        f"{np.exp(sheet.spread[0]):.1f} at 1 in 100 and {np.exp(sheet.spread[1]):.1f} at 1 in 1,000 "
         "(one standard deviation)"
     )

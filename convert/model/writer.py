@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_runtime.bundle.folder import Bundle, file_digest
-from edge_runtime.bundle.manifest import MANIFEST
+from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.errors import UsageError
 
 
@@ -67,11 +71,14 @@ def drafted(target: Path, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def write_manifest(folder: Path, document: dict[str, Any]) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` over the files that lie in ``folder``: their sha256 and sizes enter it."""
-    files = {}
-    for path in sorted(folder.iterdir()):
-        digest, size = file_digest(path)
-        files[path.name] = {"sha256": digest, "bytes": size}
-    text = json.dumps(document | {"files": files}, indent=2, ensure_ascii=False, allow_nan=False)
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    document = dataclasses.replace(manifest, files=files).as_json()
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a compressed .npz file; numpy's own signature takes no mapping, for a name may be its keyword."""
+    np.savez_compressed(path, allow_pickle=False, **arrays)

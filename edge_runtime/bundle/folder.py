@@ -112,7 +112,7 @@ class Bundle:
         Raises:
             BundleError: file and manifest do not fit together.
         """
-        sheet = self.manifest.raw.get("looks")
+        sheet = self.manifest.looks
         if sheet is None:
             return None
         names = ("weights", "bias", "log_reached", "means")

@@ -29,6 +29,43 @@ LEAST_SHARE = 1e-12
 _RATES = (0.01, 0.001)
 
 
+@dataclass(frozen=True, slots=True)
+class LooksSheet:
+    """What the manifest says of the looks, in its section ``looks``.
+
+    Attributes:
+        people, spread, own: as in :class:`Looks`.
+        kinds: how many looks there are.
+        source: whose faces stand behind them, in words.
+    """
+
+    people: int
+    spread: tuple[float, float]
+    own: tuple[float, float]
+    kinds: int
+    source: str = ""
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`as_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value missing, or of another kind.
+        """
+        (wide, rare), (mean, deviation) = (map(float, document[name]) for name in ("spread", "own"))
+        numbers = int(document["people"]), (wide, rare), (mean, deviation), int(document["kinds"])
+        return cls(*numbers, str(document.get("source", "")))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "people": self.people,
+            "spread": list(self.spread),
+            "own": list(self.own),
+            "kinds": self.kinds,
+            **({"source": self.source} if self.source else {}),
+        }
+
+
 @dataclass(frozen=True)
 class Looks:
     """What a bundle knows of strangers by their look.
@@ -65,16 +102,15 @@ class Looks:
             raise InputError(f"looks: expected people, and a spread and own scores >= 0, found {numbers}")
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], sheet: Mapping[str, Any]) -> Self:
-        """From a bundle's file and the manifest's ``looks``; the inverse of :meth:`as_arrays` and :meth:`as_json`.
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], sheet: LooksSheet) -> Self:
+        """From a bundle's file and the manifest's ``looks``; the inverse of :meth:`as_arrays` and :meth:`sheet`.
 
         Raises:
             InputError: arrays that do not fit together, or numbers out of range.
-            KeyError, TypeError, ValueError: a value missing, or of another kind.
+            KeyError: an array missing.
         """
         reached = 10.0 ** arrays["log_reached"].astype(np.float64)
         means = arrays["means"].astype(np.float64)
-        spread, own = (tuple(map(float, sheet[name])) for name in ("spread", "own"))
         if not (np.isfinite(reached).all() and np.isfinite(means).all() and np.isfinite(arrays["weights"]).all()):
             raise InputError("looks: expected finite numbers")
         return cls(
@@ -82,9 +118,9 @@ class Looks:
             arrays["bias"].astype(np.float32),
             reached,
             means,
-            int(sheet["people"]),
-            (spread[0], spread[1]),
-            (own[0], own[1]),
+            sheet.people,
+            sheet.spread,
+            sheet.own,
         )
 
     def as_arrays(self) -> dict[str, NDArray[Any]]:
@@ -95,8 +131,9 @@ class Looks:
             "means": self.means.astype(np.float32),
         }
 
-    def as_json(self) -> dict[str, Any]:
-        return {"people": self.people, "spread": list(self.spread), "own": list(self.own), "kinds": len(self.bias)}
+    def sheet(self, source: str = "") -> LooksSheet:
+        """What the manifest says of it, with whose faces stand behind it."""
+        return LooksSheet(self.people, self.spread, self.own, len(self.bias), source)
 
     def parts(self, embeddings: Floats) -> Reals:
         """How much each embedding (N, D) of unit length is of each look, float64 (N, K), 1 in sum."""

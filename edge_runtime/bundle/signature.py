@@ -43,7 +43,7 @@ def check_signature(bundle: Path, manifest: bytes, trusted: Sequence[str] = ()) 
 
     Raises:
         BundleError: the signature is damaged, of another manifest, of a key that is not trusted, or missing.
-        ConfigError: a trusted key that is none.
+        ConfigError: a trusted key that is not a key.
     """
     for key in trusted:
         public_key(key)

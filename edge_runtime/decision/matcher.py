@@ -136,7 +136,7 @@ def make_matcher(
         bundle.manifest.realism if tracks else bundle.manifest.realism.picture(),
         bundle.looks if decide.strangers == "alike" else None,
     )
-    calibration = replace(calibration, unfit=why_unfit(bundle.manifest.raw))
+    calibration = replace(calibration, unfit=why_unfit(bundle.manifest.metrics))
     if door is not None:
         calibration = calibration.with_door(templates.person_embeddings(), door)
     return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, embeddings, decide.margin))

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 
 from convert.cohort.alike import one_each, stated_look
-from convert.model.chips import Chips
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.alignment import Template
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
 
 SAME = 0.6
@@ -89,7 +89,7 @@ def pools(args: argparse.Namespace, bundle: Bundle) -> tuple[dict[str, Floats], 
         chips = Chips.load(path)
         indices = chips.indices("check") if len(chips.indices("check")) else np.arange(len(chips.names))
         indices = indices[judged(args.judge, chips, indices)] if args.judge else indices
-        looks = np.array([stated_look(str(name)) for name in chips.files[indices]])
+        looks = np.array([stated_look(str(name)) for name in chips.paths[indices]])
         codes = encode(encoder, chips, indices, template)
         for look in sorted(set(looks) & set(_NAMES)):
             if (looks == look).sum() >= _FEWEST:

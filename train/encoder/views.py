@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +103,7 @@ class Views:
         """Steps an epoch; what does not fill a batch is left to another epoch's shuffle."""
         return len(self._order(0)) // self.batch
 
-    def epoch(self, number: int, last: bool = False) -> Iterator[Batch]:
+    def epoch(self, number: int, last: bool = False) -> Generator[Batch, None, None]:
         """The batches of epoch ``number``, from 0, shuffled; meanwhile the next epoch's views are made."""
         coming = self._coming if self._coming and self._coming[0] == number else None
         self._take(coming[1].result() if coming else self._draw(number), number)

@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import InputError
-from train.data.chips import Chips
+from edge_runtime.pictures.chips import Chips
 from train.data.files import replacing, write_json, write_text
 
 SCHEMA = 1

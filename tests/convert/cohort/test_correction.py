@@ -1,4 +1,4 @@
-"""What is measured of drawn strangers: it finds the excess that is there, and none where there is none."""
+"""What is measured of drawn strangers: it finds the excess that is there, and no excess where there is no excess."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,15 +118,15 @@ def test_looks_survive_the_file_and_damage_is_refused(looks: Looks, tmp_path: Pa
     np.savez(tmp_path / "looks.npz", **looks.as_arrays())
     with np.load(tmp_path / "looks.npz") as archive:
         arrays = {name: archive[name] for name in archive.files}
-    again = Looks.from_arrays(arrays, looks.as_json())
+    again = Looks.from_arrays(arrays, looks.sheet())
     codes = gallery(people("0-1", 10, 5))
     np.testing.assert_allclose(
         Household(again, codes).thresholds(0.01), Household(looks, codes).thresholds(0.01), atol=2e-3
     )
     with pytest.raises(InputError, match="looks: expected"):
-        Looks.from_arrays(arrays | {"means": arrays["means"][:1]}, looks.as_json())
+        Looks.from_arrays(arrays | {"means": arrays["means"][:1]}, looks.sheet())
     with pytest.raises(InputError):
-        Looks.from_arrays(arrays, looks.as_json() | {"people": 0})
+        Looks.from_arrays(arrays, replace(looks.sheet(), people=0))
 
 
 def test_no_persons_code_is_in_what_ships(looks: Looks) -> None:

@@ -151,6 +151,12 @@ def test_a_saved_model_is_as_good_as_a_keras_file(place: Path, made: dict[str, Q
         load_model(place, PREPROCESSING)
 
 
+def test_a_recipe_may_be_another_one_with_a_change(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('base = "int8"\ncohort_codes = 77\n')
+    mine, int8 = load_recipe(str(tmp_path / "mine.toml")), recipe("int8")
+    assert mine == dataclasses.replace(int8, name="mine", cohort_codes=77)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
