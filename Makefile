@@ -90,14 +90,17 @@ strangers: $(DESKTOP)/.installed
 #     [PORTRAITS=runs/portrait REFERENCE=face_encoder.onnx] [JUDGE=--judge=other.onnx] \
 #     [CONVERT="--recipe int8_qat"]
 # RUN: a finished run, and the chips it names where it names them. DATA: photos, a folder a person, and SPLIT: who of
-# them is final or cohort. NAMED: chips of DATA. UTK: chips whose file names state the look. MORE: chips of other people.
-# PORTRAITS: a finished run of the recipe portrait, and REFERENCE: an encoder that refuses drawn faces which are
-# memorised people; without them the portraits stay, and the demo's test at the end says whether they still do.
+# them is select, final or cohort. NAMED: chips of DATA. UTK: chips whose file names state the look. MORE: chips of other people.
+# PORTRAITS: a finished run of the recipe portrait, with named people in its chips' split select, and REFERENCE: an
+# encoder that refuses drawn faces which are memorised people; without them the portraits stay, and the demo's test at
+# the end says whether they still do.
 # CONVERT: further options of convert model, as another recipe where a check refuses the encoder.
 # What is left to do by hand: the figures that texts repeat, and the tables of door-unseen and alike-unseen, whose
 # bundle has looks without one source.
 RELEASED ?= models/released
 RELEASE := runs/release
+# How much drawn faces differ; less is nearer to the average face.
+SPREAD ?= 0.9
 PORTRAIT_NAMES := ash bo casey drew jo kim robin sam
 release:
 	@test -n "$(RUN)" -a -n "$(DATA)" -a -n "$(SPLIT)" -a -n "$(NAMED)" -a -n "$(UTK)" || { \
@@ -126,7 +129,7 @@ release-bundle: $(DESKTOP)/.installed
 release-portraits: $(DESKTOP)/.installed
 	rm -rf $(RELEASE)/portraits
 	$(DESKTOP)/bin/python -m train generate --run $(PORTRAITS) --judge $(RELEASED)/default --reference $(REFERENCE) \
-		--count $(words $(PORTRAIT_NAMES)) --spread 0.9 --out $(RELEASE)/portraits
+		--count $(words $(PORTRAIT_NAMES)) --spread $(SPREAD) --out $(RELEASE)/portraits
 	number=0; for name in $(PORTRAIT_NAMES); do \
 		cp $(RELEASE)/portraits/p$$number.png edge_runtime/sources/portraits/$$name.png || exit; \
 		number=$$((number + 1)); done

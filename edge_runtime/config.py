@@ -38,7 +38,13 @@ class CameraConfig:
         "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… | "
         "file:clip.mp4 (?realtime, ?loop) | dir:photos | synthetic:",
     )
-    deadline_s: float = key(10.0, "seconds without a frame after which the camera counts as lost", 0.1, 3600)
+    first_frame_s: float = key(
+        30.0,
+        "seconds from opening to the first frame after which the camera counts as lost: program and camera must start",
+        0.1,
+        3600,
+    )
+    deadline_s: float = key(10.0, "seconds without another frame after which the camera counts as lost", 0.1, 3600)
     frozen_s: float = key(
         30.0,
         "seconds of the very same picture after which a camera counts as frozen, so lost; 0: never",
@@ -311,8 +317,6 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
     if (section := _section_types().get(path[0])) is not None:
         kind = get_type_hints(section).get(path[-1], str)
     value: Any = text
-    if kind is bool:
-        value = {"true": True, "false": False}.get(text, text)
     if kind in (int, float):
         try:
             value = kind(text)

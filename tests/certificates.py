@@ -24,11 +24,11 @@ class Authority:
 
     def issue(self, name: str, days: int) -> tuple[Path, Path]:
         """A certificate and its key; with ``days`` below 0 one that has expired."""
-        cert, key, wish, more = (self._folder / f"{name}{end}" for end in (".crt", ".key", ".csr", ".ext"))
+        cert, key, request, more = (self._folder / f"{name}{end}" for end in (".crt", ".key", ".csr", ".ext"))
         where = f"DNS:{name}" if "." in name else "IP:127.0.0.1"
         more.write_text(f"subjectAltName={where}\n")
-        self._run("req", "-new", "-nodes", *_KEY, "-keyout", key, "-out", wish, "-subj", f"/CN={name}")
-        self._run("x509", "-req", "-in", wish, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial",
+        self._run("req", "-new", "-nodes", *_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        self._run("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial",
                   "-out", cert, "-days", str(days), "-extfile", more)  # fmt: skip
         key.chmod(0o644)
         return cert, key

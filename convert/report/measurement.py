@@ -122,19 +122,25 @@ def measure(
     some = slice(0, _MOST_PLANTED)
     own = units * norms[:, None] if raw_float is None else raw_float
     planted = plant(model, preprocessing, probe[some], own[some], names[some], recipe)
-    failed = parity.faults(recipe)
-    if fault := layer_fault(layers, recipe.layer_snr_db):
-        failed["layers"] = fault
-    if fault := coin_fault(parity):
-        failed["coin"] = fault
-    better = next((mistake.name for mistake in planted if mistake.better), None)
-    if better and by_hand and parity.pairs >= _LEAST_PAIRS:
-        failed["stated"] = f"expected to tell people apart best as it was stated, found better with {better}"
+    better = next((mistake.name for mistake in planted if mistake.better), None) if by_hand else None
+    failed = _failed(parity, layers, better, recipe)
     unsure = _unsure(parity, better) if by_hand else None
     limits = {key: float(getattr(recipe, key)) for key in _AGAINST_FLOAT} if raw_float is not None else {}
     if not layers:
         limits.pop("layer_snr_db", None)
     return Measured(parity, layers, planted, failed, limits, unsure, units, norms)
+
+
+def _failed(parity: Parity, layers: list[LayerError], better: str | None, recipe: Recipe) -> dict[str, str]:
+    """What each check that fails has to say, by its name."""
+    failed = parity.faults(recipe)
+    if fault := layer_fault(layers, recipe.layer_snr_db):
+        failed["layers"] = fault
+    if fault := coin_fault(parity):
+        failed["coin"] = fault
+    if better and parity.pairs >= _LEAST_PAIRS:
+        failed["stated"] = f"expected to tell people apart best as it was stated, found better with {better}"
+    return failed
 
 
 def _unsure(parity: Parity, better: str | None) -> str | None:

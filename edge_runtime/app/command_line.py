@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -49,6 +50,7 @@ def tool_main(package: str, description: str, verbs: Mapping[str, tuple[str, str
     arguments = list(sys.argv[1:] if argv is None else argv)
     # TensorFlow's start-up notes would bury our own lines; an explicit setting of the user wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(prog=f"python -m {package}", description=description)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (place, summary) in verbs.items():

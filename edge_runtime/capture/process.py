@@ -21,14 +21,13 @@ from pathlib import Path
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
+from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame
 
-START_S = 20.0
-"""What a first frame may take beyond the deadline: Python, OpenCV and the camera must start."""
 DEATH_S = 2.0
 """What a dying process may take to be gone: a busy machine needs a while to clear its memory away."""
 _GRACE_S = 0.4
@@ -69,13 +68,21 @@ class CaptureProcess(Closing):
         due_s: monotonic seconds at which there is something to do even if nothing is readable.
     """
 
-    def __init__(self, spec: str, camera: str, deadline_s: float = 10.0, first_seq: int = 0) -> None:
+    def __init__(
+        self,
+        spec: str,
+        camera: str,
+        deadline_s: float = CameraConfig.deadline_s,
+        first_frame_s: float = CameraConfig.first_frame_s,
+        first_seq: int = 0,
+    ) -> None:
         """Start the process; whether the source opens shows with the first frame.
 
         Args:
             spec: as for ``sources.open_source``.
             camera: name the frames carry.
-            deadline_s: longest wait for a frame, seconds.
+            deadline_s: longest wait for another frame, seconds.
+            first_frame_s: longest wait for the first one, in which Python, OpenCV and the camera start.
             first_seq: frames before this one are read but not given, to go on after a loss.
         """
         self.live: bool | None = None
@@ -83,7 +90,8 @@ class CaptureProcess(Closing):
         self.dropped = 0
         self.ended = False
         self._what = f"camera {camera}: expected frames of {masked(spec)}"
-        self._camera, self._deadline_s = camera, deadline_s
+        self._camera = camera
+        self._deadline, self._next_deadline = ("first_frame_s", first_frame_s), ("deadline_s", deadline_s)
         self._asked = False
         self._broken = False
         self._hung_up_s = 0.0
@@ -108,7 +116,6 @@ class CaptureProcess(Closing):
         with suppress(OSError):
             self._channel.send(json.dumps(request).encode())
         self.ask()
-        self.due_s += START_S
 
     @property
     def pid(self) -> int:
@@ -142,7 +149,7 @@ class CaptureProcess(Closing):
         """Ask for the next frame, once."""
         if not self._asked:
             self._asked = True
-            self.due_s = time.monotonic() + self._deadline_s
+            self.due_s = time.monotonic() + self._deadline[1]
             # Where the process is gone, take() says so, behind whatever was sent before.
             with suppress(OSError):
                 channel.ask(self._channel, self._slots.released() if self._slots else [])
@@ -165,13 +172,14 @@ class CaptureProcess(Closing):
                     self.due_s = time.monotonic() + DEATH_S
                 elif (frame := self._act(message)) is not None:
                     self._asked = False
+                    self._deadline = self._next_deadline
                     return frame
             except BlockingIOError:
                 if time.monotonic() < self.due_s:
                     return None
+                key, limit_s = self._deadline
                 raise self._lost(
-                    f" within {self._deadline_s:g} s, found none",
-                    "check the camera's cable and power, or raise deadline_s",
+                    f" within {limit_s:g} s, found none", f"check the camera's cable and power, or raise {key}"
                 ) from None
             except (ValueError, TypeError, OSError) as error:
                 if isinstance(error, FamiliarError):

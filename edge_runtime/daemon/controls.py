@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from edge_runtime.capture.own_cameras import no_such_camera
 from edge_runtime.config import DecideConfig
 from edge_runtime.daemon.camera import Camera
+from edge_runtime.daemon.cameras import Cameras
 from edge_runtime.system.log import log
 
 
@@ -17,8 +17,7 @@ class Controls:
 
     def __init__(
         self,
-        cameras: Mapping[str, Camera],
-        lock: threading.Lock,
+        cameras: Cameras,
         decide: Callable[[], DecideConfig],
         take_over: Callable[[DecideConfig], None],
         wake: Callable[[], None],
@@ -27,12 +26,11 @@ class Controls:
 
         Args:
             cameras: by name.
-            lock: held during a turn of a camera.
             decide: how decisions are made now.
             take_over: makes decisions in another way from now on.
             wake: ends the wait of the loop that turns the cameras.
         """
-        self._cameras, self._lock, self._decide = cameras, lock, decide
+        self._cameras, self._decide = cameras, decide
         self._take_over, self._wake = take_over, wake
 
     def set_target(self, per_1000: float) -> None:
@@ -60,7 +58,7 @@ class Controls:
             InputError: there is no such camera.
         """
         chosen = self._named(camera) if camera else list(self._cameras.values())
-        with self._lock:
+        with self._cameras.lock:
             for each in chosen:
                 each.pipeline.recheck()
         return [each.name for each in chosen]

@@ -1,53 +1,91 @@
-"""The daemon's sinks: opened, attached to the log of events, served once cameras run."""
+"""Where the daemon's events go: into the log of events, and from there to each sink."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
-from edge_runtime.config import Config, sinks
+from edge_runtime.config import Config, events_path, sinks
 from edge_runtime.daemon.health import Health
 from edge_runtime.errors import ConfigError
 from edge_runtime.events.delivery import Delivery
 from edge_runtime.events.log import EventLog
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import Host, ServedSink, Sink
 from edge_runtime.sinks import SinkConfig, open_sink
+from edge_runtime.storage.exclusive_lock import exclusive_lock
+from edge_runtime.system.closing import Closing
+from edge_runtime.system.log import log
+from edge_runtime.types import Event
 
 
-class Outlets:
-    """All sinks of a configuration, closed with the stack they were opened on."""
+class Outlets(Closing):
+    """Owns log and sinks. Events wait until :meth:`release`: if no camera opens at all, the error line says so, and
+    events would say it twice.
 
-    def __init__(self, config: Config, health: Health, stack: ExitStack, stop: Callable[[], None]) -> None:
-        """Open every sink; nothing is handed to them yet.
+    Attributes:
+        log: open until :meth:`close`.
+    """
+
+    def __init__(self, config: Config, directory: Directory, health: Health, stop: Callable[[], None]) -> None:
+        """Open the log and every sink.
 
         Args:
-            config: with the sinks.
-            health: is told of sinks that take nothing.
-            stack: closes them.
+            config: says where the log is and which sinks there are.
+            directory: who is who.
+            health: gets what is wrong with log or sinks.
             stop: called when nobody reads standard output any more.
 
         Raises:
-            ConfigError: one cannot be opened, or names a camera that there is not.
+            ConfigError: a sink cannot be opened, or names a camera that there is not.
+            FamiliarError: the log cannot be used, or another daemon uses it.
         """
         self._health, self._stop = health, stop
-        self._opened: list[tuple[SinkConfig, Sink]] = []
-        for sink in sinks(config):
-            _check_cameras(sink, config.camera)
-            self._opened.append((sink, open_sink(sink)))
-            stack.callback(self._opened[-1][1].close)
+        self._held: list[Event] | None = []
+        self._sinks: list[Sink] = []
+        with ExitStack() as stack:
+            path = events_path(config)
+            stack.enter_context(exclusive_lock(path, "daemon", "log of events", "[events] db"))
+            opened: list[tuple[SinkConfig, Sink]] = []
+            for sink in sinks(config):
+                _check_cameras(sink, config.camera)
+                opened.append((sink, open_sink(sink)))
+                stack.callback(opened[-1][1].close)
+            keep = config.events.keep_days, config.events.keep_mb
+            self.log = EventLog(path, directory, *keep, self._log_trouble, log.warning)
+            stack.callback(self.log.close)
+            for configured, taker in opened:
+                self.log.attach(configured.name, taker, self._sink_trouble, keys=configured.common)
+                self._sinks.append(taker)
+            self._stack = stack.pop_all()
 
-    def attach(self, events: EventLog) -> None:
-        """Hand them the events of the log from now on."""
-        for config, sink in self._opened:
-            events.attach(config.name, sink, self._trouble, keys=config.common)
+    def emit(self, events: Iterable[Event]) -> None:
+        """Take events; never waits for disk or sink."""
+        if self._held is not None:
+            self._held += events
+            return
+        for event in events:
+            self.log.append(event)
 
     def serve(self, host: Host) -> None:
-        """Let those sinks begin that also tell how the daemon does."""
-        for _, sink in self._opened:
+        """Let those sinks begin that also say how the daemon does."""
+        for sink in self._sinks:
             if isinstance(sink, ServedSink):
                 sink.serve(host)
 
-    def _trouble(self, delivery: Delivery, error: Exception | None) -> None:
+    def release(self) -> None:
+        """Let go of what has waited, and of all events from now on at once."""
+        held, self._held = self._held or [], None
+        self.emit(held)
+
+    def close(self) -> None:
+        """Let go of log and sinks; may be called again."""
+        self._stack.close()
+
+    def _log_trouble(self, reason: str | None) -> None:
+        self._health.update("events", reason and f"cannot be stored ({reason}); they wait in memory")
+
+    def _sink_trouble(self, delivery: Delivery, error: Exception | None) -> None:
         if isinstance(error, BrokenPipeError) and not delivery.sink.lasting:
             self._stop()
             return

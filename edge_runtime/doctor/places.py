@@ -122,7 +122,7 @@ def gallery(examination: Examination) -> Iterator[Row]:
             people = len(opened.people())
             matcher = make_matcher(opened.templates(), chain.bundle, config.decide, tracks=True)
     except GalleryError as error:
-        yield Row("gallery", "fail", said(error), _mend(path, said(error)))
+        yield Row("gallery", "fail", said(error), _fix(path, said(error)))
     else:
         yield Row("gallery", "ok", f"{people} people, {path}")
         yield _promise(matcher)
@@ -180,7 +180,7 @@ def existing(path: Path) -> Path:
     return next((folder for folder in way if os.path.exists(folder)), way[-1])  # noqa: PTH110 - also out of reach
 
 
-def _mend(path: Path, line: str) -> str:
+def _fix(path: Path, line: str) -> str:
     if "mode 0600" in line:
         wide = line.partition(":")[0]
         return f"chmod 600 {wide}"

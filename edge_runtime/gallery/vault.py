@@ -144,7 +144,7 @@ class Vault:
         return self.seal(key, np.concatenate([[weight], turned]).astype("<f4").tobytes(), "code", row)
 
     def open_embedding(self, key: bytes, sealed: bytes, row: str) -> tuple[float, Floats]:
-        """The inverse of :meth:`seal_code`: (weight, embedding float32 (D,)).
+        """The inverse of :meth:`seal_embedding`: (weight, embedding float32 (D,)).
 
         Raises:
             GalleryError: altered, or of another place.

@@ -201,7 +201,7 @@ class Connection:
                 if broken and not answer:  # a refusal is an answer before it is the end
                     raise broken
                 if self._closing.is_set() or time.monotonic() > until_s:
-                    raise TimeoutError("no answer in time to the wish to connect")
+                    raise TimeoutError("no answer in time to the request to connect")
             if answer[0].is_failure:
                 raise _refusal(answer[0])
             client.publish(self._will, b"online", 1, retain=True)

@@ -9,8 +9,6 @@ from convert.cohort.correction import Track, measure_realism, running
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
 
-pytestmark = pytest.mark.desktop
-
 
 def units(count: int, seed: int, dims: int = 12) -> Floats:
     return normalise(np.random.default_rng(seed).normal(size=(count, dims)).astype(np.float32))[0]

@@ -8,8 +8,6 @@ pytest.importorskip("ai_edge_litert")
 
 from tests.fuzz.cases import run
 
-pytestmark = pytest.mark.desktop
-
 
 def test_spoilt_models_manifests_and_bundles_end_in_one_line() -> None:
     outcome = run(cases=800, seed=7, native=2)

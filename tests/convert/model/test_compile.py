@@ -22,8 +22,6 @@ from edge_runtime.faces.golden import check_golden
 from tests.builders import ROOT, make_bundle
 from tests.convert.standin_compiler import VERSION
 
-pytestmark = pytest.mark.desktop
-
 LOG = """\
 Edge TPU Compiler version 15.0.340273435
 Input: model.tflite

@@ -24,8 +24,6 @@ from edge_runtime.faces.golden import check_golden
 from tests.builders import ROOT
 from tests.convert.inputs import PREPROCESSING, save_encoder, write_people, write_run
 
-pytestmark = pytest.mark.desktop
-
 STATED = ["--size", "28", "--colour", "grey", "--normalise", "127.5/127.5", "--template", "arcface:6"]
 
 

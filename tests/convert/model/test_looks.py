@@ -25,8 +25,6 @@ from edge_runtime.types import Floats
 from tests.builders import make_bundle
 from tests.convert.inputs import PREPROCESSING, write_people
 
-pytestmark = pytest.mark.desktop
-
 SIZE = 32
 CLOSE = {"0-0": 0.0, "0-1": 0.7, "1-0": 1.0}
 """How near people of each group lie to their group's middle."""

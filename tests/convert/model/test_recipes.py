@@ -27,8 +27,6 @@ from edge_runtime.interpreters import open_interpreter
 from tests.builders import ROOT
 from tests.convert.inputs import PREPROCESSING, save_encoder
 
-pytestmark = pytest.mark.desktop
-
 CHIPS = draw_chips(96, (28, 28), seed=3)
 
 

@@ -17,8 +17,6 @@ from edge_runtime.geometry.alignment import Template
 from edge_runtime.pictures.chips import Chips
 from tests.convert.inputs import PREPROCESSING, write_people, write_run
 
-pytestmark = pytest.mark.desktop
-
 NOTHING = Stated()
 ALL = Stated("28", "grey", "127.5/127.5", "arcface:6")
 

@@ -18,8 +18,6 @@ from tests.builders import SHARED, TINY_MODEL, TINY_PREPROCESSING
 from tests.convert.inputs import write_people
 from tests.convert.models import ModelMaker, altered
 
-pytestmark = pytest.mark.desktop
-
 STATED = ["--size", "28", "--colour", "grey", "--normalise", "127.5/127.5", "--template", "arcface:6"]
 
 

@@ -18,8 +18,6 @@ from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from tests.builders import TINY_MODEL, TINY_PREPROCESSING, make_bundle
 
-pytestmark = pytest.mark.desktop
-
 
 def fill(folder: Path, model: Path, name: str = "new") -> None:
     """Write a whole bundle by copying one and writing its manifest anew."""

@@ -23,10 +23,12 @@ from PIL import Image
 from edge_runtime.app.live_enrolment import enroll_views, gather_views
 from edge_runtime.config import Config
 from edge_runtime.control.client import ControlClient
+from edge_runtime.daemon import camera as camera_module
 from edge_runtime.daemon import lookout
 from edge_runtime.daemon.service import Service
 from edge_runtime.errors import CameraError, EnrolmentError, FamiliarError, GalleryError, InputError, UsageError
 from edge_runtime.pictures.reader import read_image
+from edge_runtime.requests import live_view
 from edge_runtime.sources.synthetic import PORTRAITS, still
 from tests.builders import draw_face, make_bundle
 from tests.clips import visit, write_clip
@@ -260,7 +262,7 @@ def test_no_sign_of_life_without_looking_after_the_cameras(
             # A pipeline step that hangs: the loop turns no more.
             step, go_on = running.service.cameras["door"].pipeline.step, threading.Event()
             running.service.cameras["door"].pipeline.step = lambda frame: (go_on.wait(60), step(frame))[1]  # type: ignore
-            until(lambda: running.service._lock.locked(), "the step hangs")
+            until(lambda: running.service.cameras.lock.locked(), "the step hangs")
             systemd.settimeout(1.0)
             with pytest.raises(TimeoutError):
                 while True:
@@ -282,7 +284,7 @@ def test_no_sign_of_life_without_looking_after_the_cameras(
             assert b"STATUS=ok; door running" in said
 
 
-def test_the_live_picture_is_drawn_and_not_too_often(config: Config) -> None:
+def test_the_live_picture_is_drawn_and_not_too_often(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     with RunningService(config) as running:
         running.next_event("unknown")
         client = ControlClient.connect(Path(config.control.socket))
@@ -295,8 +297,12 @@ def test_the_live_picture_is_drawn_and_not_too_often(config: Config) -> None:
         left, top, *_ = sighting["xyxy"]
         red = np.asarray(picture)[int(top) + 5 : int(top) + 60, int(left) - 2 : int(left) + 3].astype(int)
         assert (red[..., 0] - red[..., 2]).max() > 100, "its box is drawn"
-        running.service._live._drawn["door"] = (1e12, {"jpeg": "kept"})
-        assert client.call("live", {"camera": "door"}) == {"jpeg": "kept"}
+        monkeypatch.setattr(live_view, "SHORTEST_PAUSE_S", 3600.0)
+        kept, frames = client.call("live", {"camera": "door"}), running.service.cameras["door"].frames
+        until(lambda: running.service.cameras["door"].frames > frames + 1, "the camera goes on")
+        assert client.call("live", {"camera": "door"}) == kept
+        monkeypatch.setattr(live_view, "SHORTEST_PAUSE_S", 0.0)
+        assert client.call("live", {"camera": "door"})["seq"] > kept["seq"]
         with pytest.raises(InputError, match="expected one of door"):
             client.call("live", {"camera": "hall"})
 
@@ -372,14 +378,19 @@ def test_views_are_enrolled_all_or_none(config: Config, monkeypatch: pytest.Monk
                 service.answer("enroll.views", arguments | {"sizes": sizes}, faces[0])
 
 
-def test_a_camera_without_a_picture_is_no_place_to_enrol(bundle: Path, tmp_path: Path) -> None:
+def test_a_camera_without_a_picture_is_no_place_to_enrol(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Service(make_config(tmp_path, bundle, door=LIVE)) as service:
         for command, more in (("live", {}), ("enroll.pose", {"want": "any"})):
             with pytest.raises(FamiliarError, match="expected one of door"):
                 service.answer(command, {"camera": "door"} | more, b"")
     with RunningService(make_config(tmp_path, bundle, door=LIVE)) as running:
         running.next_event("appeared")
-        camera = running.service.cameras["door"]
-        camera.state = "lost"
+        monkeypatch.setattr(camera_module, "FIRST_RETRY_S", camera_module.LAST_RETRY_S)
+        capture = running.service.cameras["door"].capture
+        assert capture is not None
+        os.kill(capture.pid, signal.SIGKILL)
+        running.next_event("camera_lost")
         with pytest.raises(CameraError, match="it is lost"):
-            running.service._latest("door")
+            running.service.answer("live", {"camera": "door"}, b"")

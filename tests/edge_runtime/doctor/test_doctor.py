@@ -90,7 +90,7 @@ def shell(command: str) -> None:
     subprocess.run(command, shell=True, check=True)
 
 
-def test_a_gallery_others_may_read_and_its_mend(config: Config, root: Path) -> None:
+def test_a_gallery_others_may_read_and_its_fix(config: Config, root: Path) -> None:
     Path(config.gallery.path).chmod(0o644)
     row = rows_of(config, root, "bundle", "gallery")["gallery"]
     assert (row.state, row.command) == ("fail", f"chmod 600 {config.gallery.path}")
@@ -98,7 +98,7 @@ def test_a_gallery_others_may_read_and_its_mend(config: Config, root: Path) -> N
     assert rows_of(config, root, "bundle", "gallery")["gallery"].state == "ok"
 
 
-def test_a_key_others_may_read_and_its_mend(config: Config, root: Path) -> None:
+def test_a_key_others_may_read_and_its_fix(config: Config, root: Path) -> None:
     Path(config.gallery.key_file).chmod(0o640)
     row = rows_of(config, root, "device_key")["device key"]
     assert (row.state, row.command) == ("fail", f"chmod 600 {config.gallery.key_file}")
@@ -117,7 +117,7 @@ def test_a_key_that_is_gone_or_another_one(config: Config, root: Path) -> None:
     assert "BACKUP/device.key" in rows["gallery"].command
 
 
-def test_a_state_folder_others_may_enter_and_its_mend(config: Config, root: Path) -> None:
+def test_a_state_folder_others_may_enter_and_its_fix(config: Config, root: Path) -> None:
     folder = Path(config.gallery.path).parent
     folder.chmod(0o755)
     row = rows_of(config, root, "state_folder")["state folder"]
@@ -232,7 +232,7 @@ def test_the_search_for_a_mount_point_ends_where_none_is_reported(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a file system")
-def test_a_disk_mounted_read_only_and_its_mend(config: Config, root: Path, tmp_path: Path) -> None:
+def test_a_disk_mounted_read_only_and_its_fix(config: Config, root: Path, tmp_path: Path) -> None:
     mount = tmp_path / "card"
     mount.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True)
@@ -263,7 +263,7 @@ def test_a_camera_that_is_not_there(config: Config, root: Path, source: str, say
     assert row.state == "fail" and says in row.found and row.command.startswith(command)
 
 
-def test_no_camera_and_its_mend(config: Config, tmp_path: Path) -> None:
+def test_no_camera_and_its_fix(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "fresh" / "familiar.toml"
     examination = Examination(dataclasses.replace(config, camera={}), str(path))
     (row,) = device_checks.cameras(examination)

@@ -51,7 +51,6 @@ def test_only_the_faces_asked_for_are_taken_along(chips, tmp_path, capsys):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax, Keras's other backend")
-@pytest.mark.desktop
 def test_a_pack_is_fitted_on_by_jax_and_goes_on_in_tensorflow(chips, tmp_path):
     pytest.importorskip("tensorflow")
     assert main(["pack", str(chips.path), "--out", str(tmp_path)]) == 0

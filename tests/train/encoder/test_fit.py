@@ -25,8 +25,6 @@ from train.encoder.start import load_start
 from train.runs.models import open_model
 from train.runs.run import load_run
 
-pytestmark = pytest.mark.desktop
-
 SMALL = [
     "input.size=16", "encoder.widths=[8,16]", "encoder.blocks=[0,1]", "encoder.code_size=8", "decoder.widths=[16,8,8]",
     "fit.batch=8", "fit.precision=float32", "optimiser.warmup_steps=0",

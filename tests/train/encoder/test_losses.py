@@ -21,8 +21,6 @@ from train.encoder.losses import (
 from train.encoder.recipe import LossPart
 from train.evaluation.reconstruction import ssim
 
-pytestmark = pytest.mark.desktop
-
 
 def rows(count: int, size: int, seed: int = 0) -> np.ndarray:
     values = np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32)

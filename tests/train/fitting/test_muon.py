@@ -8,8 +8,6 @@ import keras
 
 from train.fitting.muon import ConvMuon
 
-pytestmark = pytest.mark.desktop
-
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_kernel_moves_by_the_same_length_in_every_direction(dtype):

@@ -9,8 +9,6 @@ pytest.importorskip("tensorflow")
 from train.fitting.parts import FitPart, OptimiserPart
 from train.fitting.schedule import Schedule
 
-pytestmark = pytest.mark.desktop
-
 COSINE = OptimiserPart("adamw", 0.01, schedule="cosine", warmup_steps=10)
 
 
