@@ -111,6 +111,11 @@ class ControlConfig:
 
 
 @dataclass(frozen=True)
+class MetricsConfig:
+    listen: str = key("", "address and port at which Prometheus may read, as 127.0.0.1:9108; empty: nowhere")
+
+
+@dataclass(frozen=True)
 class EventsConfig:
     path: str = key("-", "file that gets one JSON line an event where there is no [[sink]]; -: standard output")
     db: str = key("", "log of events; empty: events.db beside the gallery")
@@ -165,6 +170,7 @@ class Config:
     sink: tuple[SinkConfig, ...] = ()
     strangers: StrangersConfig = StrangersConfig()
     web: WebConfig = WebConfig()
+    metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
 
 

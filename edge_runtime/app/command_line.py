@@ -19,6 +19,7 @@ from edge_runtime.errors import FamiliarError, InterpreterError
 from edge_runtime.schema.backends import backend_names, load_backend
 from edge_runtime.system.native_output import ABSL, without_lines
 from edge_runtime.text.plain import PlainStream, printable
+from edge_runtime.text.version import program_version
 
 _COMMANDS = "edge_runtime.commands"
 
@@ -145,7 +146,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     common.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key")
     common.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
     parser = Parser(prog="familiar", description="Tells familiar faces from strangers, on this device.")
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=f"familiar {program_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     names = backend_names(_COMMANDS)
     # A known first word needs only its own module; help and mistakes need them all.
@@ -158,15 +159,6 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"familiar {version('familiar-edge')}"
-    except PackageNotFoundError:
-        return "familiar (not installed)"
 
 
 if __name__ == "__main__":

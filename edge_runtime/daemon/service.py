@@ -25,6 +25,7 @@ from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
 from edge_runtime.daemon.lookout import Lookout
+from edge_runtime.daemon.measures import export
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.outlets import Outlets
 from edge_runtime.daemon.recording import Recording
@@ -115,6 +116,7 @@ class Service(Closing):
             self._live = LiveView(self.cameras.sightings)
             stack.enter_context(ControlServer(socket_path(config), self.answer))
             self._web = stack.enter_context(Web(config, self.health))
+            export(self, config.metrics.listen, stack)
             self._stack = stack.pop_all()
 
     @property

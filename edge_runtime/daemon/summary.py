@@ -20,7 +20,7 @@ def frames_per_s(camera: Camera) -> float:
 
 def stage_ms(camera: Camera) -> dict[str, float]:
     """Mean milliseconds of one run of each stage."""
-    return {name: 1000 * stage.total_s / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
+    return {name: 1000 * stage.total / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
 
 
 def camera_status(camera: Camera) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def summary_lines(cameras: Mapping[str, Camera], events: EventLog) -> list[str]:
     for name, camera in cameras.items():
         counts = camera.pipeline.counts
         span_s = camera.latest_s - camera.started_s
-        stages_s = sum(stage.total_s for stage in camera.pipeline.stages.values())
+        stages_s = sum(stage.total for stage in camera.pipeline.stages.values())
         runs = ", ".join(f"{stage} {value:.1f}" for stage, value in stage_ms(camera).items())
         lines += [
             f"{name}: {camera.frames} frames in {span_s:.1f} s ({frames_per_s(camera):.1f} a second), "

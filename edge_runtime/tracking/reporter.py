@@ -74,6 +74,7 @@ class Reporter:
         identity.rejected = True
         self._tally.counts["rejected"] += 1
         reason = identity.refusals.most_common(1)[0][0]
+        self._tally.rejections[reason] += 1
         self._tell(identity, self._event("rejected", frame, identity, reason))
 
     def decide(self, frame: Frame, identity: Identity, refused: str | None) -> None:
@@ -93,6 +94,8 @@ class Reporter:
             return
         identity.said = kind, name
         self._tally.counts[kind] += 1
+        if identity.match is not None:
+            self._tally.scores.add(max(identity.match.score, 0.0))
         reason = None
         if kind == "unknown":
             reason = refused or (_CORRECTED if identity.match is not None and identity.match.corrected else None)
