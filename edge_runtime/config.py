@@ -45,6 +45,12 @@ class CameraConfig:
         0,
         86400,
     )
+    max_megapixels: float = key(
+        16.0,
+        "pictures of this camera that are larger are refused, megapixels; the memory of its process follows from it",
+        0.1,
+        200,
+    )
 
 
 @dataclass(frozen=True)

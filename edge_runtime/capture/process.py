@@ -21,6 +21,7 @@ from pathlib import Path
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
+from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
@@ -41,7 +42,7 @@ _PROGRAM = (
 )
 
 
-_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_RUNTIME_DIR"})
+_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ"})
 _NEEDED_PREFIXES = ("LC_", "LD_", "PYTHON", "OPENCV_", "GST_", "LIBCAMERA_", "FAKETIME", "STANDIN_")
 """What Python, OpenCV's backends and camera programs are set up by. Nothing else reaches a process that reads what a
 stranger may send: the environment of a daemon may hold the device key."""
@@ -69,7 +70,15 @@ class CaptureProcess(Closing):
         due_s: monotonic seconds at which there is something to do even if nothing is readable.
     """
 
-    def __init__(self, spec: str, camera: str, deadline_s: float = 10.0, first_seq: int = 0) -> None:
+    def __init__(
+        self,
+        spec: str,
+        camera: str,
+        deadline_s: float = 10.0,
+        first_seq: int = 0,
+        *,
+        max_megapixels: float = CameraConfig.max_megapixels,
+    ) -> None:
         """Start the process; whether the source opens shows with the first frame.
 
         Args:
@@ -77,6 +86,7 @@ class CaptureProcess(Closing):
             camera: name the frames carry.
             deadline_s: longest wait for a frame, seconds.
             first_seq: frames before this one are read but not given, to go on after a loss.
+            max_megapixels: largest picture; the process may take memory for a few of these.
         """
         self.live: bool | None = None
         self.sensor = False
@@ -104,6 +114,7 @@ class CaptureProcess(Closing):
         self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
         request = {"path": sys.path, "spec": spec, "camera": camera, "first_seq": first_seq}
+        request["max_megapixels"] = max_megapixels
         request["log_settings"] = dataclasses.asdict(log.settings)
         with suppress(OSError):
             self._channel.send(json.dumps(request).encode())

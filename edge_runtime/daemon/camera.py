@@ -190,7 +190,13 @@ class Camera:
     def _start(self) -> None:
         # A clip goes on where it was; a camera numbers its frames from 0 each time.
         first_seq = 0 if self.live else self._next_seq
-        self._capture = CaptureProcess(self._config.source, self.name, self._config.deadline_s, first_seq)
+        self._capture = CaptureProcess(
+            self._config.source,
+            self.name,
+            self._config.deadline_s,
+            first_seq,
+            max_megapixels=self._config.max_megapixels,
+        )
 
     def _step(self, capture: CaptureProcess, frame: Frame) -> list[Event]:
         if capture.sensor and (error := self._frozen_at(frame)):

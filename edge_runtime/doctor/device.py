@@ -147,7 +147,8 @@ def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
     """Open a camera for one picture."""
     kind, _, argument = camera.source.partition(":")
     try:
-        with CaptureProcess(camera.source, name, camera.deadline_s) as capture:
+        megapixels = camera.max_megapixels
+        with CaptureProcess(camera.source, name, camera.deadline_s, max_megapixels=megapixels) as capture:
             while (frame := capture.take()) is None and not capture.ended:
                 select.select([capture], [], [], max(capture.due_s - time.monotonic(), 0.0))
     except FamiliarError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from edge_runtime.protocols import FrameSource
 from edge_runtime.schema.backends import backend_names, load_backend
 
@@ -20,8 +22,18 @@ def open_source(spec: str, camera: str) -> FrameSource:
         ConfigError: no such source, or an argument it does not take.
         CameraError: what the argument names is not there.
     """
+    module, argument = load_source(spec, camera)
+    source: FrameSource = module.open(argument, camera)
+    return source
+
+
+def load_source(spec: str, camera: str) -> tuple[Any, str]:
+    """The module that a source's name means, with what it imports, and the argument; see :func:`open_source`.
+
+    Raises:
+        ConfigError: no such source.
+    """
     name, _, argument = spec.partition(":")
     if argument.startswith("//") and name not in backend_names(_HERE):
         name, argument = "stream", spec
-    source: FrameSource = load_backend(_HERE, name, f"camera {camera}: source").open(argument, camera)
-    return source
+    return load_backend(_HERE, name, f"camera {camera}: source"), argument

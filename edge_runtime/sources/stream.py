@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
-from edge_runtime.sources._source import VideoSource, is_motion_jpeg
+from edge_runtime.sources._source import VideoSource, announced_wh, is_motion_jpeg
 from edge_runtime.text.masking import masked
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -60,6 +60,7 @@ class StreamSource(VideoSource):
             self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, wanted)
         if not self._capture.isOpened():
             raise CameraError(f"camera {camera}: expected a stream at {url}, {_why_not(url)}")
+        self.announced_wh = announced_wh(self._capture)
         if is_motion_jpeg(self._capture):
             # The files themselves: whether they are whole shows only there.
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)
