@@ -22,6 +22,7 @@ from edge_runtime.capture.limit import PictureLimit, no_memory
 from edge_runtime.config import LogConfig
 from edge_runtime.errors import FamiliarError
 from edge_runtime.system.log import log
+from edge_runtime.text.address import Address
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame, Pixels
 
@@ -73,7 +74,9 @@ def serve(
             outbox.finish(_error("CameraError", outbox.limit.exceeded()))
             return
         log.error("a source failed", camera=camera, trace=traceback.format_exc())
-        outbox.finish(_error("CameraError", f"camera {camera}: {spec} failed ({type(error).__name__}: {error})"))
+        outbox.finish(
+            _error("CameraError", f"camera {camera}: {Address(spec)} failed ({type(error).__name__}: {error})")
+        )
 
 
 def _error(kind: str, text: str) -> Message:

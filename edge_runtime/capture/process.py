@@ -14,10 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
@@ -25,6 +27,7 @@ from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
+from edge_runtime.text.address import Address
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame
 
@@ -34,6 +37,8 @@ DEATH_S = 2.0
 """What a dying process may take to be gone: a busy machine needs a while to clear its memory away."""
 _GRACE_S = 0.4
 """How long a stop gives the process to end by itself, and again after SIGKILL."""
+_LINE_BYTES = 1 << 16
+"""The longest line of a capture process that is passed on in one piece."""
 # What to open comes over the channel: arguments are for everybody to read, and an address may hold a password.
 _PROGRAM = (
     "import json, socket, sys; channel = socket.socket(fileno=int(sys.argv[1])); "
@@ -56,6 +61,15 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)}
 
 
+def _relay(lines: IO[bytes]) -> None:
+    """Pass on what a capture process writes to standard error, without secrets, until it ends."""
+    with lines:
+        while line := lines.readline(_LINE_BYTES):
+            text = masked(line.decode(errors="backslashreplace"))
+            with suppress(OSError):  # nobody reads it
+                os.write(2, text.encode())
+
+
 class CaptureProcess(Closing):
     """One opening of one source; see ``protocols.FrameSource``. Iterate it, or drive it from a selector:
 
@@ -72,7 +86,7 @@ class CaptureProcess(Closing):
 
     def __init__(
         self,
-        spec: str,
+        spec: str | Address,
         camera: str,
         deadline_s: float = 10.0,
         first_seq: int = 0,
@@ -92,7 +106,7 @@ class CaptureProcess(Closing):
         self.sensor = False
         self.dropped = 0
         self.ended = False
-        self._what = f"camera {camera}: expected frames of {masked(spec)}"
+        self._what = f"camera {camera}: expected frames of {(address := Address(spec))}"
         self._camera, self._deadline_s = camera, deadline_s
         self._asked = False
         self._broken = False
@@ -104,6 +118,7 @@ class CaptureProcess(Closing):
                 [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 # A source that does not open ends in one line, ours.
                 env={"OPENCV_LOG_LEVEL": "OFF", **_environment()},
@@ -111,9 +126,11 @@ class CaptureProcess(Closing):
                 # whatever the source starts is ended with it.
                 process_group=0,
             )
+        # What OpenCV, FFmpeg or a camera's program says may hold the address.
+        threading.Thread(target=_relay, args=(self._process.stderr,), name="capture's lines", daemon=True).start()
         self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
-        request = {"path": sys.path, "spec": spec, "camera": camera, "first_seq": first_seq}
+        request = {"path": sys.path, "spec": address.reveal(), "camera": camera, "first_seq": first_seq}
         request["max_megapixels"] = max_megapixels
         request["log_settings"] = dataclasses.asdict(log.settings)
         with suppress(OSError):

@@ -8,6 +8,7 @@ import dataclasses
 from edge_runtime.config import CameraConfig, Config, check_camera_name, load_config
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.errors import UsageError
+from edge_runtime.text.address import Address
 from edge_runtime.text.plain import printable
 
 
@@ -61,5 +62,5 @@ def _config(args: argparse.Namespace) -> Config:
         if not (name and equals and spec):
             raise UsageError(f"--camera {given!r}: expected NAME=SPEC, as --camera front=v4l2:0")
         check_camera_name(name)
-        added[name] = CameraConfig(source=spec)
+        added[name] = CameraConfig(source=Address(spec))
     return dataclasses.replace(config, camera={**config.camera, **added})

@@ -16,7 +16,6 @@ from edge_runtime.config import CameraConfig
 from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters import compiled_file, tpu_library
-from edge_runtime.text.masking import masked
 from edge_runtime.tracking.scheduler import THROTTLING
 
 _LITTLE_MB = 150
@@ -145,7 +144,7 @@ def cameras(examination: Examination) -> Iterator[Row]:
 
 def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
     """Open a camera for one picture."""
-    kind, _, argument = camera.source.partition(":")
+    kind, argument = camera.source.split()
     try:
         megapixels = camera.max_megapixels
         with CaptureProcess(camera.source, name, camera.deadline_s, max_megapixels=megapixels) as capture:
@@ -159,11 +158,9 @@ def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
             return Row(check, "fail", said(error), f"sudo usermod -aG video {me}" if locked else "ls -l /dev/video*")
         return Row(check, "fail", said(error), f"familiar config show   (see [camera.{name}] source)")
     if frame is None:
-        return Row(
-            check, "fail", f"{masked(camera.source)} has no picture", f"familiar config show   (see [camera.{name}])"
-        )
+        return Row(check, "fail", f"{camera.source} has no picture", f"familiar config show   (see [camera.{name}])")
     height, width = frame.pixels.shape[:2]
-    return Row(check, "ok", f"{masked(camera.source)}, {width}x{height}")
+    return Row(check, "ok", f"{camera.source}, {width}x{height}")
 
 
 def _usb_nodes(examination: Examination) -> list[Path]:

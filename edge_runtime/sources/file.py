@@ -22,13 +22,23 @@ _WHOLE = 0.9
 
 def open(argument: str, camera: str) -> FileSource:
     """A clip from ``argument``: a path, with ``?realtime`` and ``?loop`` behind it as ``?realtime&loop``."""
+    path, options = parse(argument, camera)
+    return FileSource(path, camera, **options)
+
+
+def parse(argument: str, camera: str) -> tuple[Path, dict[str, bool]]:
+    """The clip's path and the options behind it.
+
+    Raises:
+        ConfigError: no path, or an unknown option.
+    """
     where = f"camera {camera}: source 'file'"
     options: dict[str, bool] = {}
     if not Path(argument).exists():
         argument, options = split_options(argument, {"realtime": flag, "loop": flag}, where)
     if not argument:
         raise ConfigError(f"{where}: expected file:CLIP, found no path")
-    return FileSource(Path(argument), camera, **options)
+    return Path(argument), options
 
 
 class FileSource(Source):

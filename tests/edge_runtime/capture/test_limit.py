@@ -42,13 +42,13 @@ def test_what_wants_more_memory_than_the_pictures_allowed_is_one_line(
 ) -> None:
     # 144 MB once decoded; the limit leaves 98.
     huge = jpeg(np.zeros((6000, 8000, 3), np.uint8))
-    with MjpegCamera(lambda: itertools.chain([SMALL] * 5, itertools.repeat(huge)), fps=20) as server:
-        with (
-            CaptureProcess(server.url, "door", max_megapixels=0.1) as capture,
-            pytest.raises(CameraError, match=r"at most 0\.1 megapixels, found one that takes more than 98 MiB"),
-        ):
-            for _ in range(100):
-                take(capture)
+    with (
+        MjpegCamera(lambda: itertools.chain([SMALL] * 5, itertools.repeat(huge)), fps=20) as server,
+        CaptureProcess(server.url, "door", max_megapixels=0.1) as capture,
+        pytest.raises(CameraError, match=r"at most 0\.1 megapixels, found one that takes more than 98 MiB"),
+    ):
+        for _ in range(100):
+            take(capture)
     clip = write_clip(tmp_path / "large.avi", [make_pixels(960, 1280)])
     with (
         CaptureProcess(f"file:{clip}", "door", max_megapixels=1) as capture,
