@@ -127,7 +127,8 @@ class CaptureProcess(Closing):
                 process_group=0,
             )
         # What OpenCV, FFmpeg or a camera's program says may hold the address.
-        threading.Thread(target=_relay, args=(self._process.stderr,), name="capture's lines", daemon=True).start()
+        self._lines = threading.Thread(target=_relay, args=(self._process.stderr,), name="capture's lines", daemon=True)
+        self._lines.start()
         self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
         request = {"path": sys.path, "spec": address.reveal(), "camera": camera, "first_seq": first_seq}
@@ -244,7 +245,9 @@ class CaptureProcess(Closing):
         self._wait(self._hung_up_s + _GRACE_S)
         self.kill()
         self._wait(max(self._hung_up_s + 2 * _GRACE_S, time.monotonic() + _GRACE_S / 8))
-        if not self.gone:
+        if self.gone:
+            self._lines.join(_GRACE_S)
+        else:
             # It goes when the driver lets it go.
             self._look_away()
             log.warning("a capture process does not die", camera=self._camera, pid=self.pid)
