@@ -14,6 +14,7 @@ from edge_runtime.config import CameraConfig, Config, check_camera_name, check_o
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.errors import UsageError
 from edge_runtime.sinks import SinkConfig
+from edge_runtime.text.address import Address
 from edge_runtime.text.plain import printable
 
 
@@ -76,7 +77,7 @@ def _config(args: argparse.Namespace) -> Config:
         if not (name and equals and spec):
             raise UsageError(f"--camera {given!r}: expected NAME=SPEC, as --camera front=v4l2:0")
         check_camera_name(name)
-        added[name] = CameraConfig(source=spec)
+        added[name] = CameraConfig(source=Address(spec))
     config = dataclasses.replace(config, camera={**config.camera, **added})
     return dataclasses.replace(config, sink=tuple(map(_never_readable, sinks(config)))) if args.json else config
 

@@ -22,6 +22,7 @@ from edge_runtime.daemon.summary import frames_per_s, stage_ms
 from edge_runtime.drawing.contact_sheet import GREEN, GREY, RED, Tile, draw_sheet, save_sheet
 from edge_runtime.errors import EnrolmentError
 from edge_runtime.sources.synthetic import Scene, SceneOptions, Visit
+from edge_runtime.text.address import Address
 from edge_runtime.text.sentences import event_sentence
 
 ENROLLED = 2
@@ -109,7 +110,7 @@ def _private(config: Config, folder: Path, options: SceneOptions) -> Config:
     words = [
         f"{item.name}={getattr(options, item.name)}" for item in dataclasses.fields(options) if item.type != "bool"
     ]
-    camera = CameraConfig(source=f"synthetic:{','.join(words)}")
+    camera = CameraConfig(source=Address(f"synthetic:{','.join(words)}"))
     return dataclasses.replace(
         config,
         camera={_CAMERA: camera},
