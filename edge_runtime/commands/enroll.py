@@ -10,16 +10,15 @@ stores nothing.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from edge_runtime.app.people import open_people
+from edge_runtime.commands._options import expiry
 from edge_runtime.config import check_output, load_config
 from edge_runtime.control.protocol import MAX_PAYLOAD
 from edge_runtime.enrolment.photo import NOT_LOOKED_AT, EnrolmentResult
@@ -163,26 +162,6 @@ def list_photos(paths: list[Path]) -> list[Path]:
         else:
             raise InputError(f"{path}: expected a photo or a folder of photos, found neither; check the path")
     return list(found)
-
-
-def expiry(day: str) -> dict[str, Any]:
-    """What ``people.note`` is asked: the end of a day in seconds since the Unix epoch, "never", or "" for no change.
-
-    Raises:
-        UsageError: no day as YYYY-MM-DD.
-    """
-    if not day:
-        return {}
-    if day == "never":
-        return {"for_good": True}
-    try:
-        end = datetime.datetime.strptime(day, "%Y-%m-%d") + datetime.timedelta(days=1)
-        until_s = end.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"--expires: expected a day as 2027-01-31, received {day!r}") from error
-    if until_s <= time.time():
-        raise UsageError(f"--expires: expected a day to come, received {day!r}, which is past; nothing was changed")
-    return {"expires": until_s}
 
 
 def _warn(name: str, findings: list[dict[str, Any]]) -> None:

@@ -14,15 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
 from edge_runtime.app.people import open_people
-from edge_runtime.app.reembedding import reembed
-from edge_runtime.commands._options import add_common_again
-from edge_runtime.commands.enroll import expiry
+from edge_runtime.commands._options import add_common_again, expiry
 from edge_runtime.config import gallery_path, load_config
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.pictures.reader import list_images
 from edge_runtime.requests.access import PeopleAccess
 
 _ACTIONS = {
@@ -169,6 +164,12 @@ def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
 
 def _reembed(args: argparse.Namespace) -> int:
     """1 where nothing was changed because somebody would have been lost."""
+    # It alone of these computes; the others ask, and start quickly on a slow machine.
+    from tqdm import tqdm
+
+    from edge_runtime.app.reembedding import reembed
+    from edge_runtime.pictures.reader import list_images
+
     photos = [path for folder in args.photos for path in list_images(folder)]
     shown = tqdm(photos, "looking at photos", disable=None, delay=2, unit="photo", leave=False)
     result = reembed(load_config(args.config, args.set), shown, lambda _: bool(args.yes))

@@ -109,7 +109,9 @@ def collect(target: Target, lock: str, folder: Path) -> list[Path]:
         found = _by_digest(folder, wanted)
     for digest, pin in wanted.items():
         if digest not in found:
-            raise DeployError(f"{pin.name} {pin.version}: expected the wheel of the lock, pip fetched another; try again")
+            raise DeployError(
+                f"{pin.name} {pin.version}: expected the wheel of the lock, pip fetched another; try again"
+            )
     return sorted(found.values())
 
 
