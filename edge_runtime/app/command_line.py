@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 
@@ -149,16 +150,22 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"familiar {program_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     names = backend_names(_COMMANDS)
-    # A known first word needs only its own module; help and mistakes need them all.
-    wanted = [arguments[0]] if arguments and arguments[0] in names else names
+    typed = next((word for word in arguments if word in names), None)
     for name in names:
-        if name in wanted:
+        if name == typed:
             module = load_backend(_COMMANDS, name, "command")
-            summary = (module.__doc__ or "").partition("\n")[0]
-            sub = commands.add_parser(name, parents=[common], help=summary, description=module.__doc__)
+            sub = commands.add_parser(name, parents=[common], help=_summary(name), description=module.__doc__)
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
+        else:  # Its name is all that help and the message about a mistake need; its module may load OpenCV.
+            commands.add_parser(name, help=_summary(name))
     return parser
+
+
+def _summary(command: str) -> str:
+    """The first line of a command's module, which says what it does, without loading it."""
+    with files(_COMMANDS).joinpath(f"{command}.py").open(encoding="utf-8") as source:
+        return source.readline().strip().strip('"')
 
 
 if __name__ == "__main__":

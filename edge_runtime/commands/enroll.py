@@ -11,10 +11,8 @@ stores nothing.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from edge_runtime.app.people import open_people
+from edge_runtime.commands._options import expiry
 from edge_runtime.commands._photos import list_photos, note
 from edge_runtime.config import check_output, load_config
 from edge_runtime.control.protocol import MAX_PAYLOAD
@@ -158,26 +157,6 @@ def _from_camera(people: PeopleAccess, name: str, args: argparse.Namespace) -> l
     for number, result in enumerate(results, 1):
         print(_line(name, Path(f"view {number}"), result, args.json))
     return results
-
-
-def expiry(day: str) -> dict[str, Any]:
-    """What ``people.note`` is asked: the end of a day in seconds since the Unix epoch, "never", or "" for no change.
-
-    Raises:
-        UsageError: no day as YYYY-MM-DD.
-    """
-    if not day:
-        return {}
-    if day == "never":
-        return {"for_good": True}
-    try:
-        end = datetime.datetime.strptime(day, "%Y-%m-%d") + datetime.timedelta(days=1)
-        until_s = end.timestamp()
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"--expires: expected a day as 2027-01-31, received {day!r}") from error
-    if until_s <= time.time():
-        raise UsageError(f"--expires: expected a day to come, received {day!r}, which is past; nothing was changed")
-    return {"expires": until_s}
 
 
 def _why_nobody(name: str, results: list[EnrolmentResult]) -> str:

@@ -15,16 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
 from edge_runtime.app.people import open_people
-from edge_runtime.app.reembedding import reembed
-from edge_runtime.commands._options import ALIASES, add_action, add_common_again
-from edge_runtime.commands._photos import list_photos
-from edge_runtime.commands.enroll import expiry
+from edge_runtime.commands._options import ALIASES, add_action, add_common_again, expiry
 from edge_runtime.config import Config, events_path, gallery_path, load_config
 from edge_runtime.errors import EventLogError, InputError, UsageError
-from edge_runtime.events.reader import EventReader
 from edge_runtime.requests.access import PeopleAccess
 
 _ACTIONS = {
@@ -113,6 +107,8 @@ def _last_seen(config: Config) -> dict[str, float]:
     try:
         if not path.exists():
             return {}
+        from edge_runtime.events.reader import EventReader  # of a command that starts quickly
+
         with EventReader(path) as reader:
             return reader.last_seen()
     except (EventLogError, OSError):  # the list of people must not depend on it
@@ -195,6 +191,12 @@ def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
 
 def _reembed(args: argparse.Namespace) -> int:
     """1 where nothing was changed because somebody would have been lost."""
+    # It alone of these computes; the others ask, and start quickly on a slow machine.
+    from tqdm import tqdm
+
+    from edge_runtime.app.reembedding import reembed
+    from edge_runtime.commands._photos import list_photos
+
     photos = list_photos(args.photos)
     shown = tqdm(photos, "looking at photos", disable=None, delay=2, unit="photo", leave=False)
     result = reembed(load_config(args.config, args.set), shown, lambda _: bool(args.yes))

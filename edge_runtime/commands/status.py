@@ -14,7 +14,7 @@ from typing import Any
 
 from edge_runtime.config import check_output, load_config, socket_path
 from edge_runtime.control.client import ControlClient
-from edge_runtime.daemon.health import EXIT_CODES
+from edge_runtime.control.state import EXIT_CODES
 from edge_runtime.daemon.summary import gallery_line
 from edge_runtime.drawing.picture_file import encode_picture, picture_format
 from edge_runtime.errors import ControlError, UsageError

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.config import Config
-from edge_runtime.daemon.camera import Camera
-from edge_runtime.decision.matcher import Matcher
-from edge_runtime.events.log import EventLog
+
+if TYPE_CHECKING:
+    from edge_runtime.daemon.camera import Camera
+    from edge_runtime.decision.matcher import Matcher
+    from edge_runtime.events.log import EventLog
 
 
 def frames_per_s(camera: Camera) -> float:
