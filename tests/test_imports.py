@@ -92,7 +92,7 @@ def test_a_sink_that_is_not_configured_is_not_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["people", "--help"], ["config", "check"], ["people", "list"]]
+    "words", [["--help"], ["--version"], ["people", "--help"], ["config", "show"], ["people", "list"]]
 )
 def test_what_computes_nothing_loads_nothing_that_computes(words: list[str], tmp_path: Path) -> None:
     """Each of these is run for every look on a machine where numpy and OpenCV take seconds to load; people while

@@ -9,11 +9,8 @@ import sys
 from typing import Any
 
 from edge_runtime.config import describe, load_config
-from edge_runtime.detectors import check_detector
 from edge_runtime.errors import ConfigError
-from edge_runtime.interpreters import check_interpreter
 from edge_runtime.schema.table import collected
-from edge_runtime.sources import check_source
 from edge_runtime.text.masking import masked
 from edge_runtime.text.plain import printable
 
@@ -44,6 +41,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     """Every mistake, one line each; whatever ``run`` would open is tried as far as that needs no device."""
+    # Whoever looks at the configuration alone waits for none of these.
+    from edge_runtime.detectors import check_detector
+    from edge_runtime.interpreters import check_interpreter
+    from edge_runtime.sources import check_source
+
     faults: list[ConfigError] = []
     config = load_config(args.config, args.set, faults=faults)
     for name, camera in config.camera.items():

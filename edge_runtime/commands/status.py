@@ -18,7 +18,6 @@ from edge_runtime.control.state import EXIT_CODES
 from edge_runtime.daemon.summary import gallery_line
 from edge_runtime.drawing.picture_file import encode_picture, picture_format
 from edge_runtime.errors import ControlError, UsageError
-from edge_runtime.pictures.reader import decode_image
 from edge_runtime.storage.files import write_whole
 
 
@@ -61,6 +60,8 @@ def _only(cameras: dict[str, Any]) -> str:
 def _snapshot(client: ControlClient, camera: str, path: Path) -> None:
     answer = client.call("live", {"camera": camera})
     # It shows a person and says a name: for nobody else to read.
+    from edge_runtime.pictures.reader import decode_image  # status alone computes nothing
+
     write_whole(path, encode_picture(decode_image(base64.b64decode(answer["jpeg"])), path), 0o600)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from edge_runtime.errors import InputError
-from edge_runtime.types import Pixels
+
+if TYPE_CHECKING:
+    from edge_runtime.types import Pixels
 
 _FORMATS = {
     ".png": "PNG",
@@ -42,6 +43,8 @@ def encode_picture(pixels: Pixels, path: Path) -> bytes:
     Raises:
         InputError: its ending is of no picture.
     """
+    from PIL import Image  # the ending alone needs no pictures
+
     stream, kind = io.BytesIO(), picture_format(path)
     options = {"quality": _JPEG_QUALITY} if kind in ("JPEG", "WEBP") else {}
     Image.fromarray(pixels).save(stream, kind, **options)
