@@ -18,8 +18,8 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration alike poison strangers \
-	release release-bundle release-portraits release-figures power-loss soak fuzz clean
+.PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -72,6 +72,12 @@ alike: $(DESKTOP)/.installed
 		--galleries $(GALLERIES) --out docs/calibration/alike
 	$(DESKTOP)/bin/python -m tests.benchmarks.confidence --bundle $(ALIKE) --people $(LFW) \
 		--out docs/calibration/confidence
+
+# Several photos a person, and what honesty costs: make photos UTK=utk.npz LFW=lfw.npz UNNAMED=other.npz
+# JUDGE=--judge=other.onnx [EARLIER="--earlier FILE.json"]
+photos: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.photos --bundle after=$(ALIKE) --teach $(UTK) --people $(LFW) \
+		--unnamed $(UNNAMED) $(JUDGE) $(EARLIER) --out docs/calibration/photos
 
 # What wrong and bad photos do: make poison DATA=lfw SPLIT=lfw_split.csv CODES=codes.npz NAME=new
 SEEDS ?= 4
@@ -153,6 +159,10 @@ release-figures: $(DESKTOP)/.installed
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \
 		$(DESKTOP)/bin/python -m pytest tests/e2e/test_power_loss.py tests/e2e/test_events.py -k "power or kill"
+
+# A thousand kills in the middle of changes, and two thousand spoilt databases: what is lost, wrong or never ends.
+damage: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.damage --out docs/gallery/damage.json
 
 # Half an hour of a daemon's life with faults at random; memory, threads and descriptors must stay what they were.
 MINUTES ?= 30

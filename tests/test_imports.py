@@ -7,6 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from edge_runtime.app.command_line import _summary
+from edge_runtime.control.server import ControlServer
+from edge_runtime.requests.access import Holdings
+from edge_runtime.requests.table import LocalPeople
+from edge_runtime.schema.backends import backend_names, load_backend
 from tests.builders import ROOT
 
 FORBIDDEN = {"tensorflow", "keras", "train", "convert", "models", "matplotlib"}
@@ -82,3 +89,34 @@ def test_a_sink_that_is_not_configured_is_not_loaded() -> None:
         "assert 'edge_runtime.sinks.jsonlines' in sys.modules\n"
     )
     loaded_by(program)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["people", "--help"], ["config", "check"], ["people", "list"]]
+)
+def test_what_computes_nothing_loads_nothing_that_computes(words: list[str], tmp_path: Path) -> None:
+    """Each of these is run for every look on a machine where numpy and OpenCV take seconds to load; people while
+    a daemon runs, which has the gallery open.
+    """
+    places = {"FAMILIAR_STATE": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "RUNTIME_DIRECTORY": str(tmp_path)}
+    program = (
+        "import sys, os\n"
+        f"os.environ.update({places})\n"
+        "from edge_runtime.app.command_line import main\n"
+        "try:\n"
+        f"    main({words!r})\n"
+        "except SystemExit as done:\n"
+        "    assert done.code == 0\n"
+    )
+    with ControlServer(tmp_path / "control.sock", LocalPeople(Holdings(None)).call):
+        assert not loaded_by(program) & {"numpy", "cv2", "PIL", *FORBIDDEN}
+
+
+def test_help_says_of_each_command_what_its_module_says() -> None:
+    for name in backend_names("edge_runtime.commands"):
+        module = load_backend("edge_runtime.commands", name, "command")
+        assert _summary(name) == (module.__doc__ or "").partition("\n")[0]
+
+
+def test_status_loads_nothing_that_computes() -> None:
+    assert not loaded_by("import edge_runtime.commands.status") & {"numpy", "cv2", "PIL", *FORBIDDEN}

@@ -115,7 +115,8 @@ def looks_of(encoder: TfliteEncoder, template: Template, given: Sequence[Chips],
             "name chips of people with several photos"
         )
     same = float(np.quantile(own, _SAME_ABOVE))
-    return make_looks([_source(encoder, chips, template, same) for chips in given], own)
+    sources = [_source(encoder, chips, template, same) for chips in given]
+    return make_looks(sources, own, [track.views for track in tracks])
 
 
 def _source(encoder: TfliteEncoder, chips: Chips, template: Template, same: float) -> Source:
@@ -125,7 +126,7 @@ def _source(encoder: TfliteEncoder, chips: Chips, template: Template, same: floa
     if (chips.names[indices] != "").all():
         units = normalise(person_means(codes, chips.names[indices].tolist()).astype(np.float32))[0]
         return Source(units, np.full(len(units), ""))
-    stated = np.array([stated_look(str(path)) for path in chips.paths[indices]])
+    stated = np.array([stated_look(str(path), aged=True) for path in chips.paths[indices]])
     usable = codes.any(1)
     kept = one_each(codes[usable], same)
     return Source(codes[usable][kept], stated[usable][kept])

@@ -20,6 +20,7 @@ from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sources import open_source
+from edge_runtime.text.address import Address
 
 STAGES = ("read", "motion", "detect", "follow", "align", "encode", "match")
 _SAVED = {
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             document = {
                 "bundle": chain.bundle.manifest.name,
                 "detector": chain.detector.name,
-                "source": args.source,
+                "source": str(Address(args.source)),
                 **_document(pipeline, read_s),
             }
     finally:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.config import Config
-from edge_runtime.daemon.camera import Camera
-from edge_runtime.decision.matcher import Matcher
-from edge_runtime.events.log import EventLog
-from edge_runtime.text.masking import masked
+
+if TYPE_CHECKING:
+    from edge_runtime.daemon.camera import Camera
+    from edge_runtime.decision.matcher import Matcher
+    from edge_runtime.events.log import EventLog
 
 
 def frames_per_s(camera: Camera) -> float:
@@ -28,7 +29,7 @@ def camera_status(camera: Camera) -> dict[str, Any]:
     counts = camera.pipeline.counts
     seen = camera.pipeline.sightings()
     return {
-        "source": masked(camera.source),
+        "source": camera.source,
         "state": camera.state,
         "error": str(camera.error) if camera.error else None,
         "frames": camera.frames,
@@ -86,7 +87,7 @@ def gallery_line(status: Mapping[str, Any]) -> str:
 def opening_lines(config: Config, matcher: Matcher, bundle: str) -> list[str]:
     """What a daemon is about to do."""
     status = gallery_status(matcher)
-    watched = ", ".join(f"{name} ({masked(camera.source)})" for name, camera in config.camera.items())
+    watched = ", ".join(f"{name} ({camera.source})" for name, camera in config.camera.items())
     lines = [f"watching {watched} with {bundle}", gallery_line(status)]
     return [*lines, status["note"]] if status["note"] and status["people"] else lines
 

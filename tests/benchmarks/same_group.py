@@ -67,6 +67,11 @@ def encode(encoder: TfliteEncoder, chips: Chips, indices: np.ndarray, template: 
 
 def judged(model: Path, chips: Chips, indices: np.ndarray) -> np.ndarray:
     """Which pictures to keep, so that hardly anybody is there twice."""
+    return one_each(judge_codes(model, chips, indices), SAME)
+
+
+def judge_codes(model: Path, chips: Chips, indices: np.ndarray) -> Floats:
+    """Embeddings of another encoder, of unit length."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -77,7 +82,7 @@ def judged(model: Path, chips: Chips, indices: np.ndarray) -> np.ndarray:
         pixels = chips.aligned(indices[start : start + _BATCH], Template.arcface(112)).astype(np.float32)
         (found,) = session.run(None, {session.get_inputs()[0].name: (pixels / 127.5 - 1).transpose(0, 3, 1, 2)})
         codes.append(found / np.linalg.norm(found, axis=1, keepdims=True))
-    return one_each(np.concatenate(codes).astype(np.float32), SAME)
+    return np.concatenate(codes).astype(np.float32)
 
 
 def pools(args: argparse.Namespace, bundle: Bundle) -> tuple[dict[str, Floats], list[str], list[Floats]]:

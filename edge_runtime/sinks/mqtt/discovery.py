@@ -1,4 +1,4 @@
-"""What Home Assistant is told, so that everything shows up there by itself: one message a device, a camera, a person.
+"""What Home Assistant gets, so that everything shows up there by itself: one message a device, a camera, a person.
 
 https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload: ``dev`` (device), ``o`` (origin), ``cmps``
 (entities by a name of ours, each with its platform ``p``). ``default_entity_id`` is ``platform.id``; ``object_id`` is

@@ -137,7 +137,7 @@ class MqttSink:
 
     @property
     def _known_topics(self) -> tuple[str, ...]:
-        """What tells of earlier runs: people who may be forgotten by now, cameras that are gone."""
+        """What is left of earlier runs: people who may be forgotten by now, cameras that are gone."""
         return self._topics.camera("+", "attributes"), self._topics.person("+", "attributes")
 
     @property
@@ -158,7 +158,7 @@ class MqttSink:
                 self._published.pop(topic, None)
 
     def _clear_stale(self, status: dict[str, Any], people: Mapping[str, str]) -> None:
-        """Take back what an earlier run told of people who are forgotten, of their former names, of cameras gone."""
+        """Take back what an earlier run published of people forgotten, of former names, of cameras gone."""
         told = self._states.retained(status, people, time.time())
         recalled = list(self._recalled)
         self._recalled.clear()
