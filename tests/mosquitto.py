@@ -100,13 +100,21 @@ class Broker:
 
 
 class Reader:
-    """Subscribes to everything with a session that lasts, and keeps what comes."""
+    """Subscribes to everything, usually with a session that lasts, and keeps what comes."""
 
-    def __init__(self, port: int, topic: str = "#", user: str = "", password: str = "", name: str = "reader") -> None:
+    def __init__(
+        self,
+        port: int,
+        topic: str = "#",
+        user: str = "",
+        password: str = "",
+        name: str = "reader",
+        lasting: bool = True,
+    ) -> None:
         import paho.mqtt.client as paho
 
         self.messages: list[tuple[str, bytes, bool]] = []
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, name, clean_session=False)
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, name, clean_session=not lasting)
         self._client.reconnect_delay_set(1, 1)
         self._subscribed = threading.Event()
         self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
@@ -143,7 +151,7 @@ class Reader:
 
 def retained(port: int, topic: str = "#") -> dict[str, bytes]:
     """Everything the broker keeps for those who come later."""
-    reader = Reader(port, topic, name=f"late{time.monotonic_ns()}")
+    reader = Reader(port, topic, name=f"late{time.monotonic_ns()}", lasting=False)
     reader.settled()
     reader.close()
     return {name: payload for name, payload, kept in reader.messages if kept}

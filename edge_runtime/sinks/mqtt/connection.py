@@ -161,7 +161,8 @@ class Connection:
             return
         client = self._client
         if client is not None:
-            client.publish(self._will, b"stopped", 1, retain=True).rc  # noqa: B018 - goes as far as it goes
+            # Without an acknowledgement: a slow broker may have so many to give that nothing else would go out.
+            client.publish(self._will, b"stopped", 0, retain=True)
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
