@@ -176,12 +176,12 @@ fuzz: $(DESKTOP)/.installed
 $(DESKTOP)/.installed: pyproject.toml
 	$(need_python)
 	$(PYTHON) -m venv $(DESKTOP)
-	$(DESKTOP)/bin/python $(PIP) -e '.[litert,desktop,dev]'
+	$(DESKTOP)/bin/python $(PIP) -e '.[litert,desktop,mqtt,metrics,dev]'
 	@touch $@
 
 $(TFLITE)/.installed: pyproject.toml
 	$(PYTHON_TFLITE) -m venv $(TFLITE)
-	$(TFLITE)/bin/python $(PIP) -e '.[tflite]' 'pytest>=8' 'pytest-xdist>=3.6'
+	$(TFLITE)/bin/python $(PIP) -e '.[tflite,mqtt,metrics]' 'pytest>=8' 'pytest-xdist>=3.6'
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')

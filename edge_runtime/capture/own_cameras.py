@@ -32,7 +32,8 @@ class OwnCameras(Closing):
         if config is None:
             raise no_such_camera(camera, self._cameras)
         if camera not in self._open:
-            self._open[camera] = CaptureProcess(config.source, camera, config.deadline_s, config.first_frame_s)
+            limits_s = config.deadline_s, config.first_frame_s
+            self._open[camera] = CaptureProcess(config.source, camera, *limits_s, max_megapixels=config.max_megapixels)
         capture = self._open[camera]
         capture.ask()
         while (frame := capture.take()) is None:

@@ -25,8 +25,10 @@ from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
 from edge_runtime.daemon.lookout import Lookout
+from edge_runtime.daemon.measures import export
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.outlets import Outlets
+from edge_runtime.daemon.recording import Recording
 from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.daemon.waker import Waker
@@ -68,12 +70,18 @@ class Service(Closing):
         controls: what can be changed in it.
     """
 
-    def __init__(self, config: Config, reload_config: Callable[[], Config] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reload_config: Callable[[], Config] | None = None,
+        recording: Recording | None = None,
+    ) -> None:
         """Open bundle, models, gallery, sink and control socket, and compare the golden outputs.
 
         Args:
             config: with at least one camera.
             reload_config: reads the configuration again, on SIGHUP or ``reload``; None: it stays as it is.
+            recording: gets every frame with what was found; the caller closes it.
 
         Raises:
             ConfigError: no camera is configured.
@@ -86,6 +94,7 @@ class Service(Closing):
         self.cameras = Cameras(config.camera)
         self.started_s = time.monotonic()
         self._reload_config = reload_config
+        self.cameras.recording = recording
         self._stopping = self._ready = False
         self._chores = Housekeeping(self.refresh, self.reload, _IDLE_S, _DRAIN_S)
         with ExitStack() as stack:
@@ -107,6 +116,7 @@ class Service(Closing):
             self._live = LiveView(self.cameras.sightings)
             stack.enter_context(ControlServer(socket_path(config), self.answer))
             self._web = stack.enter_context(Web(config, self.health))
+            export(self, config.metrics.listen, stack)
             self._stack = stack.pop_all()
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import EventLogError
-from edge_runtime.events.record import COLUMNS, is_sound
+from edge_runtime.events.record import PLAIN_COLUMNS, is_sound
 from edge_runtime.storage.database import BrokenError, Database, Description, asides, open_to_read
 from edge_runtime.storage.files import with_sides
 from edge_runtime.storage.keys import row_mac
@@ -18,21 +18,28 @@ from edge_runtime.storage.sqlite import connect, delete_whole
 
 REPAIR = "familiar repair"
 """The command that takes back what is good of a log that was set aside."""
+
+
+def _with_faces(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE event ADD COLUMN face BLOB")
+
+
 LOG = Description(
     what="the log of events",
     application_id=0x46414D45,  # "FAME", so that `file` and we know what it is
-    schema=2,
+    schema=3,
     tables=(
         "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), clock_s REAL NOT NULL, wall_s REAL,"
         " lost INTEGER NOT NULL, clean INTEGER NOT NULL, rid_of TEXT, mac BLOB NOT NULL) STRICT",
         "CREATE TABLE event (event_id INTEGER PRIMARY KEY AUTOINCREMENT, clock_s REAL NOT NULL, at_s REAL NOT NULL,"
         " kind TEXT NOT NULL, camera TEXT NOT NULL, track_id TEXT, template_id INTEGER, person_id TEXT,"
-        " candidate_id TEXT, runner_up_id TEXT, body TEXT NOT NULL, crop BLOB, mac BLOB NOT NULL) STRICT",
+        " candidate_id TEXT, runner_up_id TEXT, body TEXT NOT NULL, crop BLOB, face BLOB, mac BLOB NOT NULL) STRICT",
         "CREATE TABLE sink (name TEXT PRIMARY KEY, position INTEGER NOT NULL, skipped INTEGER NOT NULL,"
         " mac BLOB NOT NULL) STRICT",
         # No index: every one would be a page more for each commit to write, and what would use it is rare.
     ),
     error=EventLogError,
+    steps={2: _with_faces},
     options=("auto_vacuum = INCREMENTAL", "cache_size = -512", "journal_size_limit = 4194304"),
 )
 
@@ -84,7 +91,7 @@ def _mac(table: str, row: Mapping[str, Any]) -> bytes:
 
 def unsound(connection: sqlite3.Connection) -> list[int]:
     """Numbers of the events that are not as they were written."""
-    rows = connection.execute(f"SELECT {', '.join(name for name in COLUMNS if name != 'crop')} FROM event")
+    rows = connection.execute(f"SELECT {', '.join(PLAIN_COLUMNS)} FROM event")
     return [row["event_id"] for row in rows if not is_sound(row)]
 
 

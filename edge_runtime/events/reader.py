@@ -9,11 +9,12 @@ from pathlib import Path
 
 from edge_runtime.errors import EventLogError, MissingEventError
 from edge_runtime.events.database import REPAIR, damaged_rows, newest_number, open_reading, unreadable
-from edge_runtime.events.record import COLUMNS, Record, open_crop
+from edge_runtime.events.record import PLAIN_COLUMNS, Record, open_crop, open_face
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.system.closing import Closing
+from edge_runtime.types import Floats
 
-_COLUMNS = ", ".join([*(name for name in COLUMNS if name != "crop"), "crop IS NOT NULL AS has_crop"])
+_COLUMNS = ", ".join([*PLAIN_COLUMNS, "crop IS NOT NULL AS has_crop"])
 
 
 class EventReader(Closing):
@@ -83,6 +84,21 @@ class EventReader(Closing):
         if not record.sound:
             raise EventLogError(f"event {event_id}: expected a sound one, found it damaged; {REPAIR} deletes it")
         return record
+
+    def last_seen(self) -> dict[str, float]:
+        """When each person was last in view by name, seconds since the Unix epoch, by the gallery's opaque ids."""
+        rows = self._rows(
+            "SELECT person_id, max(at_s) AS at_s FROM event WHERE kind IN ('identified', 'left') GROUP BY person_id"
+        )
+        return {row["person_id"]: row["at_s"] for row in rows if row["person_id"]}
+
+    def face(self, record: Record, directory: Directory) -> tuple[str, Floats] | None:
+        """The encoder and the embedding float32 (D,) that a name was decided on; None where they are not kept, or the
+        key is gone.
+        """
+        rows = self._rows("SELECT face FROM event WHERE event_id = ?", (record.event_id,))
+        sealed = rows[0]["face"] if rows else None
+        return None if sealed is None else open_face(sealed, record, directory)
 
     def crop(self, record: Record, directory: Directory) -> tuple[bool, bytes | None]:
         """Whether a crop is kept beside an event, and its JPEG as long as the key is there."""

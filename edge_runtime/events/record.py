@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edge_runtime.gallery.directory import STRANGER, Directory
 from edge_runtime.storage.keys import row_mac, seal, unseal
-from edge_runtime.types import Event
+from edge_runtime.types import Event, Floats
 
 FORGOTTEN = ""
 """Stands for a person whom the gallery has forgotten; no person at all is None."""
@@ -19,10 +21,12 @@ FORGOTTEN = ""
 _PEOPLE = {"person": "person_id", "candidate": "candidate_id", "runner_up": "runner_up_id"}
 _PLAIN = {"wall_time": "at_s", "kind": "kind", "camera": "camera", "track_id": "track_id", "template_id": "template_id"}
 _FIELDS = frozenset(item.name for item in dataclasses.fields(Event))
-_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "event_id"}))
-COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop", "mac")
-_SIGNED = tuple(name for name in COLUMNS if name not in ("crop", "mac"))
-"""A crop is sealed, and so shows by itself whether it was altered."""
+_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "embedding", "encoder", "event_id"}))
+COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop", "face", "mac")
+PLAIN_COLUMNS = tuple(name for name in COLUMNS if name not in ("crop", "face"))
+"""Without what is sealed, and so shows by itself whether it was altered."""
+_SIGNED = tuple(name for name in PLAIN_COLUMNS if name != "mac")
+_ENCODER_BYTES = 32
 
 
 def to_row(
@@ -52,6 +56,10 @@ def to_row(
     crop = None
     if event.crop is not None and key is not None and not nearest_is_gone:
         crop = seal(key, event.crop, _place(event_id))
+    face = None
+    if event.embedding is not None and event.encoder is not None and people["person_id"] and key is not None:
+        plain = bytes.fromhex(event.encoder) + event.embedding.astype("<f4").tobytes()
+        face = seal(key, plain, _place(event_id, "face"))
     row = {
         "event_id": event_id,
         "clock_s": clock_s,
@@ -60,6 +68,7 @@ def to_row(
         **people,
         "body": json.dumps({name: getattr(event, name) for name in _BODY}, ensure_ascii=False, separators=(",", ":")),
         "crop": crop,
+        "face": face,
     }
     return signed(row | {"template_id": None} if nearest_is_gone else row)
 
@@ -84,7 +93,7 @@ class Record:
 
     Attributes:
         event_id: its number.
-        values: the other columns but the crop.
+        values: the other columns but crop and face.
         has_crop: a crop is kept beside it.
         sound: whether they are as they were written; nothing else is told of one that is not.
     """
@@ -126,5 +135,17 @@ def open_crop(sealed: bytes, record: Record, directory: Directory) -> bytes | No
         return None
 
 
-def _place(event_id: int) -> str:
-    return f"event/{event_id}"
+def open_face(sealed: bytes, record: Record, directory: Directory) -> tuple[str, Floats] | None:
+    """The encoder and the embedding float32 (D,) beside an event; None if the key they were sealed with is gone."""
+    key = directory.crop_keys.get(record.values["person_id"] or STRANGER)
+    try:
+        plain = None if key is None else unseal(key, sealed, _place(record.event_id, "face"))
+    except ValueError:
+        return None
+    if plain is None:
+        return None
+    return plain[:_ENCODER_BYTES].hex(), np.frombuffer(plain[_ENCODER_BYTES:], "<f4").astype(np.float32)
+
+
+def _place(event_id: int, kind: str = "") -> str:
+    return f"event/{event_id}/{kind}" if kind else f"event/{event_id}"

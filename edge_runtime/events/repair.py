@@ -72,4 +72,4 @@ def _take(store: EventStore, file: Path, forgotten: AbstractSet[str]) -> tuple[i
     lost = len({row["event_id"] for row in rows} - good.keys())
     people = ("person_id", "candidate_id", "runner_up_id")
     wanted = [row for row in good.values() if not forgotten & {row[name] for name in people}]
-    return store.take_back([{name: row[name] for name in COLUMNS} for row in wanted]), lost
+    return store.take_back([{name: row.get(name) for name in COLUMNS} for row in wanted]), lost

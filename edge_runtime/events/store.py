@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events import database
-from edge_runtime.events.record import COLUMNS, FORGOTTEN, is_sound, signed, to_row
+from edge_runtime.events.record import COLUMNS, FORGOTTEN, PLAIN_COLUMNS, is_sound, signed, to_row
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.storage.database import BrokenError
 from edge_runtime.storage.sqlite import is_damage, pragma, scrub, transaction
@@ -195,7 +195,8 @@ class EventStore(Closing):
             keep_bytes: while the log is larger, the oldest go whoever has had them.
         """
         rows = self._connection.execute(
-            "SELECT event_id, cast(clock_s AS REAL) AS clock_s, length(body) + ifnull(length(crop), 0) AS bytes"
+            "SELECT event_id, cast(clock_s AS REAL) AS clock_s, length(body) + ifnull(length(crop), 0)"
+            " + ifnull(length(face), 0) AS bytes"
             " FROM event ORDER BY event_id LIMIT ?",
             (PRUNE_ROWS + 1,),
         ).fetchall()
@@ -262,14 +263,14 @@ class EventStore(Closing):
 
     def _leave_out(self, person_id: str) -> None:
         """Keep the events of others without a person who came near."""
-        columns = ", ".join(name for name in COLUMNS if name != "crop")
+        columns = ", ".join(PLAIN_COLUMNS)
         for found in self._connection.execute(
             f"SELECT {columns} FROM event WHERE candidate_id = :id OR runner_up_id = :id", {"id": person_id}
         ).fetchall():
             row = dict(found)
             if row["candidate_id"] == person_id:
                 row |= {"candidate_id": FORGOTTEN, "template_id": None}
-                self._connection.execute("UPDATE event SET crop = NULL WHERE event_id = :event_id", row)
+                self._connection.execute("UPDATE event SET crop = NULL, face = NULL WHERE event_id = :event_id", row)
             if row["runner_up_id"] == person_id:
                 row["runner_up_id"] = FORGOTTEN
             self._connection.execute(
@@ -301,7 +302,7 @@ class EventStore(Closing):
 
     def _latest_clock_s(self) -> float:
         """The clock of the newest sound event; 0 without one."""
-        columns = ", ".join(name for name in COLUMNS if name != "crop")
+        columns = ", ".join(PLAIN_COLUMNS)
         rows = self._connection.execute(f"SELECT {columns} FROM event ORDER BY event_id DESC")
         return next((float(row["clock_s"]) for row in rows if is_sound(row)), 0.0)
 

@@ -260,7 +260,7 @@ class GalleryFile(Closing):
         """(seconds since the Unix epoch, action, opaque person id), oldest first.
 
         Actions: ``added``, ``renamed``, ``noted``, ``forced``, ``dropped``, ``forgotten``, ``expired``, ``rekeyed``,
-        ``exported``, ``imported``, ``repaired``.
+        ``exported``, ``imported``, ``repaired``, ``corrected``, ``uncorrected``.
         """
         with self._reading():
             return self._rows.history()
@@ -285,6 +285,7 @@ class GalleryFile(Closing):
     def _clean(self, wait: bool = True) -> None:
         """Leave nothing behind that was deleted: not in the write-ahead log, not in galleries beside it."""
         with self._guarded() as connection:
+            self._rows.forget_opened()
             self.remains = not sqlite.scrub(connection, wait)
             for copy in (*older_copies(self.path), *asides(self.path)):
                 sqlite.delete_whole(copy)

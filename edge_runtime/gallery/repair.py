@@ -13,7 +13,7 @@ from edge_runtime.gallery.file import open_meta
 from edge_runtime.gallery.rows import UNREADABLE, Known, Rows, meta_row, put_meta
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.gallery.tables import GALLERY, META
-from edge_runtime.gallery.vault import Vault
+from edge_runtime.gallery.vault import Vault, added_place, negative_row
 from edge_runtime.storage.database import BrokenError, Database, asides, replacing_database
 from edge_runtime.storage.keys import KeySource
 from edge_runtime.storage.salvage import Repaired, Row, Salvage, salvage
@@ -93,6 +93,8 @@ class _Filling:
             if row["id"] not in numbers and self._take_template(row):
                 numbers.add(row["id"])
         self.lost["photos"] = len({row["id"] for row in found.tables["template"]} - numbers)
+        for row in found.tables.get("negative", []):
+            self._take_negative(row)
         for row in sorted(found.tables["audit"], key=lambda line: line["id"]):
             if self._rows.is_sound(row):
                 self._connection.execute(
@@ -129,6 +131,19 @@ class _Filling:
             values,
         )
         self.kept["people"] += 1
+
+    def _take_negative(self, row: Row) -> None:
+        known = self._people.get(row["person_id"])
+        place = negative_row(row["person_id"], row["id"])
+        sealed = (("code", place), ("source", place), ("added", added_place(place, row["event_mac"])))
+        if known is None or any(self._vault.read(known.keys.key, row[kind], kind, at) is None for kind, at in sealed):
+            self.lost["values"] += 1
+            return
+        self._connection.execute(
+            "INSERT OR IGNORE INTO negative (id, person_id, code, source, added, event_mac)"
+            " VALUES (:id, :person_id, :code, :source, :added, :event_mac)",
+            row,
+        )
 
     def _take_template(self, row: Row) -> bool:
         known = self._people.get(row["person_id"])

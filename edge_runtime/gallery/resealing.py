@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from edge_runtime.gallery.rows import audit_mac
-from edge_runtime.gallery.vault import Vault, added_place
+from edge_runtime.gallery.vault import Vault, added_place, negative_row
 
 
 def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
@@ -47,6 +47,17 @@ def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
                 "UPDATE template SET code = :code, source = :source, crop = :crop, forced = :forced, added = :added"
                 " WHERE id = :id",
                 {"id": template["id"], **values},
+            )
+        for negative in connection.execute("SELECT * FROM negative WHERE person_id = ?", (person_id,)).fetchall():
+            row = negative_row(person_id, negative["id"])
+            values = {
+                "source": moved(negative["source"], "source", row),
+                "added": moved(negative["added"], "added", added_place(row, negative["event_mac"])),
+                "code": new.seal_embedding(after.key, *old.open_embedding(before.key, negative["code"], row), row),
+            }
+            connection.execute(
+                "UPDATE negative SET code = :code, source = :source, added = :added WHERE id = :id",
+                {"id": negative["id"], **values},
             )
     for line in connection.execute("SELECT * FROM audit").fetchall():
         mac = audit_mac(new, line["id"], line["at_s"], line["action"], line["person_id"])

@@ -8,14 +8,15 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edge_runtime.errors import DamagedGalleryError
-from edge_runtime.gallery.names import same_name
+from edge_runtime.gallery.names import folded
 from edge_runtime.gallery.tables import META
 from edge_runtime.gallery.templates import Damage, Person
-from edge_runtime.gallery.vault import PersonKeys, Vault
+from edge_runtime.gallery.vault import PersonKeys, Vault, negative_row
 from edge_runtime.types import Floats
 
 UNREADABLE = "(unreadable)"
@@ -28,12 +29,14 @@ class Known:
 
     Attributes:
         row: of ``person``.
+        folded: see ``names.folded``.
     """
 
     row: sqlite3.Row
     person_id: str
     keys: PersonKeys
     name: str
+    folded: str
 
 
 class Rows:
@@ -46,6 +49,12 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection, vault: Vault) -> None:
         self.vault = vault
         self._connection = connection
+        self._opened: dict[str, tuple[tuple[bytes, bytes], PersonKeys, str, str]] = {}
+        """Keys, name and folded name of each person's row, and the sealed values that say them."""
+
+    def forget_opened(self) -> None:
+        """Keep nothing in memory that was opened."""
+        self._opened.clear()
 
     def known(self) -> list[Known]:
         """Everybody whose row opens, in the order they were added."""
@@ -54,12 +63,16 @@ class Rows:
 
     def open_person(self, row: sqlite3.Row | dict[str, Any]) -> Known | None:
         """A row of ``person``; None if key or name were damaged."""
-        try:
-            keys = self.vault.open_keys(row["id"], row["sealed_key"])
-            name = self.vault.open(keys.key, row["name"], "name", row["id"]).decode()
-        except DamagedGalleryError:
-            return None
-        return Known(row, row["id"], keys, name)  # type: ignore[arg-type]
+        sealed = row["sealed_key"], row["name"]
+        opened = self._opened.get(row["id"])
+        if opened is None or opened[0] != sealed:
+            try:
+                keys = self.vault.open_keys(row["id"], row["sealed_key"])
+                name = self.vault.open(keys.key, row["name"], "name", row["id"]).decode()
+            except DamagedGalleryError:
+                return None
+            opened = self._opened[row["id"]] = sealed, keys, name, folded(name)
+        return Known(row, row["id"], *opened[1:])  # type: ignore[arg-type]
 
     def expiries(self) -> dict[str, float]:
         """When people are to be forgotten, seconds since the Unix epoch, by id; without those who stay."""
@@ -110,6 +123,34 @@ class Rows:
         opened = ((row, self.embedding(known.keys.key, row)) for row in rows)
         return [(row, *found) for row, found in opened if found is not None]
 
+    def all_templates(self, people: Sequence[Known]) -> list[tuple[int, int, float, Floats]]:
+        """(place in ``people``, template id, weight, embedding float32 (D,)) of all that open, person by person."""
+        places = {known.person_id: place for place, known in enumerate(people)}
+        found = []
+        for row in self._connection.execute("SELECT id, person_id, code FROM template ORDER BY id").fetchall():
+            place = places.get(row["person_id"])
+            if place is not None and (opened := self.embedding(people[place].keys.key, row)) is not None:
+                found.append((place, int(row["id"]), *opened))
+        return sorted(found, key=lambda one: one[:2])
+
+    def negatives(self, people: Sequence[Known]) -> dict[str, list[tuple[sqlite3.Row, str, float | None, Floats]]]:
+        """(row, source, when added, embedding float32 (D,)) of the negatives that open, by person id, oldest first."""
+        keys = {known.person_id: known.keys.key for known in people}
+        found: dict[str, list[tuple[sqlite3.Row, str, float | None, Floats]]] = {}
+        for row in self._connection.execute("SELECT * FROM negative ORDER BY id").fetchall():
+            if (key := keys.get(row["person_id"])) is None:
+                continue
+            place = negative_row(row["person_id"], row["id"])
+            try:
+                embedding = self.vault.open_embedding(key, row["code"], place)[1]
+            except DamagedGalleryError:
+                continue
+            source = self.vault.read(key, row["source"], "source", place)
+            (added_s,) = self.vault.read_added(key, row["added"], place, row["event_mac"]) or (None,)
+            told = UNREADABLE if source is None else source.decode()
+            found.setdefault(row["person_id"], []).append((row, told, added_s, embedding))
+        return found
+
     def embedding(self, key: bytes, row: sqlite3.Row | dict[str, Any]) -> tuple[float, Floats] | None:
         """(weight, embedding float32 (D,)) of a row of ``template``; None: damaged."""
         try:
@@ -119,7 +160,8 @@ class Rows:
 
     def find(self, name: str) -> Known | None:
         """The person of a name, or None."""
-        return next((known for known in self.known() if same_name(known.name, name)), None)
+        wanted = folded(name)
+        return next((known for known in self.known() if known.folded == wanted), None)
 
     def insert(self, name: str, person_id: str | None = None) -> str:
         """A new person, with a new id unless one is given; returns their id."""
@@ -194,6 +236,11 @@ class Rows:
                 values += self.vault.read_added(key, template["added"], place, template["photo_mac"]) is None
                 for kind in ("source", "crop", "forced"):
                     values += template[kind] is not None and read(key, template[kind], kind, place) is None
+            for negative in execute("SELECT * FROM negative WHERE person_id = ?", (row["id"],)).fetchall():
+                place = negative_row(row["id"], negative["id"])
+                values += read(key, negative["code"], "code", place) is None
+                values += read(key, negative["source"], "source", place) is None
+                values += self.vault.read_added(key, negative["added"], place, negative["event_mac"]) is None
         photos += len(
             execute("SELECT id FROM template WHERE person_id NOT IN (SELECT id FROM person)").fetchall()
         )  # fmt: skip

@@ -12,11 +12,11 @@ from difflib import get_close_matches
 import numpy as np
 
 from edge_runtime.errors import DamagedGalleryError, InputError, MissingError
+from edge_runtime.gallery.corrections import Corrections
 from edge_runtime.gallery.directory import STRANGER, Directory
 from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
 from edge_runtime.gallery.faults import REPAIR
-from edge_runtime.gallery.file import GalleryFile
-from edge_runtime.gallery.names import clean_name, same_name
+from edge_runtime.gallery.names import clean_name
 from edge_runtime.gallery.rows import Known
 from edge_runtime.gallery.templates import Person, TemplateRecord, Templates
 from edge_runtime.text.plain import printable
@@ -34,7 +34,7 @@ MAX_CONSENT = 2000
 """Characters of a consent note."""
 
 
-class Gallery(GalleryFile):
+class Gallery(Corrections):
     """Everybody enrolled; see :meth:`open`."""
 
     def people(self) -> list[Person]:
@@ -48,11 +48,12 @@ class Gallery(GalleryFile):
         Raises:
             MissingError: nobody is called so.
         """
-        people = self.people()
-        for person in people:
-            if same_name(person.name, name):
-                return person
-        near = get_close_matches(name, [person.name for person in people], 1, 0.5)
+        with self._reading():
+            known = self._rows.find(name)
+            if known is not None:
+                return self._rows.person(known)
+            names = [other.name for other in self._rows.known()]
+        near = get_close_matches(name, names, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
         if unreadable := self.damage().people:
             hint += f"; {unreadable} people are damaged and unreadable, see {REPAIR}"
@@ -82,23 +83,30 @@ class Gallery(GalleryFile):
     def templates(self) -> Templates:
         """Every embedding, decrypted; one moment of the gallery. Whoever's time is up is forgotten first."""
         self.forget_expired()
-        index, embeddings, weights, ids = [], [], [], []
         with self._reading():
             people = self._rows.known()
-            for number, known in enumerate(people):
-                for row, weight, embedding in self._rows.templates(known):
-                    index.append(number)
-                    embeddings.append(embedding)
-                    weights.append(weight)
-                    ids.append(row["id"])
-        names = tuple(known.name for known in people)
+            found = self._rows.all_templates(people)
+            wrong = self._rows.negatives(people)
+        numbers = {known.person_id: number for number, known in enumerate(people)}
+        negatives = [(numbers[person_id], view[-1]) for person_id, views in wrong.items() for view in views]
+
+        def rows(embeddings: list[Floats]) -> Floats:
+            return np.array(embeddings, np.float32).reshape(-1, self.embedding_size)
+
         return Templates(
-            names,
-            np.array(index, np.int64),
-            np.array(embeddings, np.float32).reshape(-1, self.embedding_size),
-            np.array(weights, np.float32),
-            np.array(ids, np.int64),
+            tuple(known.name for known in people),
+            np.array([place for place, _, _, _ in found], np.int64),
+            rows([embedding for _, _, _, embedding in found]),
+            np.array([weight for _, _, weight, _ in found], np.float32),
+            np.array([template_id for _, template_id, _, _ in found], np.int64),
+            rows([embedding for _, embedding in negatives]),
+            np.array([number for number, _ in negatives], np.int64),
         )
+
+    def forced(self) -> list[int]:
+        """Ids of the templates that somebody insisted on."""
+        with self._reading() as connection:
+            return [row["id"] for row in connection.execute("SELECT id FROM template WHERE forced IS NOT NULL")]
 
     def directory(self) -> Directory:
         """Who is who, for the log of events; one moment of the gallery."""
@@ -148,10 +156,7 @@ class Gallery(GalleryFile):
         """
         name, source = clean_name(name), printable(source)
         embedding = np.asarray(embedding)
-        if embedding.shape != (self.embedding_size,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:
-            raise InputError(
-                f"code: expected unit length and shape ({self.embedding_size},), received {embedding.shape}"
-            )
+        self._check_embedding(embedding)
         if not 0 < quality_weight < float("inf"):
             raise InputError(f"quality_weight: expected a positive number, received {quality_weight!r}")
         with self._writing() as connection:

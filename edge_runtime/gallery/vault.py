@@ -203,6 +203,11 @@ def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
+def negative_row(person_id: str, negative_id: int) -> str:
+    """What the values of a negative are bound to: not to be taken for those of a template."""
+    return f"{person_id}/not/{negative_id}"
+
+
 def added_place(row: str, photo_mac: bytes | None) -> str:
     """What the date of a template is bound to: the fingerprint of its photo too, which stands in the open."""
     return f"{row}/{(photo_mac or b'').hex()}"

@@ -6,16 +6,20 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from edge_runtime.config import ImagesConfig
 from edge_runtime.control.protocol import Answer
-from edge_runtime.enrolment.photo import Enroller
 from edge_runtime.errors import MissingError, UsageError
-from edge_runtime.gallery.store import Gallery
-from edge_runtime.pictures.reader import MAX_MEGAPIXELS
-from edge_runtime.recognizer import NamedFace
-from edge_runtime.types import Frame, Pixels
-from edge_runtime.unknowns.book import UnknownsBook
+
+if TYPE_CHECKING:
+    from edge_runtime.enrolment.photo import Enroller
+    from edge_runtime.gallery.store import Gallery
+    from edge_runtime.recognizer import NamedFace
+    from edge_runtime.types import Frame, Pixels
+    from edge_runtime.unknowns.book import UnknownsBook
+
+_LARGEST = ImagesConfig().max_megapixels
 
 
 def no_recognizer(pixels: Pixels) -> Sequence[NamedFace]:
@@ -46,7 +50,7 @@ class Holdings:
         self,
         gallery: Gallery | None,
         enroller: Callable[[], Enroller] | None = None,
-        max_megapixels: float = MAX_MEGAPIXELS,
+        max_megapixels: float = _LARGEST,
         margin: float = 0.0,
         latest: Callable[[str], Frame] | None = None,
         on_forget: Callable[[], bool] | None = None,

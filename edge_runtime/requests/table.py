@@ -46,6 +46,8 @@ TABLE: dict[str, Entry[Any]] = {
     "people.drop": Entry(people.DropPhoto, people.drop_photo),
     "people.note": Entry(people.NotePerson, people.note_person),
     "people.check": Entry(people.CheckPeople, people.check_people),
+    "people.wrong": Entry(people.NotThisPerson, people.not_this_person),
+    "people.take_back": Entry(people.TakeBack, people.take_back),
     "enroll": Entry(enrolment.EnrollPhoto, enrolment.enroll_photo),
     "enroll.look": Entry(enrolment.LookAtPhoto, enrolment.look_at_photo, may_change=False),
     "enroll.pose": Entry(enrolment.LookForPose, enrolment.look_for_pose, may_change=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_RUNTIME_DIR"})
+_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ"})
 _NEEDED_PREFIXES = ("LC_", "LD_", "PYTHON", "OPENCV_", "GST_", "LIBCAMERA_", "FAKETIME", "STANDIN_")
 """What Python, OpenCV's backends and camera programs are set up by. Nothing else reaches a process that reads what a
 stranger may send: the environment of a daemon may hold the device key."""

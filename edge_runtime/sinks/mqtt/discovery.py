@@ -13,7 +13,7 @@ from edge_runtime.sinks.mqtt.topics import Topics
 
 Message = dict[str, Any]
 _ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"
-NAME, SITE = "Familiar", "https://pypi.org/project/familiar-edge/"
+NAME = "Familiar"
 
 
 def device(topics: Topics, version: str, commands: bool, measures_temperature: bool) -> Message:
@@ -116,7 +116,7 @@ class _Entities:
 def _message(topics: Topics, who: Message, told: _Entities) -> Message:
     return {
         "dev": who,
-        "o": {"name": NAME, "sw": who["sw"], "url": SITE},
+        "o": {"name": NAME, "sw": who["sw"]},
         "availability_topic": topics.available,
         "availability_template": _ONLINE,
         "qos": 1,

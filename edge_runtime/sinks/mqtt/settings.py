@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.table import key
-from edge_runtime.sinks._secret import read_secret
 from edge_runtime.sinks.mqtt.topics import Topics, slug
+from edge_runtime.storage.secret import read_secret
 
 _PORT, _TLS_PORT = 1883, 8883
 _WHERE = "sink mqtt"

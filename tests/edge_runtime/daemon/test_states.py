@@ -353,9 +353,9 @@ def has_picture(service: Service) -> bool:
     return "door" in service.cameras and service.cameras["door"].latest is not None
 
 
-def look_from(client: Any, count: int = 3, give_up_s: float = 60.0) -> tuple[list[bytes], list[str]]:
+def look_from(client: Any, count: int = 3, give_up_s: float = 60.0, name: str = "Ada") -> tuple[list[bytes], list[str]]:
     said: list[str] = []
-    views = gather_views(client, "door", count, lambda guidance, views: said.append(guidance), give_up_s)
+    views = gather_views(client, name, "door", count, lambda guidance, views: said.append(guidance), give_up_s)
     return views, said
 
 
@@ -373,6 +373,11 @@ def test_somebody_before_the_camera_is_enrolled_while_it_runs(config: Config, mo
         assert [one.accepted for one in results] == [True] * 3
         assert running.next_event("identified")["person"] == "Ada"
         assert [one.known for one in enroll_views(client, "Ada", "camera door", views)] == [True] * 3
+        said = []
+        with pytest.raises(EnrolmentError, match=r"Bo: .+ Ada.*; nothing was enrolled"):
+            gather_views(client, "Bo", "door", 5, lambda guidance, views: said.append((guidance, views)), 60.0)
+        objections = [views for guidance, views in said if " Ada" in guidance]
+        assert objections == [0, 0], "at the first view, and no view of it is kept"
 
 
 def test_live_enrolment_says_what_is_missing(bundle: Path, tmp_path: Path) -> None:

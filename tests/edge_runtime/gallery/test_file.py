@@ -210,3 +210,19 @@ def test_rekey_keeps_the_mode(tmp_path: Path) -> None:
             assert stat.S_IMODE((tmp_path / "conf/device.key").stat().st_mode) == 0o600
     finally:
         os.umask(old)
+
+
+def test_a_gallery_from_before_corrections_gets_a_place_for_them_and_keeps_everything(tmp_path: Path) -> None:
+    with open_gallery(tmp_path) as gallery:
+        gallery.add("Anna", code(0), 1.0, "0.jpg")
+    with sqlite3.connect(tmp_path / "state/gallery.db") as connection:
+        connection.execute("DROP TABLE negative")
+        connection.execute("PRAGMA user_version = 3")
+    with open_gallery(tmp_path) as gallery:
+        number = gallery.not_this("anna", code(1), "event 17", b"17")
+        assert gallery.not_this("Anna", code(1), "event 17", b"17") == number
+        templates = gallery.templates()
+        assert templates.names == ("Anna",) and templates.negative_index.tolist() == [0]
+        assert np.allclose(templates.negatives, code(1)[None], atol=1e-6)
+        assert np.allclose(templates.embeddings, code(0)[None], atol=1e-6), "no template of Anna's"
+        assert [record.source for record in gallery.negatives("Anna")] == ["event 17"]

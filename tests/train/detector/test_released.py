@@ -67,7 +67,7 @@ def test_drawings_without_a_face_give_hardly_a_box(own):
 def final_photos(count: int) -> list[Path]:
     people = sorted(path.name for path in LFW.iterdir())
     splits = read_split(SHARED / "data" / "lfw_split.csv", people)
-    paths = [path for path in list_images(LFW) if splits[path.parent.name] == "final"]
+    paths = [path for path in list_images(LFW, print) if splits[path.parent.name] == "final"]
     return paths[:: max(len(paths) // count, 1)][:count]
 
 
