@@ -162,7 +162,7 @@ def newest_in(path: Path) -> int:
     """The number of the newest event of a log that may be damaged, as far as it can be told; else 0."""
     if not is_ours(path):
         return 0
-    with suppress(sqlite3.Error, OSError):
+    with suppress(sqlite3.Error, OSError, UnicodeDecodeError, LookupError):  # its very columns may be damaged
         connection = connect(path, read_only=True)
         try:
             return newest_number(connection)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.clock import LogClock
-from edge_runtime.events.database import REPAIR, newest_in
+from edge_runtime.events.database import LOG, REPAIR, newest_in
 from edge_runtime.events.queue import Waiting
 from edge_runtime.events.store import EventStore, Position, Pruned
 from edge_runtime.storage.database import SMALL_BYTES, BrokenError, damage_of, set_aside
@@ -111,7 +111,7 @@ class Keeper:
         self.open()
         with self._guarded() as store:
             if self.doubted:
-                if (found := damage_of(self.path)) is not None:
+                if (found := damage_of(self.path, LOG)) is not None:
                     raise BrokenError(found)
                 self.doubted, self._uncounted = False, True
             if self._uncounted:
@@ -172,7 +172,7 @@ class Keeper:
         except EventLogError:
             self._let_go()
             raise
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             if is_damage(error):
                 self._set_aside(BrokenError(str(error)))
                 raise LogTroubleError(None) from error

@@ -126,7 +126,7 @@ class EventReader(Closing):
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise unreadable(self.path, error) from error
 
     def close(self) -> None:

@@ -206,7 +206,7 @@ class GalleryFile(Closing):
     def check(self) -> str | None:
         """What of the file, its indexes or its values is damaged, all of it being read; None: nothing."""
         with self._guarded():
-            fault = damage_of(self.path)
+            fault = damage_of(self.path, GALLERY)
         damage = self.damage()
         return fault or (f"{damage} are damaged and not used" if damage else None)
 

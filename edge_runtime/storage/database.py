@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Literal
@@ -144,6 +145,8 @@ class Database:
             raise FileNotFoundError(f"{self.path}: expected {wanted.what}, found an empty file")
         if not is_new:  # before anything is changed: it may be somebody else's
             _check_kind(connection, wanted)
+            if pragma(connection, "user_version") == wanted.schema:
+                _check_layout(connection, wanted)
             if self.path.stat().st_size <= SMALL_BYTES and (found := damage(connection)) is not None:
                 raise BrokenError(found)
         for option in (*wanted.options, *_EVERY):
@@ -210,6 +213,7 @@ def open_to_read(path: Path, description: Description) -> sqlite3.Connection:
         _check_kind(connection, description)
         if pragma(connection, "user_version") != description.schema:
             raise BrokenError("an older version", "older")
+        _check_layout(connection, description)
     except BaseException as error:
         connection.close()
         if is_damage(error):
@@ -226,27 +230,34 @@ def damage(connection: sqlite3.Connection) -> str | None:
     """
     try:
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise
         found = str(error)
     return None if found == "ok" else " ".join(str(found).split())
 
 
-def damage_of(path: Path) -> str | None:
+def damage_of(path: Path, description: Description | None = None) -> str | None:
     """The same of a file, by a connection of its own: one that is open already would look at what it remembers.
+
+    Args:
+        path: of the file.
+        description: what its tables must be, if it is of this version; None: they are not compared.
 
     Raises:
         sqlite3.Error: it cannot be read at all.
     """
     try:
         connection = connect(path, read_only=True)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if not is_damage(error):
             raise
         return str(error)
     try:
-        return damage(connection)
+        found = damage(connection)
+        if found is None and description is not None and pragma(connection, "user_version") == description.schema:
+            found = _layout_fault(connection, description)
+        return found
     finally:
         connection.close()
 
@@ -264,7 +275,7 @@ def is_blank(path: Path) -> bool:
     connection = connect(path)
     try:
         return not has_tables(connection)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if is_damage(error):
             raise BrokenError(str(error)) from error
         raise
@@ -343,6 +354,41 @@ def _draft(path: Path) -> Path:
 
 def _ready(path: Path) -> Path:
     return path.with_name(f".{path.name}.ready")
+
+
+@cache
+def layout(tables: tuple[str, ...]) -> dict[str, tuple[tuple[str, str, bool, bool], ...]]:
+    """(name, kind, whether NULL is refused, whether it is of the key) of the columns that statements make, by table."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        for statement in tables:
+            connection.execute(statement)
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: _columns(connection, name) for name in names if not name.startswith("sqlite_")}
+    finally:
+        connection.close()
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> tuple[tuple[str, str, bool, bool], ...]:
+    rows = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    return tuple((name, kind, bool(required), bool(key)) for _, name, kind, required, _, key in rows)
+
+
+def _layout_fault(connection: sqlite3.Connection, wanted: Description) -> str | None:
+    """What of the tables is not as described, though SQLite takes it; None: nothing. Columns may have been added."""
+    tables = layout(wanted.tables)
+    for table, columns in tables.items():
+        if not set(columns) <= set(_columns(connection, table)):
+            return f"table {table} with other columns than it was made with"
+        parents = {row[2] for row in connection.execute(f"PRAGMA foreign_key_list({table})").fetchall()}
+        if not parents <= tables.keys():
+            return f"table {table} with another parent than it was made with"
+    return None
+
+
+def _check_layout(connection: sqlite3.Connection, wanted: Description) -> None:
+    if (found := _layout_fault(connection, wanted)) is not None:
+        raise BrokenError(found)
 
 
 def _check_kind(connection: sqlite3.Connection, wanted: Description) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.storage.database import BrokenError, Description, damage_of
+from edge_runtime.storage.database import BrokenError, Description, damage_of, layout
 from edge_runtime.storage.sqlite import connect, is_damage
 
 Row = dict[str, Any]
@@ -49,7 +49,7 @@ def salvage(path: Path, description: Description) -> Salvage:
         sqlite3.Error, OSError: the file cannot be read at all.
     """
     layouts = _layouts(description)
-    fault = damage_of(path)
+    fault = damage_of(path, description)
     if fault is None:
         connection = connect(path, read_only=True)
         try:
@@ -114,21 +114,13 @@ class _Column:
 
 def _layouts(description: Description) -> dict[str, list[_Column]]:
     """The columns of every table, as SQLite understands the statements that make them."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        for statement in description.tables:
-            connection.execute(statement)
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {
-            name: [
-                _Column(column, kind, not required and not key, bool(key) and kind == "INTEGER")
-                for _, column, kind, required, _, key in connection.execute(f"PRAGMA table_info({name})")
-            ]
-            for name in names
-            if not name.startswith("sqlite_")
-        }
-    finally:
-        connection.close()
+    return {
+        table: [
+            _Column(name, kind, not required and not key, key and kind == "INTEGER")
+            for name, kind, required, key in columns
+        ]
+        for table, columns in layout(description.tables).items()
+    }
 
 
 def _scan(pages: _Pages, layouts: Mapping[str, list[_Column]]) -> dict[str, list[Row]]:

@@ -89,8 +89,11 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Whether an error of SQLite's means that the file itself is not sound."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    """Whether an error of SQLite's means that the file itself is not sound.
+
+    A message of SQLite's that quotes a damaged schema may be no text, which Python says instead of it.
+    """
+    return isinstance(error, UnicodeDecodeError) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _code(error: BaseException | None) -> int:

@@ -407,6 +407,8 @@ def _case(model: Model, how: str, data: bytes, touched: set[int]) -> Case:
 def _flipped(model: Model, folder: Path, rng: np.random.Generator) -> Case:
     data = bytearray(model.data)
     places = rng.integers(0, len(data), int(rng.integers(1, 9)))
+    if rng.random() < 0.25:  # the first page is what makes a file a database
+        places[0] = rng.integers(0, PAGE)
     for at in places:
         data[at] ^= 1 << int(rng.integers(8))
     return _case(model, f"flipped bits at {places.tolist()}", bytes(data), {int(at) // PAGE + 1 for at in places})

@@ -153,10 +153,23 @@ def without_index_entry(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def with_another_column(path: Path) -> None:
+    """A bit of the statement that made the table: SQLite takes it for a table with another column."""
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"eggs INTEGER", b"eggr INTEGER"))
+
+
+def with_a_statement_that_is_no_text(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"eggs INTEGER", b"\xd2\xff\xff\xff NTEGER"[:12]))
+
+
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
         (garbage, "damaged"),
+        (with_another_column, "damaged"),
+        (with_a_statement_that_is_no_text, "damaged"),
         (cut, "damaged"),
         (without_index_entry, "damaged"),
         (foreign, "foreign"),
@@ -177,7 +190,7 @@ def test_what_cannot_be_used_says_why_and_is_left_as_it_is(
         with pytest.raises(BrokenError):
             open_to_read(path, CAKES)
     assert path.read_bytes() == before
-    assert (damage_of(path) is not None) == (fault == "damaged")
+    assert (damage_of(path, CAKES) is not None) == (fault == "damaged")
 
 
 def test_one_that_others_may_read_is_refused(path: Path) -> None:
