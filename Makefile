@@ -19,7 +19,7 @@ define need_python
 endef
 
 .PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
-	release release-bundle release-portraits release-figures power-loss soak fuzz clean
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -160,6 +160,10 @@ power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \
 		$(DESKTOP)/bin/python -m pytest tests/e2e/test_power_loss.py tests/e2e/test_events.py -k "power or kill"
 
+# A thousand kills in the middle of changes, and two thousand spoilt databases: what is lost, wrong or never ends.
+damage: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.damage --out docs/gallery/damage.json
+
 # Half an hour of a daemon's life with faults at random; memory, threads and descriptors must stay what they were.
 MINUTES ?= 30
 soak: $(DESKTOP)/.installed
@@ -172,12 +176,12 @@ fuzz: $(DESKTOP)/.installed
 $(DESKTOP)/.installed: pyproject.toml
 	$(need_python)
 	$(PYTHON) -m venv $(DESKTOP)
-	$(DESKTOP)/bin/python $(PIP) -e '.[litert,desktop,dev]'
+	$(DESKTOP)/bin/python $(PIP) -e '.[litert,desktop,mqtt,metrics,dev]'
 	@touch $@
 
 $(TFLITE)/.installed: pyproject.toml
 	$(PYTHON_TFLITE) -m venv $(TFLITE)
-	$(TFLITE)/bin/python $(PIP) -e '.[tflite]' 'pytest>=8' 'pytest-xdist>=3.6'
+	$(TFLITE)/bin/python $(PIP) -e '.[tflite,mqtt,metrics]' 'pytest>=8' 'pytest-xdist>=3.6'
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')

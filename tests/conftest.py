@@ -42,6 +42,7 @@ SERIAL = (
     "edge_runtime/control",
     "edge_runtime/daemon",
     "edge_runtime/events/test_log.py",
+    "edge_runtime/exporter",
     "edge_runtime/interpreters/test_edgetpu.py",
     "edge_runtime/sinks",
     "edge_runtime/sources/test_stream.py",

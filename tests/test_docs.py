@@ -16,7 +16,7 @@ import pytest
 from edge_runtime import errors
 from edge_runtime.app import command_line
 from edge_runtime.config import describe
-from edge_runtime.daemon.health import EXIT_CODES
+from edge_runtime.control.state import EXIT_CODES
 from edge_runtime.schema.backends import backend_names
 from edge_runtime.types import EventKind
 from tests.builders import ROOT

@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.folder import Bundle, file_digest
 from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.errors import UsageError
+from edge_runtime.storage.files import replacing_folder
 
 
 def check_target(target: Path, replace: bool) -> None:
@@ -47,28 +45,10 @@ def drafted(target: Path, replace: bool = False) -> Iterator[Path]:
         BundleError: what was written is not a bundle.
     """
     check_target(target, replace)
-    target = target.absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    draft, old = beside / "new", beside / "old"
-    try:
-        draft.mkdir()
+    with replacing_folder(target) as draft:
         yield draft
         Bundle(draft)
-        for path in draft.iterdir():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
         check_target(target, replace)
-        if target.is_dir():
-            target.rename(old)
-        try:
-            draft.rename(target)
-        except OSError:
-            if old.is_dir():
-                old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from edge_runtime.errors import BundleError, ConfigError, InputError
+from edge_runtime.storage.files import write_whole
 
 SIGNATURE = "manifest.sig"
 _CONTEXT = b"familiar bundle manifest 1\n"
@@ -83,7 +84,7 @@ def check_signature(bundle: Path, manifest: bytes, trusted: Sequence[str] = ()) 
 def sign(bundle: Path, manifest: bytes, key: Ed25519PrivateKey) -> None:
     """Write ``manifest.sig`` into a bundle's folder, over ``manifest``'s bytes."""
     signature = base64.b64encode(key.sign(_CONTEXT + manifest)).decode()
-    (bundle / SIGNATURE).write_text(f"ed25519 {public_text(key)}\n{signature}\n", encoding="ascii")
+    write_whole(bundle / SIGNATURE, f"ed25519 {public_text(key)}\n{signature}\n")
 
 
 def public_text(key: Ed25519PrivateKey) -> str:

@@ -14,17 +14,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
 from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
+from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.log import log
+from edge_runtime.text.address import Address
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame
 
@@ -32,6 +36,8 @@ DEATH_S = 2.0
 """What a dying process may take to be gone: a busy machine needs a while to clear its memory away."""
 _GRACE_S = 0.4
 """How long a stop gives the process to end by itself, and again after SIGKILL."""
+_LINE_BYTES = 1 << 16
+"""The longest line of a capture process that is passed on in one piece."""
 # What to open comes over the channel: arguments are for everybody to read, and an address may hold a password.
 _PROGRAM = (
     "import json, socket, sys; channel = socket.socket(fileno=int(sys.argv[1])); "
@@ -40,18 +46,17 @@ _PROGRAM = (
 )
 
 
-_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_RUNTIME_DIR"})
-_NEEDED_PREFIXES = ("LC_", "LD_", "PYTHON", "OPENCV_", "GST_", "LIBCAMERA_", "FAKETIME", "STANDIN_")
-"""What Python, OpenCV's backends and camera programs are set up by. Nothing else reaches a process that reads what a
-stranger may send: the environment of a daemon may hold the device key."""
-
-
 class CaptureLostError(CameraError):
     """The capture process died or missed its deadline; the source itself may be well."""
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)}
+def _relay(lines: IO[bytes]) -> None:
+    """Pass on what a capture process writes to standard error, without secrets, until it ends."""
+    with lines:
+        while line := lines.readline(_LINE_BYTES):
+            text = masked(line.decode(errors="backslashreplace"))
+            with suppress(OSError):  # nobody reads it
+                os.write(2, text.encode())
 
 
 class CaptureProcess(Closing):
@@ -70,11 +75,13 @@ class CaptureProcess(Closing):
 
     def __init__(
         self,
-        spec: str,
+        spec: str | Address,
         camera: str,
         deadline_s: float = CameraConfig.deadline_s,
         first_frame_s: float = CameraConfig.first_frame_s,
         first_seq: int = 0,
+        *,
+        max_megapixels: float = CameraConfig.max_megapixels,
     ) -> None:
         """Start the process; whether the source opens shows with the first frame.
 
@@ -84,12 +91,13 @@ class CaptureProcess(Closing):
             deadline_s: longest wait for another frame, seconds.
             first_frame_s: longest wait for the first one, in which Python, OpenCV and the camera start.
             first_seq: frames before this one are read but not given, to go on after a loss.
+            max_megapixels: largest picture; the process may take memory for a few of these.
         """
         self.live: bool | None = None
         self.sensor = False
         self.dropped = 0
         self.ended = False
-        self._what = f"camera {camera}: expected frames of {masked(spec)}"
+        self._what = f"camera {camera}: expected frames of {(address := Address(spec))}"
         self._camera = camera
         self._deadline, self._next_deadline = ("first_frame_s", first_frame_s), ("deadline_s", deadline_s)
         self._asked = False
@@ -102,16 +110,21 @@ class CaptureProcess(Closing):
                 [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 # A source that does not open ends in one line, ours.
-                env={"OPENCV_LOG_LEVEL": "OFF", **_environment()},
+                env={"OPENCV_LOG_LEVEL": "OFF", **harmless_environment()},
                 # Ctrl-C in a terminal goes to a whole process group: the daemon's, which then ends this one. And
                 # whatever the source starts is ended with it.
                 process_group=0,
             )
+        # What OpenCV, FFmpeg or a camera's program says may hold the address.
+        self._lines = threading.Thread(target=_relay, args=(self._process.stderr,), name="capture's lines", daemon=True)
+        self._lines.start()
         self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
-        request = {"path": sys.path, "spec": spec, "camera": camera, "first_seq": first_seq}
+        request = {"path": sys.path, "spec": address.reveal(), "camera": camera, "first_seq": first_seq}
+        request["max_megapixels"] = max_megapixels
         request["log_settings"] = dataclasses.asdict(log.settings)
         with suppress(OSError):
             self._channel.send(json.dumps(request).encode())
@@ -224,7 +237,9 @@ class CaptureProcess(Closing):
         self._wait(self._hung_up_s + _GRACE_S)
         self.kill()
         self._wait(max(self._hung_up_s + 2 * _GRACE_S, time.monotonic() + _GRACE_S / 8))
-        if not self.gone:
+        if self.gone:
+            self._lines.join(_GRACE_S)
+        else:
             # It goes when the driver lets it go.
             self._look_away()
             log.warning("a capture process does not die", camera=self._camera, pid=self.pid)

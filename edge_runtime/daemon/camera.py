@@ -10,7 +10,6 @@ from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProce
 from edge_runtime.config import CameraConfig, Config
 from edge_runtime.errors import CameraError, ConfigError, FamiliarError
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.text.masking import masked
 from edge_runtime.timing.retry import delay_s
 from edge_runtime.tracking.freeze import FreezeDetector
 from edge_runtime.types import Event, EventKind, Frame
@@ -71,7 +70,7 @@ class Camera:
         self._next_seq = 0
         self._latest: Frame | None = None
         self._capture: CaptureProcess | None = None
-        self._dying: tuple[CaptureProcess, CameraError] | None = None
+        self._dying: tuple[CaptureProcess, CameraError | ConfigError] | None = None
         """A capture that was killed, and why."""
         self._abandoned: list[CaptureProcess] = []
         self._back_s = 0.0
@@ -82,7 +81,7 @@ class Camera:
     @property
     def source(self) -> str:
         """For people to read: without passwords."""
-        return masked(self._config.source)
+        return str(self._config.source)
 
     @property
     def capture(self) -> CaptureProcess | None:
@@ -125,11 +124,7 @@ class Camera:
         return self._latest.captured_s if self._latest else 0.0
 
     def turn(self) -> list[Event]:
-        """Take a frame if there is one, or note a loss, or open again when it is time; never waits.
-
-        Raises:
-            ConfigError: the source can never open.
-        """
+        """Take a frame if there is one, or note a loss, or open again when it is time; never waits."""
         if self._dying is not None:
             return self._bury(*self._dying)
         if self._to_switch:
@@ -141,7 +136,7 @@ class Camera:
         try:
             frame = self._capture.take()
             self.live = self._capture.live if self.live is None else self.live
-        except CameraError as error:
+        except (CameraError, ConfigError) as error:
             self.live = self._capture.live if self.live is None else self.live
             return self._lose(error)
         if frame is not None:
@@ -212,7 +207,9 @@ class Camera:
         # A clip goes on where it was; a camera numbers its frames from 0 each time.
         first_seq = 0 if self.live else self._next_seq
         limits_s = self._config.deadline_s, self._config.first_frame_s
-        self._capture = CaptureProcess(self._config.source, self.name, *limits_s, first_seq)
+        self._capture = CaptureProcess(
+            self._config.source, self.name, *limits_s, first_seq, max_megapixels=self._config.max_megapixels
+        )
 
     def _step(self, capture: CaptureProcess, frame: Frame) -> list[Event]:
         if capture.sensor and (error := self._frozen_at(frame)):
@@ -256,7 +253,7 @@ class Camera:
             f"{still_s:.0f} s; it is opened again: where that does not help, switch it off and on, or raise frozen_s"
         )
 
-    def _lose(self, error: CameraError) -> list[Event]:
+    def _lose(self, error: CameraError | ConfigError) -> list[Event]:
         capture, self._capture = self._capture, None
         assert capture is not None
         self._dropped += capture.dropped
@@ -265,7 +262,7 @@ class Camera:
         self._give_up_s = time.monotonic() + DEATH_S
         return self._bury(capture, error)
 
-    def _bury(self, capture: CaptureProcess, error: CameraError) -> list[Event]:
+    def _bury(self, capture: CaptureProcess, error: CameraError | ConfigError) -> list[Event]:
         """Tell of a loss once its capture is dead, or once it is clear that it does not die."""
         if not capture.gone:
             if time.monotonic() < self._give_up_s:
@@ -275,8 +272,9 @@ class Camera:
             error = CameraError(f"{error}; {where} and is left behind; if it stays, start the device anew")
         self._dying = None
         was, self.error = self.state, error
-        # What a clip or folder says of itself stays true, however often it is opened.
-        hopeless = self.live is False and (not isinstance(error, CaptureLostError) or self._attempt >= _CLIP_RETRIES)
+        # What a clip or folder says of itself, or a source of its name, stays true however often it is opened.
+        beyond = not isinstance(error, CaptureLostError) or self._attempt >= _CLIP_RETRIES
+        hopeless = isinstance(error, ConfigError) or (self.live is False and beyond)
         self.state = "ended" if hopeless else "lost"
         self._retry_later()
         events: list[Event] = []
@@ -308,13 +306,10 @@ def check_cameras(config: Config) -> None:
     """See that there is something to look at.
 
     Raises:
-        ConfigError: no camera, or one without a source.
+        ConfigError: no camera is configured.
     """
     if not config.camera:
         raise ConfigError(
             "expected at least one camera, found none; add to the configuration file a section [camera.front] with "
             'the line source = "v4l2:0", or try familiar run --camera front=v4l2:0'
         )
-    for name, camera in config.camera.items():
-        if not camera.source:
-            raise ConfigError(f'[camera.{name}]: expected a source, found none; add the line source = "v4l2:0"')

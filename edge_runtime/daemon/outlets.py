@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 
 from edge_runtime.config import Config, events_path, sinks
 from edge_runtime.daemon.health import Health
@@ -52,7 +53,9 @@ class Outlets(Closing):
                 opened.append((sink, open_sink(sink)))
                 stack.callback(opened[-1][1].close)
             keep = config.events.keep_days, config.events.keep_mb
-            self.log = EventLog(path, directory, *keep, self._log_trouble, log.warning)
+            self.log = EventLog(
+                path, directory, *keep, self._log_trouble, log.warning, partial(health.update, "log of events")
+            )
             stack.callback(self.log.close)
             for configured, taker in opened:
                 self.log.attach(configured.name, taker, self._sink_trouble, keys=configured.common)

@@ -25,11 +25,14 @@ from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
 from edge_runtime.daemon.housekeeping import Housekeeping
 from edge_runtime.daemon.lookout import Lookout
+from edge_runtime.daemon.measures import export
 from edge_runtime.daemon.notify import notify, watchdog_interval_s
 from edge_runtime.daemon.outlets import Outlets
+from edge_runtime.daemon.recording import Recording
 from edge_runtime.daemon.signals import signals
 from edge_runtime.daemon.summary import camera_status, gallery_status, opening_lines, summary_lines
 from edge_runtime.daemon.waker import Waker
+from edge_runtime.daemon.web import Web
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.errors import GalleryError
 from edge_runtime.events.log import EventLog
@@ -67,12 +70,18 @@ class Service(Closing):
         controls: what can be changed in it.
     """
 
-    def __init__(self, config: Config, reload_config: Callable[[], Config] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        reload_config: Callable[[], Config] | None = None,
+        recording: Recording | None = None,
+    ) -> None:
         """Open bundle, models, gallery, sink and control socket, and compare the golden outputs.
 
         Args:
             config: with at least one camera.
             reload_config: reads the configuration again, on SIGHUP or ``reload``; None: it stays as it is.
+            recording: gets every frame with what was found; the caller closes it.
 
         Raises:
             ConfigError: no camera is configured.
@@ -85,6 +94,7 @@ class Service(Closing):
         self.cameras = Cameras(config.camera)
         self.started_s = time.monotonic()
         self._reload_config = reload_config
+        self.cameras.recording = recording
         self._stopping = self._ready = False
         self._chores = Housekeeping(self.refresh, self.reload, _IDLE_S, _DRAIN_S)
         with ExitStack() as stack:
@@ -105,6 +115,8 @@ class Service(Closing):
             self._unknowns = unknowns if config.strangers.remember else None
             self._live = LiveView(self.cameras.sightings)
             stack.enter_context(ControlServer(socket_path(config), self.answer))
+            self._web = stack.enter_context(Web(config, self.health))
+            export(self, config.metrics.listen, stack)
             self._stack = stack.pop_all()
 
     @property
@@ -188,6 +200,7 @@ class Service(Closing):
     def _look_around(self) -> None:
         """Let ``health`` know how everything does; then its events go the way of all others."""
         self._lookout.look_around(self.chain.degraded)
+        self._web.look()
         events = self.health.take_events()
         if events:
             self._outlets.emit(events)
@@ -249,12 +262,14 @@ class Service(Closing):
             FamiliarError: what the request raises.
         """
         try:
-            return table.answer(self, command, arguments, payload)
+            found = table.answer(self, command, arguments, payload)
         finally:
             if command in table.TABLE and table.TABLE[command].may_change:
                 self.refresh()
-            if command == "people.forget" and not self.events.flush(_FORGET_S):
-                log.warning("the events of who was forgotten go later")
+        if command == "people.forget" and (not self.events.flush(_FORGET_S) or self.events.remains):
+            log.warning("the events of who was forgotten go later")
+            found["remains"] = True
+        return found
 
     def reload(self) -> list[str]:
         """Take over what may change while it runs (``LIVE_SECTIONS``), and read the gallery again.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.config import Config
-from edge_runtime.daemon.camera import Camera
-from edge_runtime.decision.matcher import Matcher
-from edge_runtime.events.log import EventLog
-from edge_runtime.text.masking import masked
+
+if TYPE_CHECKING:
+    from edge_runtime.daemon.camera import Camera
+    from edge_runtime.decision.matcher import Matcher
+    from edge_runtime.events.log import EventLog
 
 
 def frames_per_s(camera: Camera) -> float:
@@ -20,7 +21,7 @@ def frames_per_s(camera: Camera) -> float:
 
 def stage_ms(camera: Camera) -> dict[str, float]:
     """Mean milliseconds of one run of each stage."""
-    return {name: 1000 * stage.total_s / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
+    return {name: 1000 * stage.total / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
 
 
 def camera_status(camera: Camera) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def camera_status(camera: Camera) -> dict[str, Any]:
     counts = camera.pipeline.counts
     seen = camera.pipeline.sightings()
     return {
-        "source": masked(camera.source),
+        "source": camera.source,
         "state": camera.state,
         "error": str(camera.error) if camera.error else None,
         "frames": camera.frames,
@@ -86,7 +87,7 @@ def gallery_line(status: Mapping[str, Any]) -> str:
 def opening_lines(config: Config, matcher: Matcher, bundle: str) -> list[str]:
     """What a daemon is about to do."""
     status = gallery_status(matcher)
-    watched = ", ".join(f"{name} ({masked(camera.source)})" for name, camera in config.camera.items())
+    watched = ", ".join(f"{name} ({camera.source})" for name, camera in config.camera.items())
     lines = [f"watching {watched} with {bundle}", gallery_line(status)]
     return [*lines, status["note"]] if status["note"] and status["people"] else lines
 
@@ -97,7 +98,7 @@ def summary_lines(cameras: Mapping[str, Camera], events: EventLog) -> list[str]:
     for name, camera in cameras.items():
         counts = camera.pipeline.counts
         span_s = camera.latest_s - camera.started_s
-        stages_s = sum(stage.total_s for stage in camera.pipeline.stages.values())
+        stages_s = sum(stage.total for stage in camera.pipeline.stages.values())
         runs = ", ".join(f"{stage} {value:.1f}" for stage, value in stage_ms(camera).items())
         lines += [
             f"{name}: {camera.frames} frames in {span_s:.1f} s ({frames_per_s(camera):.1f} a second), "

@@ -135,6 +135,18 @@ class Calibration:
         rates = np.minimum(self.household.rates(self.thresholds) * math.exp(self.realism.track), 1.0)
         return np.asarray(1000 * rates)
 
+    def alike_rate(self, threshold: float) -> float:
+        """The share of strangers who look like the household named at one threshold for all; 0: not known."""
+        if self.household is None:
+            return 0.0
+        rates = self.household.rates(np.full(self.people, threshold)) * math.exp(self.realism.track)
+        return float(np.minimum(rates, 1.0).mean())
+
+    @property
+    def supported_in_general(self) -> float:
+        """The lowest share of strangers in general that the cohort is evidence for (rule of three)."""
+        return rule_of_three(self.people_behind) if self.people_behind else 1.0
+
     @property
     def alike_interval(self) -> tuple[float, float] | None:
         """95 % interval of ``alike_per_1000``: how far rates were off where the bundle was made."""

@@ -14,6 +14,7 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.calibration import Calibration, calibrate
 from edge_runtime.decision.lookalikes import Lookalikes, find_lookalikes
+from edge_runtime.decision.negatives import Negatives
 from edge_runtime.decision.refusal import why_unfit
 from edge_runtime.decision.row_search import RowSearch
 from edge_runtime.errors import InputError
@@ -50,6 +51,7 @@ class Matcher:
         self.templates = templates
         self.calibration = calibration
         self.margin = margin
+        self.negatives = Negatives(templates, margin)
         self._people = len(templates.names)
         averages = templates.person_embeddings()
         self._averages: Floats | RowSearch = averages if self._people < _MANY_PEOPLE else RowSearch(averages)
@@ -92,8 +94,10 @@ class Matcher:
         nearest = int(np.argmax(similarities)) if len(own) else None
         name, threshold = self.templates.names[best], self.calibration.needed(best)
         far_enough = margin >= self.margin and self.lookalikes.far_enough(best, scores)
+        corrected = self.negatives.forbid(best, embedding, score)
+        named = score >= threshold and far_enough and not corrected and not self.calibration.refused
         return Match(
-            person=name if score >= threshold and far_enough and not self.calibration.refused else None,
+            person=name if named else None,
             similarity=0.0 if nearest is None else float(similarities[nearest]),
             score=score,
             confidence=self.calibration.confidence(score, best),
@@ -102,6 +106,7 @@ class Matcher:
             threshold=threshold,
             candidate=name,
             template_id=None if nearest is None else int(self.templates.ids[own[nearest]]),
+            corrected=corrected,
         )
 
     def _nobody(self) -> Match:

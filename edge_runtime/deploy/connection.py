@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from edge_runtime.deploy.layout import package_text
 from edge_runtime.errors import DeployError, UsageError
+from edge_runtime.text.masking import masked
 from edge_runtime.text.plain import printable
 
 Line = Callable[[str, str], None]
@@ -220,7 +221,7 @@ def relay(source: int, line: Line, echo: bool = False, tick_s: float = 0.5) -> N
 def _printable(raw: bytes) -> str:
     """A device's words without what a terminal would obey."""
     text = raw.decode(errors="replace").rstrip("\r").replace("\t", " ")
-    return printable(text)
+    return masked(printable(text))
 
 
 def _may_be_ours(beginning: str) -> bool:

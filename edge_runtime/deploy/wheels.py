@@ -62,7 +62,7 @@ class Target:
         return [*words, "--python-version", f"{self.python[0]}.{self.python[1]}", "--only-binary", ":all:"]
 
     def lock(self) -> str | None:
-        """The text of its lock; None: there is none, because no index that we know has all its wheels."""
+        """The text of its lock; None: no lock, because no index that we know has all its wheels."""
         place = files("edge_runtime.deploy").joinpath("locks", self.lock_name)
         return place.read_text(encoding="utf-8") if place.is_file() else None
 

@@ -16,7 +16,6 @@ from edge_runtime.config import CameraConfig
 from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters import compiled_file, tpu_library
-from edge_runtime.text.masking import masked
 from edge_runtime.tracking.scheduler import THROTTLING, hottest_c
 
 _LITTLE_MB = 150
@@ -144,9 +143,10 @@ def cameras(examination: Examination) -> Iterator[Row]:
 
 def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
     """Open a camera for one picture."""
-    kind, _, argument = camera.source.partition(":")
+    kind, argument = camera.source.split()
     try:
-        with CaptureProcess(camera.source, name, camera.deadline_s, camera.first_frame_s) as capture:
+        limits_s = camera.deadline_s, camera.first_frame_s
+        with CaptureProcess(camera.source, name, *limits_s, max_megapixels=camera.max_megapixels) as capture:
             while (frame := capture.take()) is None and not capture.ended:
                 select.select([capture], [], [], max(capture.due_s - time.monotonic(), 0.0))
     except FamiliarError as error:
@@ -157,11 +157,9 @@ def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
             return Row(check, "fail", said(error), f"sudo usermod -aG video {me}" if locked else "ls -l /dev/video*")
         return Row(check, "fail", said(error), f"familiar config show   (see [camera.{name}] source)")
     if frame is None:
-        return Row(
-            check, "fail", f"{masked(camera.source)} has no picture", f"familiar config show   (see [camera.{name}])"
-        )
+        return Row(check, "fail", f"{camera.source} has no picture", f"familiar config show   (see [camera.{name}])")
     height, width = frame.pixels.shape[:2]
-    return Row(check, "ok", f"{masked(camera.source)}, {width}x{height}")
+    return Row(check, "ok", f"{camera.source}, {width}x{height}")
 
 
 def _usb_nodes(examination: Examination) -> list[Path]:

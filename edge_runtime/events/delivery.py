@@ -36,7 +36,7 @@ class Delivery:
         position: number of the last event that the sink has had for good; None until the log is open.
         taken: number of the last event taken from the log, had or not.
         delivered: events the sink has had from this delivery.
-        skipped: events that were deleted before it had them, over all runs.
+        skipped: events that were deleted before it had them, or that are damaged, over all runs.
         error: why the sink cannot take events now; None: it can.
         aside: whether it refuses until somebody changes something: events no longer wait for it beyond their time.
         moved: whether a lasting sink's ``position`` has changed since somebody last cleared this.
@@ -165,7 +165,7 @@ class Delivery:
         """Give the sink what is held; what it had for good by an error is not given again."""
         if self._recall and self._held:
             self._remember()
-        done = given = 0
+        done = given = passed = 0
         directory = self._directory()
         self._filter.restore()
         try:
@@ -175,6 +175,7 @@ class Delivery:
                     self.sink.emit(self._with_picture(event, record, directory))
                     self._filter.note(event)
                     given += 1
+                passed += not record.sound
                 done += 1
         finally:
             if done:
@@ -182,6 +183,7 @@ class Delivery:
                 self._filter.keep()
                 self.position = self._held[done - 1].event_id
                 self.delivered += given
+                self.skipped += passed
                 self.moved = self.sink.lasting
                 del self._held[:done]
 

@@ -19,7 +19,7 @@ _State = dict[tuple[str, ...], float]
 class EventFilter:
     """Of one sink, for its thread alone. What it lets through depends on the log's events and nothing else.
 
-    So a log that is read again gives the same answers: after a restart it is told what the sink has had
+    So a log that is read again gives the same answers: after a restart it gets what the sink has had
     (:meth:`note`), and an event that a sink must get a second time is let through again (:meth:`restore`).
     """
 

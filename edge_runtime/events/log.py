@@ -56,6 +56,7 @@ class EventLog(Closing):
         keep_mb: float,
         on_trouble: Callable[[str | None], None],
         say: Callable[[str], None],
+        on_damage: Callable[[str | None], None] = lambda reason: None,
         capacity: int = CAPACITY,
         prune_every_s: float = PRUNE_EVERY_S,
     ) -> None:
@@ -70,6 +71,7 @@ class EventLog(Closing):
             keep_mb: megabytes (10^6 bytes); the oldest events are deleted beyond, whoever has had them.
             on_trouble: called from the writer with why nothing can be stored, and with None when it can again.
             say: called from any thread with a line for people.
+            on_damage: called from the writer with what of the log is damaged, and with None when nothing is.
             capacity: events held in memory at most; more while the disk fails are lost, the oldest first.
             prune_every_s: pause between looks for what is to be deleted, seconds.
 
@@ -91,7 +93,7 @@ class EventLog(Closing):
         self._closing = False
         self._commit_at_s = self._retry_at_s = self._prune_at_s = self._positions_at_s = 0.0
         self._skipped = 0
-        self._keeper = Keeper(path, keep_days, keep_mb, say, self._replaced)
+        self._keeper = Keeper(path, keep_days, keep_mb, say, self._replaced, on_damage)
         if not self._try(self._keeper.open, start=True) and self.trouble is None:
             self._try(self._keeper.open, start=True)
         # A daemon thread: a sync that never returns must not keep the process alive.
@@ -145,6 +147,11 @@ class EventLog(Closing):
             self._directory = directory.after(self._directory)
             self._asked += 1
             self._changed.notify_all()
+
+    @property
+    def remains(self) -> bool:
+        """Whether something of somebody forgotten is still on the disk; every look at what is old tries again."""
+        return self._keeper.remains
 
     def flush(self, timeout_s: float) -> bool:
         """Store what waits and delete who is forgotten; False where the disk fails or it takes longer."""
@@ -306,7 +313,7 @@ class EventLog(Closing):
             return
         for delivery in self.deliveries:
             if delivery.position is None:
-                known = self._keeper.positions.get(delivery.name) if delivery.sink.lasting else None
+                known = self._keeper.start_of(delivery.name) if delivery.sink.lasting else None
                 start = known or Position(self._keeper.newest)
                 delivery.begin(start.event_id, start.skipped, known is not None)
 
@@ -332,12 +339,18 @@ class EventLog(Closing):
                 if not records:
                     delivery.position = delivery.taken
         except EventLogError:
-            with self._changed:
-                self._keeper.doubted = True
-                self._asked += 1
-                self._changed.notify_all()
+            self._doubt()
             raise
+        if not all(record.sound for record in records):
+            self._doubt()
         if delivery.moved:
             with self._changed:
                 self._changed.notify_all()
         return records
+
+    def _doubt(self) -> None:
+        """Let the writer look through the log, as something of it cannot be read or believed."""
+        with self._changed:
+            self._keeper.doubted = True
+            self._asked += 1
+            self._changed.notify_all()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.backends import backend_names, load_backend
-from edge_runtime.schema.table import check_known, key, section
+from edge_runtime.schema.table import check_known, described, key, section
 
 if TYPE_CHECKING:
     from edge_runtime.protocols import Sink
@@ -89,7 +89,7 @@ def read_sink(table: Any, where: str) -> SinkConfig:
         ConfigError: no table, an unknown type or key, a wrong type of a value, or a value out of range.
     """
     if not isinstance(table, dict):
-        raise ConfigError(f"{where}: expected a table, found {table!r}")
+        raise ConfigError(f"{where}: expected a table, found {described(table)}")
     names = [item.name for item in dataclasses.fields(CommonKeys)]
     common = section(CommonKeys, {name: value for name, value in table.items() if name in names}, where)
     check_known(common.type, dict.fromkeys(backend_names(_HERE)), where, "type")
@@ -118,7 +118,9 @@ def read_sinks(tables: Any, where: str) -> tuple[SinkConfig, ...]:
         ConfigError: as for :func:`read_sink`; no list of tables, or two sinks of one name.
     """
     if not isinstance(tables, list):
-        raise ConfigError(f"{where}: [[sink]]: expected a list of tables, found {tables!r}; write [[sink]] in the file")
+        raise ConfigError(
+            f"{where}: [[sink]]: expected a list of tables, found {described(tables)}; write [[sink]] in the file"
+        )
     sinks = tuple(read_sink(table, f"{where}: [[sink]] {number}") for number, table in enumerate(tables, 1))
     names = [sink.name for sink in sinks]
     for number, name in enumerate(names, 1):

@@ -22,9 +22,18 @@ PAUSE_S = 5.0
 
 def open(argument: str, camera: str) -> DirSource:
     """The photos below the folder ``argument``."""
+    return DirSource(parse(argument, camera), camera)
+
+
+def parse(argument: str, camera: str) -> Path:
+    """The folder.
+
+    Raises:
+        ConfigError: none is named.
+    """
     if not argument:
         raise ConfigError(f"camera {camera}: source 'dir': expected dir:FOLDER, found no folder")
-    return DirSource(Path(argument), camera)
+    return Path(argument)
 
 
 class DirSource(Source):

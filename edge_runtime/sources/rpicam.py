@@ -38,6 +38,16 @@ _STREAM = re.compile(r"configuring streams: \(0\) (\d+)x(\d+)-(\w+)")
 
 def open(argument: str, camera: str) -> RpicamSource:
     """The Pi camera number ``argument`` of ``rpicam-hello --list-cameras``; ``?size=1280x720&fps=15`` behind it."""
+    number, mode = parse(argument, camera)
+    return RpicamSource(number, camera, mode)
+
+
+def parse(argument: str, camera: str) -> tuple[int, Mode]:
+    """The camera's number, and its size and rate.
+
+    Raises:
+        ConfigError: no number, an option that cannot be read, or a size the camera does not have.
+    """
     where = f"camera {camera}: source 'rpicam'"
     argument, mode = split_mode(argument, where)
     if not argument.isdecimal():
@@ -49,7 +59,7 @@ def open(argument: str, camera: str) -> RpicamSource:
             f"{where}: expected a width in multiples of {_ROW_PX} and an even height, found {width}x{height}; "
             f"take {near[0]}x{near[1]}"
         )
-    return RpicamSource(int(argument), camera, Mode((width, height), mode.fps or _FPS))
+    return int(argument), Mode((width, height), mode.fps or _FPS)
 
 
 class RpicamSource(Source):

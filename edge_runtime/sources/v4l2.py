@@ -19,11 +19,21 @@ _ENOUGH_FPS = 15.0
 
 def open(argument: str, camera: str) -> V4l2Source:
     """The camera ``argument``: a number as in ``/dev/video0``, or a path; ``?size=1280x720&fps=15`` behind it."""
+    device, mode = parse(argument, camera)
+    return V4l2Source(device, camera, mode)
+
+
+def parse(argument: str, camera: str) -> tuple[Path, Mode]:
+    """The device, and the size and rate asked for.
+
+    Raises:
+        ConfigError: no device is named, or an option cannot be read.
+    """
     where = f"camera {camera}: source 'v4l2'"
     argument, mode = split_mode(argument, where)
     if not (argument.isdecimal() or argument.startswith("/dev/")):
         raise ConfigError(f"{where}: expected v4l2:0 or v4l2:/dev/video0, found {argument!r}")
-    return V4l2Source(Path(f"/dev/video{int(argument)}" if argument.isdecimal() else argument), camera, mode)
+    return Path(f"/dev/video{int(argument)}" if argument.isdecimal() else argument), mode
 
 
 _NONE = Mode()

@@ -20,7 +20,7 @@ def open_unknowns(config: Config, chain: FaceChain) -> UnknownsBook:
     """The strangers remembered, told apart by this chain's embeddings; the gallery was opened before.
 
     Raises:
-        StrangersError: they cannot be read at the moment.
+        UnknownsError: they cannot be read at the moment.
         GalleryError: the device key cannot.
     """
     linkage = Linkage.of(chain.bundle.strangers(), chain.bundle.manifest.realism, config.strangers.most)
@@ -47,7 +47,11 @@ def unknowns_kept(
         stack.enter_context(exclusive_lock(unknowns_path(config), "daemon", "file of strangers", "[gallery] path"))
         keeper = None
         try:
-            keeper = stack.enter_context(UnknownsKeeper(open_unknowns(config, chain), on_trouble, knows_people))
+            book = open_unknowns(config, chain)
+            on_trouble(book.damage)
+            keeper = stack.enter_context(
+                UnknownsKeeper(book, lambda reason: on_trouble(reason or book.damage), knows_people)
+            )
         except UnknownsError as error:
             on_trouble(f"{error}; until the next start nobody is remembered")
         yield keeper

@@ -8,6 +8,7 @@ import os
 import pwd
 import resource
 import signal
+import ssl
 import stat
 import sys
 import threading
@@ -26,7 +27,9 @@ from edge_runtime.protocols import Sink
 from edge_runtime.schema.backends import backend_names
 from edge_runtime.sinks import open_sink, read_sink
 from tests.builders import make_event
+from tests.certificates import Authority
 from tests.http_receiver import HttpReceiver
+from tests.mail_server import MailServer
 from tests.mosquitto import Broker, Reader, needs_mosquitto
 from tests.waiting import wait_for
 
@@ -116,7 +119,24 @@ with open({str(got)!r}, "a") as stream:
     return Receiver({"type": "exec", "command": program, "user": me}, read, away.touch, away.unlink)
 
 
-BACKENDS = {"exec": _exec, "jsonlines": _jsonlines, "mqtt": _mqtt, "webhook": _webhook}
+def _mail(folder: Path) -> Receiver:
+    authority = Authority(folder / "authority")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.issue("server", 30))
+    server = MailServer(tls)
+
+    def read() -> list[dict[str, Any]]:
+        found = [part for mail in server.mails for part in mail.iter_attachments()]
+        return [json.loads(part.get_content()) for part in found if part.get_content_type() == "application/json"]
+
+    table = {
+        "type": "mail", "host": "127.0.0.1", "port": server.port, "sender": "a@example.org", "to": ["b@example.org"],
+        "ca_certs": str(authority.certificate),
+    }  # fmt: skip
+    return Receiver(table, read, server.leave, server.come_back, server.leave)
+
+
+BACKENDS = {"exec": _exec, "jsonlines": _jsonlines, "mail": _mail, "mqtt": _mqtt, "webhook": _webhook}
 
 
 @pytest.fixture(params=[pytest.param("mqtt", marks=needs_mosquitto), *sorted({*BACKENDS} - {"mqtt"})])

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.pictures.archive import Kind
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Pixels
-from train.data.files import replacing
 
 _JPEG_QUALITY = 95
 

@@ -18,10 +18,10 @@ from edge_runtime.faces.chain import central_face
 from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.pictures.reader import read_image
 from edge_runtime.protocols import Detector
+from edge_runtime.storage.files import write_whole
 from edge_runtime.system.workers import spread
 from edge_runtime.types import Detections, Pixels
 from train.data.chips import Crop, make_crop, write_chips
-from train.data.files import write_text
 from train.data.photos import Photo, add_options, check_options, find_photos, splits_of
 
 LFW_URL = "http://vis-www.cs.umass.edu/lfw/lfw-deepfunneled.tgz"
@@ -154,7 +154,7 @@ def _report(out: Path, kept: Sequence[tuple[Photo, str]], lost: Sequence[tuple[P
     """Say what was kept for which split; list the rest in a file beside the chips, its first lines on stderr too."""
     faceless = sum(reason == "no face" for _, reason in lost)
     skipped = out.with_suffix(".skipped.txt")
-    write_text(skipped, "".join(f"{photo.relative}\t{reason}\n" for photo, reason in lost))
+    write_whole(skipped, "".join(f"{photo.relative}\t{reason}\n" for photo, reason in lost))
     for photo, reason in lost[:_SHOWN]:
         print(f"train prepare: {photo.relative}: {reason}", file=sys.stderr)
     if len(lost) > _SHOWN:

@@ -23,8 +23,8 @@ from edge_runtime.errors import InputError
 from edge_runtime.faces.chain import central_face
 from edge_runtime.geometry.boxes import iou
 from edge_runtime.protocols import Detector
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Detections, Floats, Pixels
-from train.data.files import replacing
 from train.data.labelled import LabelledPhotos
 from train.detector.backgrounds import UNSEEN, drawing
 from train.detector.scenes import PhotoPool, make_scene

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.errors import InputError
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Pixels
 from models.cost import multiply_adds
-from train.data.files import replacing, write_json
+from train.data.files import write_json
 from train.data.labelled import LabelledPhotos
 from train.detector.batches import Batches, BatchSource
 from train.detector.recipe import FinderRecipe, SceneFitPart

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.geometry.alignment import Template, align
 from edge_runtime.pictures.chips import Chips
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Floats, Pixels
-from train.data.files import replacing
 from train.encoder.augment import Geometry, Morphs, blend, moved
 from train.encoder.teacher import Teachers
 

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.pictures.chips import Chips
+from edge_runtime.storage.files import replacing
 from models.autoencoder import Autoencoder
 from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
 from models.variational import VariationalAutoencoder
-from train.data.files import replacing
 from train.encoder.datasets import Faces, Held
 from train.encoder.losses import WeightedLoss
 from train.encoder.probe import solve_code

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
 from edge_runtime.pictures.chips import Chips
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Floats
 from models.encoders import EncoderSpec
-from train.data.files import replacing, write_json
+from train.data.files import write_json
 from train.encoder.datasets import Faces, in_chunks
 from train.encoder.start import Start
 from train.evaluation.judge import Trial, Verdict, judge

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import InputError
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Floats, Pixels
-from train.data.files import replacing
 from train.encoder.augment import Geometry, Morphs, draw_geometry, draw_morphs
 from train.encoder.camera import photometric
 from train.encoder.datasets import Batch, Faces, in_chunks, prefetched

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import FamiliarError, InputError
-from train.data.files import replacing
+from edge_runtime.storage.files import replacing
 
 CHECKPOINT = "checkpoint.npz"
 

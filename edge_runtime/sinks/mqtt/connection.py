@@ -69,7 +69,7 @@ class Connection:
     """Safe to use from several threads.
 
     Attributes:
-        session: counts connections that the broker has accepted; 0: none yet.
+        session: counts connections that the broker has accepted; 0: no connection yet.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What Home Assistant is told, so that everything shows up there by itself: one message a device, a camera, a person.
+"""What Home Assistant gets, so that everything shows up there by itself: one message a device, a camera, a person.
 
 https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload: ``dev`` (device), ``o`` (origin), ``cmps``
 (entities by a name of ours, each with its platform ``p``). ``default_entity_id`` is ``platform.id``; ``object_id`` is
@@ -13,7 +13,7 @@ from edge_runtime.sinks.mqtt.topics import Topics
 
 Message = dict[str, Any]
 _ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"
-NAME, SITE = "Familiar", "https://pypi.org/project/familiar-edge/"
+NAME = "Familiar"
 
 
 def device(topics: Topics, version: str, commands: bool, measures_temperature: bool) -> Message:
@@ -116,7 +116,7 @@ class _Entities:
 def _message(topics: Topics, who: Message, told: _Entities) -> Message:
     return {
         "dev": who,
-        "o": {"name": NAME, "sw": who["sw"], "url": SITE},
+        "o": {"name": NAME, "sw": who["sw"]},
         "availability_topic": topics.available,
         "availability_template": _ONLINE,
         "qos": 1,

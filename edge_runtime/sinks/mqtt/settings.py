@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.table import key
-from edge_runtime.sinks._secret import read_secret
 from edge_runtime.sinks.mqtt.topics import Topics, slug
+from edge_runtime.storage.secret import read_secret
 
 _PORT, _TLS_PORT = 1883, 8883
 _WHERE = "sink mqtt"
@@ -33,7 +33,7 @@ class Settings:
     protocol: str = key("5", "version of MQTT", choices=("5", "3.1.1"))
     timeout_s: float = key(10.0, "seconds the broker has for an answer", 0.1, 300)
     stats_interval: float = key(60.0, "seconds between two messages of stats; 0: no stats", 0, 86400)
-    presence: bool = key(True, "tell of each person where and when they were last seen, and whether they are home")
+    presence: bool = key(True, "publish of each person where and when they were last seen, and whether they are home")
     away_after_h: float = key(12.0, "hours without being seen after which somebody is not home", 0.01, 8760)
     image: bool = key(False, "publish a small picture of each face; needs [events] keep_crops = true")
     discovery: bool = key(True, "announce everything to Home Assistant")

@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from edge_runtime.errors import FamiliarError
@@ -17,6 +16,7 @@ from edge_runtime.sinks.mqtt.connection import Connection, UnfitError
 from edge_runtime.sinks.mqtt.settings import Settings
 from edge_runtime.sinks.mqtt.states import Retained, States
 from edge_runtime.sinks.mqtt.topics import is_id
+from edge_runtime.text.version import program_version
 from edge_runtime.types import Event
 
 _LOOK_S = 0.5
@@ -47,11 +47,11 @@ class MqttSink:
         self._requests: deque[tuple[str, str]] = deque(maxlen=_MOST_REQUESTS)
         self._recalled: deque[tuple[str, bytes]] = deque(maxlen=_MOST_RECALLED)
         self._spotted: deque[Event] = deque(maxlen=1000)
-        self._states = States(settings, _version())
+        self._states = States(settings, program_version())
         self._published: Retained = {}
         self._session = 0
         self._session_s = self._stats_s = -math.inf
-        self._request_error: str | None = None
+        self._error: str | None = None
         self._thread: threading.Thread | None = None
         self._connection = Connection(settings, self._topics.available, self._take)
 
@@ -102,8 +102,10 @@ class MqttSink:
 
     def _run(self, host: Host) -> None:
         while not self._closed.wait(_LOOK_S):
-            with suppress(FamiliarError):  # as a gallery out of use; the next look may do better
+            try:
                 self._look(host)
+            except Exception as error:  # a look that fails, as at a gallery out of use, must not be the last
+                self._error = f"{type(error).__name__}: {error}"
 
     def _look(self, host: Host) -> None:
         while self._requests:
@@ -135,7 +137,7 @@ class MqttSink:
 
     @property
     def _known_topics(self) -> tuple[str, ...]:
-        """What tells of earlier runs: people who may be forgotten by now, cameras that are gone."""
+        """What is left of earlier runs: people who may be forgotten by now, cameras that are gone."""
         return self._topics.camera("+", "attributes"), self._topics.person("+", "attributes")
 
     @property
@@ -156,7 +158,7 @@ class MqttSink:
                 self._published.pop(topic, None)
 
     def _clear_stale(self, status: dict[str, Any], people: Mapping[str, str]) -> None:
-        """Take back what an earlier run told of people who are forgotten, of their former names, of cameras gone."""
+        """Take back what an earlier run published of people forgotten, of former names, of cameras gone."""
         told = self._states.retained(status, people, time.time())
         recalled = list(self._recalled)
         self._recalled.clear()
@@ -185,7 +187,7 @@ class MqttSink:
             for name, camera in status["cameras"].items()
         }
         kept = ("state", "uptime_s", "bundle", "accelerators", "temperature_c")
-        return {**{key: status[key] for key in kept}, "cameras": cameras, "last_request_error": self._request_error}
+        return {**{key: status[key] for key in kept}, "cameras": cameras, "last_error": self._error}
 
     def _pass_on(self, host: Host, topic: str, text: str) -> None:
         """A request from the broker, through the one table of them."""
@@ -200,10 +202,10 @@ class MqttSink:
             else:
                 raise ValueError(f"expected a request, received {text!a} for {levels[-2]!a}")
         except (FamiliarError, ValueError) as error:
-            self._request_error = str(error)
+            self._error = str(error)
             self._stats_s = -math.inf  # told at once
         else:
-            self._request_error = None
+            self._error = None
 
 
 def _json(value: Any) -> bytes:
@@ -216,17 +218,8 @@ def _update(event: Event) -> dict[str, Any]:
         "type": _UPDATES[event.kind],
         "id": event.track_id,
         "name": event.person,
-        "score": event.confidence,
+        "score": None if event.confidence is None else round(event.confidence, 3),
         "camera": event.camera,
         "timestamp": event.wall_time,
         "event_id": event.event_id,
     }
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("familiar-edge")
-    except PackageNotFoundError:
-        return "unknown"

@@ -6,14 +6,13 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
-from string import Template
 from urllib.parse import urlsplit
 
 from edge_runtime.errors import ConfigError, SinkRefusedError
 from edge_runtime.schema.table import key
-from edge_runtime.sinks._secret import read_secret
 from edge_runtime.sinks.webhook.exchange import Exchange
-from edge_runtime.sinks.webhook.messages import FORMATS, WORDS, Request, make_request
+from edge_runtime.sinks.webhook.messages import FORMATS, WORDS, Request, check_text, make_request
+from edge_runtime.storage.secret import read_secret
 from edge_runtime.types import Event
 
 _WHERE = "sink webhook"
@@ -50,9 +49,7 @@ class Settings:
             raise ConfigError(f"{_WHERE}, chat_id: expected who gets the message, found nothing")
         if self.format == "slack" and self.picture:
             raise ConfigError(f"{_WHERE}, picture: Slack's webhooks take no pictures; delete the line")
-        unknown = set(Template(self.text).get_identifiers()) - set(WORDS)
-        if unknown or not Template(self.text).is_valid():
-            raise ConfigError(f"{_WHERE}, text: expected words of {', '.join(WORDS)} after a $, found {self.text!r}")
+        check_text(self.text, _WHERE)
 
     @property
     def target(self) -> str:

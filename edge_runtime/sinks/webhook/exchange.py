@@ -30,7 +30,7 @@ class Exchange:
             ca_certs: file of certificate authorities; empty: the system's.
 
         Raises:
-            ConfigError: that file holds none.
+            ConfigError: that file holds no certificates.
         """
         parts = urlsplit(url)
         self.host = parts.hostname or ""

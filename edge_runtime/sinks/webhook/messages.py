@@ -16,6 +16,7 @@ from string import Template
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from edge_runtime.errors import ConfigError
 from edge_runtime.types import Event
 
 FORMATS = ("json", "ntfy", "slack", "discord", "telegram")
@@ -40,6 +41,16 @@ class Request:
     url: str
     body: bytes
     content_type: str = "application/json"
+
+
+def check_text(template: str, where: str) -> None:
+    """See that a text of the owner's has known words only.
+
+    Raises:
+        ConfigError: it has others, or a ``$`` alone.
+    """
+    if not Template(template).is_valid() or set(Template(template).get_identifiers()) - set(WORDS):
+        raise ConfigError(f"{where}, text: expected words of {', '.join(WORDS)} after a $, found {template!r}")
 
 
 def text_of(event: Event, template: str = "") -> str:

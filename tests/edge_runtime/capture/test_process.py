@@ -154,7 +154,7 @@ def test_the_first_frame_has_a_deadline_of_its_own() -> None:
         take(capture)  # Python and OpenCV take longer than 0.2 s to start
         os.kill(capture.pid, signal.SIGSTOP)
         with pytest.raises(CaptureLostError, match=r"within 0\.2 s, found none; .* raise deadline_s"):
-            take(capture)
+            list(capture)
 
 
 def test_signals_for_the_daemon_do_not_end_a_capture() -> None:

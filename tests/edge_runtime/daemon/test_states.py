@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ import pytest
 from PIL import Image
 
 from edge_runtime.app.live_enrolment import enroll_views, gather_views
-from edge_runtime.config import Config
+from edge_runtime.commands.repair import repair
+from edge_runtime.config import Config, events_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.daemon import camera as camera_module
 from edge_runtime.daemon import lookout
@@ -92,7 +94,7 @@ def take_away(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (truncate, "put a backup in its place"),
+        (truncate, "familiar repair"),
         (open_to_all, "run: chmod 600"),
         (replace_by_a_foreign_one, "set [gallery] path"),
         (take_away, "put a backup in its place"),
@@ -130,6 +132,46 @@ def test_a_gallery_that_breaks_costs_names_and_comes_back(
         assert running.service.status()["state"] == "ok"
 
 
+def test_a_damaged_row_costs_itself_and_every_surface_says_so(config: Config) -> None:
+    with Service(config) as setting_up:
+        enrol(setting_up)
+        setting_up.gallery.rename("Ada", "Ada")  # one line more of the audit
+    with closing(sqlite3.connect(config.gallery.path)) as connection:
+        connection.execute("UPDATE audit SET at_s = 1 WHERE id = 1")
+        connection.commit()
+    with RunningService(config) as running:
+        assert running.next_event("identified")["person"] == "Ada"
+        told = troubles(running.service)["gallery"]
+        assert "1 other values are damaged" in told and "familiar repair" in told
+        assert running.service.status()["state"] == "degraded"
+    assert repair(config)[0].lost == {"people": 0, "photos": 0, "values": 1}
+    with RunningService(config) as running:
+        assert running.next_event("identified")["person"] == "Ada"
+        assert "gallery" not in troubles(running.service)
+
+
+def test_what_remains_of_somebody_forgotten_is_said_and_goes_by_itself(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_runtime.storage.sqlite.BUSY_S", 0.1)
+    with RunningService(config) as running:
+        enrol(running.service)
+        assert running.next_event("identified")["person"] == "Ada"
+        assert running.service.events.flush(10.0)
+        path = events_path(config)
+        (who,) = running.service.gallery.directory().names
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM event").fetchall()
+        assert running.service.answer("people.forget", {"name": "Ada"}, b"")["remains"] is True
+        reader.close()
+        running.service.events.flush(10.0)
+        assert not running.service.events.remains
+        assert not any(who.encode() in file.read_bytes() for file in path.parent.glob("events.db*"))
+        enrol(running.service)
+        assert running.service.answer("people.forget", {"name": "Ada"}, b"")["remains"] is False
+
+
 @pytest.mark.parametrize("damage", [truncate, open_to_all, replace_by_a_foreign_one])
 def test_a_gallery_that_is_broken_at_the_start_is_one_line(config: Config, damage: Callable[[Path], None]) -> None:
     Service(config).close()
@@ -140,7 +182,7 @@ def test_a_gallery_that_is_broken_at_the_start_is_one_line(config: Config, damag
 
 
 def test_a_gallery_that_another_program_holds_costs_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.storage.sqlite._BUSY_S", 0.1)
+    monkeypatch.setattr("edge_runtime.storage.sqlite.BUSY_S", 0.1)
     with Service(config) as setting_up:
         enrol(setting_up)
     with RunningService(config) as running:
@@ -311,9 +353,9 @@ def has_picture(service: Service) -> bool:
     return "door" in service.cameras and service.cameras["door"].latest is not None
 
 
-def look_from(client: Any, count: int = 3, give_up_s: float = 60.0) -> tuple[list[bytes], list[str]]:
+def look_from(client: Any, count: int = 3, give_up_s: float = 60.0, name: str = "Ada") -> tuple[list[bytes], list[str]]:
     said: list[str] = []
-    views = gather_views(client, "door", count, lambda guidance, views: said.append(guidance), give_up_s)
+    views = gather_views(client, name, "door", count, lambda guidance, views: said.append(guidance), give_up_s)
     return views, said
 
 
@@ -331,6 +373,11 @@ def test_somebody_before_the_camera_is_enrolled_while_it_runs(config: Config, mo
         assert [one.accepted for one in results] == [True] * 3
         assert running.next_event("identified")["person"] == "Ada"
         assert [one.known for one in enroll_views(client, "Ada", "camera door", views)] == [True] * 3
+        said = []
+        with pytest.raises(EnrolmentError, match=r"Bo: .+ Ada.*; nothing was enrolled"):
+            gather_views(client, "Bo", "door", 5, lambda guidance, views: said.append((guidance, views)), 60.0)
+        objections = [views for guidance, views in said if " Ada" in guidance]
+        assert objections == [0, 0], "at the first view, and no view of it is kept"
 
 
 def test_live_enrolment_says_what_is_missing(bundle: Path, tmp_path: Path) -> None:

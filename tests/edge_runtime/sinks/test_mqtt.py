@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +23,8 @@ from edge_runtime.events.log import EventLog
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import ServedSink, Sink
 from edge_runtime.sinks import open_sink, read_sink
-from tests.builders import make_event
+from edge_runtime.sinks.mqtt.topics import slug
+from tests.builders import ROOT, make_event
 from tests.certificates import Authority
 from tests.mosquitto import Broker, Reader, free_port, needs_mosquitto, retained
 from tests.waiting import wait_for
@@ -30,6 +33,7 @@ pytest.importorskip("paho.mqtt", reason="paho-mqtt is missing: pip install 'fami
 pytestmark = needs_mosquitto
 
 Opener = Callable[..., Sink]
+NODE = slug(f"familiar-{platform.node()}")
 
 
 @pytest.fixture
@@ -142,10 +146,6 @@ def test_available_says_online_stopped_and_by_the_last_will_offline(
         f"s = open_sink(read_sink({{'type': 'mqtt', 'host': '127.0.0.1', 'port': {broker.port}}}, 'x'))\n"
         "s.emit(make_event())\nos.kill(os.getpid(), 9)\n"
     )
-    import sys
-
-    from tests.builders import ROOT
-
     subprocess.run([sys.executable, "-c", program], cwd=ROOT)
     wait_for(lambda: reader.last("familiar/available") == b"offline")
     assert retained(broker.port)["familiar/available"] == b"offline"
@@ -265,6 +265,27 @@ def test_a_password_that_is_open_to_all_or_none_is_refused(
 def test_where_it_may_not_write_it_is_refused_and_says_where(started: Callable[..., Broker], opened: Opener) -> None:
     broker = started(acl="topic read #\ntopic write familiar/available\n")
     assert "does not take familiar/events: Not authorized" in refused(opened(broker.port))
+
+
+def test_the_rights_on_the_page_are_enough(started: Callable[..., Broker], opened: Opener, tmp_path: Path) -> None:
+    page = (ROOT / "docs/outputs.md").read_text()
+    (rights,) = re.findall(r"```text\n\s*(user familiar\n.*?)```", page, re.S)
+    acl = "\n".join(line.strip() for line in rights.splitlines()) + "\nuser reader\ntopic readwrite #\n"
+    broker = started(users={"familiar": "a-secret", "reader": "b-secret"}, acl=acl)
+    password = tmp_path / "password"
+    password.write_text("a-secret")
+    password.chmod(0o600)
+    sink = opened(broker.port, user="familiar", password_file=str(password), commands=True)
+    host = StandinHost(a1="Ada")
+    serve(sink, host)
+    sink.emit(make_event())
+    reader = Reader(broker.port, user="reader", password="b-secret")
+    wait_for(lambda: reader.last(f"homeassistant/device/{NODE}_camera_front/config"))
+    wait_for(lambda: reader.last("familiar/people/ada/home"))
+    reader.publish("familiar/recheck/set", "PRESS")
+    wait_for(lambda: host.asked == [("camera.recheck", {})])
+    assert "Denied" not in broker.said
+    reader.close()
 
 
 def test_an_older_broker_is_spoken_to_in_its_version(started: Callable[..., Broker], opened: Opener) -> None:
@@ -463,7 +484,7 @@ def test_requests_go_through_the_table_and_kept_or_senseless_ones_do_not(
         ("front/enabled/set", b"\xff\xfe"),
     ):
         reader.publish(f"familiar/{topic}", payload)
-    wait_for(lambda: any(s["last_request_error"] for s in reader.payloads("familiar/stats")))
+    wait_for(lambda: any(s["last_error"] for s in reader.payloads("familiar/stats")))
     reader.publish("familiar/recheck/set", "PRESS")
     wait_for(lambda: len(host.asked) == 3)
     assert host.asked[2] == ("camera.recheck", {})
