@@ -58,11 +58,20 @@ def write_whole(path: Path, data: bytes | memoryview, mode: int = 0o666) -> None
     Raises:
         InputError: it cannot be written; what was there stays.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        # As root, a move would put a file in the place of a device.
+        other = path.exists() and not path.is_file()
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be written ({error}); name another place") from error
+    if other:
+        raise InputError(f"{path}: expected a file to write, found a folder or device; name another place")
     try:
         write_new(draft, data, mode)
         draft.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); make room, or name another place") from error
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); make room, or name another place"
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
