@@ -19,8 +19,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge_runtime.errors import FamiliarError, GalleryError
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.storage.files import sync_folder, write_new
 
+_LARGEST_KEY_BYTES = 1 << 16
 KEY_BYTES = 32
 KEY_VARIABLE = "FAMILIAR_DEVICE_KEY"
 CREDENTIAL = "familiar-device-key"
@@ -82,7 +84,7 @@ class KeySource:
         assert self.credential is not None
         try:
             # systemd guards the file; its mode is systemd's own.
-            return _decoded(self.credential.read_bytes(), self.where)
+            return _decoded(read_given(self.credential, _LARGEST_KEY_BYTES), self.where)
         except OSError as error:
             raise GalleryError(
                 f"{self.where}: the credential cannot be read ({error.strerror}); see LoadCredential= of the unit"
@@ -122,7 +124,7 @@ def load_key(path: str | Path, create: bool = False) -> bytes:
         if create and not path.exists():
             _make_key(path)
         check_private(path, "the device key")
-        key = path.read_bytes()
+        key = read_given(path, _LARGEST_KEY_BYTES)
     except FileNotFoundError as error:
         raise GalleryError(
             f"{path}: expected the device key, found nothing there; put the key of this gallery back, "

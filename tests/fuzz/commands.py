@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.app.command_line import main
+from edge_runtime.app.command_line import OWN_FAULT, main
 from edge_runtime.commands.gallery import _PASSPHRASE_VARIABLE
 from tests.builders import ROOT, draw_face, make_bundle, write_manifest
 from tests.fuzz.mutation import spoil_bytes
@@ -294,6 +294,7 @@ def check(arguments: list[str], code: int, out: str, err: str) -> None:
     """What holds for every command."""
     told = f"{arguments!a} ended with {code}: {err[-600:]!a}"
     assert code in CODES, told
+    assert OWN_FAULT not in err, told
     assert "Traceback" not in err and "\x1b" not in out + err, told
     assert "s3cr3t9" not in out + err, told
     assert code == 0 or err or code in (1, 4, 20, 21), f"nothing was said: {told}"
