@@ -443,12 +443,20 @@ def trusted_keys(config: Config) -> list[str]:
     return config.bundle.trusted_keys.split()
 
 
+def _file(text: str, where: str) -> Path:
+    """A path that can be a file's."""
+    path = Path(text)
+    if not path.name or path.name == ".." or "\0" in text:
+        raise ConfigError(f"{where}: expected the path of a file, found {described(text)}; name one")
+    return path
+
+
 def gallery_path(config: Config) -> Path:
-    return Path(config.gallery.path) if config.gallery.path else state_dir() / "gallery.db"
+    return _file(config.gallery.path, "[gallery] path") if config.gallery.path else state_dir() / "gallery.db"
 
 
 def events_path(config: Config) -> Path:
-    return Path(config.events.db) if config.events.db else gallery_path(config).with_name("events.db")
+    return _file(config.events.db, "[events] db") if config.events.db else gallery_path(config).with_name("events.db")
 
 
 def sinks(config: Config) -> tuple[SinkConfig, ...]:
@@ -473,14 +481,20 @@ def check_output(config: Config, path: Path) -> Path:
         raise InputError(f"{path}: expected a file or nothing, found a folder or device; name a file")
     databases = [gallery_path(config), events_path(config), unknowns_path(config)]
     files = (file for own in databases for file in (*with_sides(own), own.with_name(f"{own.name}.forgotten")))
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that lead to each other
+        raise InputError(f"{path}: expected a new file to write, found a name that leads nowhere ({error})") from error
     for own in (*files, key_path(config), default_path()):
-        if path.resolve() == own.resolve():
+        if target == own.resolve():
             raise InputError(f"{path}: expected a new file to write, found one that this device lives by; name another")
     return path
 
 
 def key_path(config: Config) -> Path:
-    return Path(config.gallery.key_file) if config.gallery.key_file else config_dir() / "device.key"
+    return (
+        _file(config.gallery.key_file, "[gallery] key_file") if config.gallery.key_file else config_dir() / "device.key"
+    )
 
 
 def tokens_path(config: Config) -> Path:
@@ -488,7 +502,7 @@ def tokens_path(config: Config) -> Path:
 
 
 def socket_path(config: Config) -> Path:
-    return Path(config.control.socket) if config.control.socket else run_dir() / "control.sock"
+    return _file(config.control.socket, "[control] socket") if config.control.socket else run_dir() / "control.sock"
 
 
 def bundle_path(config: Config) -> Path:

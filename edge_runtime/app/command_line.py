@@ -23,6 +23,8 @@ from edge_runtime.text.plain import PlainStream, printable
 from edge_runtime.text.version import program_version
 
 _COMMANDS = "edge_runtime.commands"
+OWN_FAULT = "a fault of this program"
+"""How a line begins that says what nobody expected."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,6 +131,12 @@ def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untype
             raise
         where = f"{error.filename}: " if error.filename else ""
         print(f"{program}: {printable(f'{where}{error.strerror or error}')}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        fault = f"{type(error).__name__}: {error}"
+        print(f"{program}: {OWN_FAULT} ({printable(fault)}); --debug shows where: report that", file=sys.stderr)
         return 1
 
 
