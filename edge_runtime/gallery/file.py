@@ -139,7 +139,7 @@ class GalleryFile(Closing):
                     f"{self.path}: expected codes of the bundle in use, {wanted['bundle_name']!r} "
                     f"({what} {wanted[what]!s:.12}), found codes of {self.bundle_name!r} "
                     f"({what} {self.bound[what]!s:.12}); use that bundle and detector again, "
-                    "or set [gallery] path to a new file and enrol again"
+                    "or make the codes again: familiar people reembed --photos DIR"
                 )
             rotation = new_rotation(wanted["code_size"])
             vault = replace(self._rows.vault, encoder_hash=wanted["encoder_hash"], rotation=rotation)
