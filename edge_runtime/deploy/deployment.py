@@ -22,7 +22,7 @@ from edge_runtime.deploy.layout import Layout, package_text
 from edge_runtime.deploy.payload import Payload, build_wheel, check_wheel, find_checkout, leave_out, make_payload
 from edge_runtime.deploy.wheels import Target, cache_folder, collect
 from edge_runtime.errors import DeployError, InputError
-from edge_runtime.pictures.reader import list_images
+from edge_runtime.pictures.folder import list_images
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def deploy(request: Request) -> None:
     told = Steps()
     connection = Connection(request.host, request.port, request.identity, request.options)
     bundle = Bundle(request.bundle)
-    photos = [photo for folder in request.photos for photo in list_images(folder)]
+    photos = [photo for folder in request.photos for photo in list_images(folder, told.also)]
     config = load_config(request.configuration, environ={}) if request.configuration else Config()
     if PROMISE not in request.forced:
         check_bundle(bundle, config.decide)

@@ -29,6 +29,7 @@ _ERRORS = {
     "UsageError",
     "ControlError",
     "InputError",
+    "MissingError",
     "GalleryError",
     "ImageError",
     "EnrolmentError",
