@@ -48,7 +48,13 @@ class CameraConfig:
         "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… | "
         "file:clip.mp4 (?realtime, ?loop) | dir:photos | synthetic:",
     )
-    deadline_s: float = key(10.0, "seconds without a frame after which the camera counts as lost", 0.1, 3600)
+    first_frame_s: float = key(
+        30.0,
+        "seconds from opening to the first frame after which the camera counts as lost: program and camera must start",
+        0.1,
+        3600,
+    )
+    deadline_s: float = key(10.0, "seconds without another frame after which the camera counts as lost", 0.1, 3600)
     frozen_s: float = key(
         30.0,
         "seconds of the very same picture after which a camera counts as frozen, so lost; 0: never",
@@ -125,12 +131,18 @@ class ControlConfig:
 
 
 @dataclass(frozen=True)
+class MetricsConfig:
+    listen: str = key("", "address and port at which Prometheus may read, as 127.0.0.1:9108; empty: nowhere")
+
+
+@dataclass(frozen=True)
 class EventsConfig:
     path: str = key("-", "file that gets one JSON line an event where there is no [[sink]]; -: standard output")
     db: str = key("", "log of events; empty: events.db beside the gallery")
     keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
     keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
     keep_crops: bool = key(False, "keep a small, encrypted picture of the face beside each decision")
+    keep_embeddings: bool = key(True, "keep the encrypted embedding beside each name, for familiar wrong")
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,16 @@ class StrangersConfig:
     )
     most: int = key(200, "strangers remembered at most; beyond, the one longest unseen is deleted", 1, 2000)
     visit_s: float = key(300.0, "seconds out of sight after which a stranger's coming back is another visit", 0, 86400)
+
+
+@dataclass(frozen=True)
+class WebConfig:
+    listen: str = key("", "address and port of API and page, as 127.0.0.1:8470; empty: neither")
+    tokens: str = key("", "file of tokens; empty: tokens.json in the state folder")
+    tls_cert: str = key("", "certificate chain, PEM; needed beyond this device, unless behind_proxy")
+    tls_key: str = key("", "its private key, PEM")
+    behind_proxy: bool = key(False, "a proxy that does TLS stands before it; everybody then needs a token")
+    max_upload_mb: float = key(16.0, "largest picture taken, MiB", 0.1, 60)
 
 
 @dataclass(frozen=True)
@@ -167,6 +189,8 @@ class Config:
     events: EventsConfig = EventsConfig()
     sink: tuple[SinkConfig, ...] = ()
     strangers: StrangersConfig = StrangersConfig()
+    web: WebConfig = WebConfig()
+    metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
 
 
@@ -259,7 +283,15 @@ def parse_config(
                 f"{where}: [events] path: expected no path beside [[sink]] tables, found both; delete it, or write "
                 'instead [[sink]] with the lines type = "jsonlines" and path = "…"'
             )
-    return Config(**values)
+    config = Config(**values)
+    for sink in config.sink:
+        with collected(found, at_once):
+            if getattr(sink.settings, "pictures", False) and not config.events.keep_crops:
+                raise ConfigError(
+                    f"{where}: sink {sink.name}: expected [events] keep_crops = true where pictures are sent, "
+                    "found false"
+                )
+    return config
 
 
 def _cameras(table: Any, where: str, faults: list[ConfigError] | None) -> dict[str, CameraConfig]:
@@ -332,7 +364,11 @@ def describe() -> list[tuple[str, str, Any, str]]:
     }
     for prefix, settings in kinds.items():
         for item in dataclasses.fields(settings):
-            rows.append(row(prefix, item))
+            if str(item.type).startswith("tuple"):
+                default = () if item.default is dataclasses.MISSING else item.default
+                rows.append((f"{prefix}.{item.name}", "list", list(default), item.metadata["help"]))
+            else:
+                rows.append(row(prefix, item))
     return rows
 
 
@@ -360,8 +396,6 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
     if (section := _section_types().get(path[0])) is not None:
         kind = get_type_hints(section).get(path[-1], str)
     value: Any = text
-    if kind is bool:
-        value = {"true": True, "false": False}.get(text, text)
     if kind in (int, float):
         try:
             value = kind(text)
@@ -438,10 +472,15 @@ def check_output(config: Config, path: Path) -> Path:
     """A file that is about to be written; it may not be one that this device needs.
 
     Raises:
-        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.
+        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration,
+            a folder or device, or in a folder that is not there.
     """
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: expected a folder to write to, found none; make {path.absolute().parent}")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file or nothing, found a folder or device; name a file")
     databases = [gallery_path(config), events_path(config), unknowns_path(config)]
-    files = (file for own in databases for file in with_sides(own))
+    files = (file for own in databases for file in (*with_sides(own), own.with_name(f"{own.name}.forgotten")))
     try:
         target = path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that lead to each other
@@ -456,6 +495,10 @@ def key_path(config: Config) -> Path:
     return (
         _file(config.gallery.key_file, "[gallery] key_file") if config.gallery.key_file else config_dir() / "device.key"
     )
+
+
+def tokens_path(config: Config) -> Path:
+    return Path(config.web.tokens) if config.web.tokens else state_dir() / "tokens.json"
 
 
 def socket_path(config: Config) -> Path:

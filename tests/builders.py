@@ -155,7 +155,7 @@ def write_manifest(folder: Path, strangers: int = 400, detector: Mapping[str, An
             "template": {"points": template.points, "size_wh": template.size_wh},
             "code_size": 32,
         },
-        "detector": detector or Bundle(RELEASED).manifest.raw["detector"],
+        "detector": detector or Bundle(RELEASED).manifest.detector_sheet.as_json(),
         "cohort": {"people": strangers},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -36,12 +36,15 @@ INTERPRETER = (
 """What runs a model, and what computes with arrays: tflite-runtime brings an older numpy along."""
 
 SERIAL = (
+    "contracts/test_sink.py",
     "e2e",
     "edge_runtime/capture",
     "edge_runtime/control",
     "edge_runtime/daemon",
     "edge_runtime/events/test_log.py",
+    "edge_runtime/exporter",
     "edge_runtime/interpreters/test_edgetpu.py",
+    "edge_runtime/sinks",
     "edge_runtime/sources/test_stream.py",
     "edge_runtime/unknowns/test_daemon.py",
 )

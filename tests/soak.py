@@ -27,7 +27,7 @@ from typing import Any
 
 from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import FamiliarError
-from edge_runtime.pictures.reader import list_images
+from edge_runtime.pictures.folder import list_images
 from edge_runtime.sources.synthetic import PORTRAITS
 from tests.builders import RELEASED, ROOT
 
@@ -107,7 +107,7 @@ class Patient:
         self._command = [sys.executable, "-m", "edge_runtime"]
         self._options = ["--config", str(config)]
         self._named = "One"
-        for name, portrait in zip(("One", "Two"), list_images(PORTRAITS), strict=False):
+        for name, portrait in zip(("One", "Two"), list_images(PORTRAITS, print), strict=False):
             subprocess.run(
                 [*self._command, "enroll", name, str(portrait), "--force", *self._options],
                 check=True, cwd=ROOT, stdout=subprocess.DEVNULL,

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 
+from edge_runtime.app.parser import Parser
 from edge_runtime.errors import FamiliarError, InterpreterError
 from edge_runtime.schema.backends import backend_names, load_backend
 from edge_runtime.system.native_output import ABSL, without_lines
 from edge_runtime.text.plain import PlainStream, printable
+from edge_runtime.text.version import program_version
 
 _COMMANDS = "edge_runtime.commands"
 OWN_FAULT = "a fault of this program"
@@ -50,7 +54,8 @@ def tool_main(package: str, description: str, verbs: Mapping[str, tuple[str, str
     arguments = list(sys.argv[1:] if argv is None else argv)
     # TensorFlow's start-up notes would bury our own lines; an explicit setting of the user wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    parser = argparse.ArgumentParser(prog=f"python -m {package}", description=description)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    parser = Parser(prog=f"python -m {package}", description=description)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (place, summary) in verbs.items():
         command = commands.add_parser(name, help=summary, description=summary)
@@ -136,40 +141,39 @@ def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untype
 
 
 def _run(arguments: Sequence[str]) -> int:
-    args = _parser(arguments).parse_args(arguments)
+    parser = _parser(arguments)
+    if not arguments:
+        parser.print_help()
+        return 0
+    args = parser.parse_args(arguments)
     return int(args.run(args))
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--config", metavar="FILE", help="configuration file (default: the user's, then /etc/familiar)")
     common.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key")
     common.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
-    parser = argparse.ArgumentParser(
-        prog="familiar", description="Tells familiar faces from strangers, on this device."
-    )
-    parser.add_argument("--version", action="version", version=_version())
+    parser = Parser(prog="familiar", description="Tells familiar faces from strangers, on this device.")
+    parser.add_argument("--version", action="version", version=f"familiar {program_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     names = backend_names(_COMMANDS)
-    # A known first word needs only its own module; help and mistakes need them all.
-    wanted = [arguments[0]] if arguments and arguments[0] in names else names
+    typed = next((word for word in arguments if word in names), None)
     for name in names:
-        if name in wanted:
+        if name == typed:
             module = load_backend(_COMMANDS, name, "command")
-            summary = (module.__doc__ or "").partition("\n")[0]
-            sub = commands.add_parser(name, parents=[common], help=summary, description=module.__doc__)
+            sub = commands.add_parser(name, parents=[common], help=_summary(name), description=module.__doc__)
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
+        else:  # Its name is all that help and the message about a mistake need; its module may load OpenCV.
+            commands.add_parser(name, help=_summary(name))
     return parser
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"familiar {version('familiar-edge')}"
-    except PackageNotFoundError:
-        return "familiar (not installed)"
+def _summary(command: str) -> str:
+    """The first line of a command's module, which says what it does, without loading it."""
+    with files(_COMMANDS).joinpath(f"{command}.py").open(encoding="utf-8") as source:
+        return source.readline().strip().strip('"')
 
 
 if __name__ == "__main__":

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
-from edge_runtime.capture.own_cameras import OwnCameras
-from edge_runtime.config import (
-    Config,
-    events_path,
-    gallery_path,
-    socket_path,
-)
-from edge_runtime.enrolment.photo import Enroller
-from edge_runtime.events.store import forget_without_daemon
-from edge_runtime.faces.chain import open_chain
-from edge_runtime.gallery.opening import key_source, open_gallery
-from edge_runtime.gallery.store import Gallery
-from edge_runtime.requests.access import Holdings, PeopleAccess
-from edge_runtime.requests.table import LocalPeople
-from edge_runtime.unknowns.opening import unknowns_alone
+from edge_runtime.config import Config, socket_path
+from edge_runtime.control.client import ControlClient
+from edge_runtime.requests.access import PeopleAccess
 
 
 def open_people(config: Config, enrolling: bool = False, strangers: bool = False) -> PeopleAccess:
@@ -32,39 +18,10 @@ def open_people(config: Config, enrolling: bool = False, strangers: bool = False
     Raises:
         FamiliarError: daemon, bundle, detector, interpreter or gallery cannot be used.
     """
-    from edge_runtime.control.client import ControlClient
-
     client = ControlClient.connect(socket_path(config))
     if client is not None:
         return client
-    if enrolling:
-        return _open_for_enrolling(config, strangers)
-    path = gallery_path(config)
-    if not path.exists():
-        return LocalPeople(Holdings(None))
-    with ExitStack() as resources:
-        gallery = resources.enter_context(Gallery.open_existing(path, key_source(config)))
-        book = resources.enter_context(unknowns_alone(config)) if strangers else None
-        holdings = Holdings(
-            gallery,
-            on_forget=lambda: forget_without_daemon(events_path(config), gallery.directory()),
-            unknowns=lambda: book,
-        )
-        return LocalPeople(holdings, resources.pop_all())
+    # A client of the daemon needs neither models nor arrays, and loads none of what computes with them.
+    from edge_runtime.app.own_people import open_files, open_for_enrolling
 
-
-def _open_for_enrolling(config: Config, strangers: bool) -> LocalPeople:
-    with ExitStack() as resources:
-        cameras = resources.enter_context(OwnCameras(config.camera))
-        chain = resources.enter_context(open_chain(config))
-        gallery = resources.enter_context(open_gallery(config, chain))
-        book = resources.enter_context(unknowns_alone(config, chain)) if strangers else None
-        holdings = Holdings(
-            gallery,
-            lambda: Enroller(chain, gallery, keep_crops=config.gallery.keep_crops),
-            config.images.max_megapixels,
-            config.decide.margin,
-            cameras.latest,
-            unknowns=lambda: book,
-        )
-        return LocalPeople(holdings, resources.pop_all())
+    return open_for_enrolling(config, strangers) if enrolling else open_files(config, strangers)

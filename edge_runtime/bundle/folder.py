@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.left_out import ARRAYS as LEFT_OUT
 from edge_runtime.bundle.looks import Looks
 from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.bundle.signature import SIGNATURE, check_signature
@@ -113,10 +114,10 @@ class Bundle:
         Raises:
             BundleError: file and manifest do not fit together.
         """
-        sheet = self.manifest.raw.get("looks")
+        sheet = self.manifest.looks
         if sheet is None:
             return None
-        names = ("weights", "bias", "log_reached", "means")
+        names = ("weights", "bias", "log_reached", "means", *(LEFT_OUT if sheet.cases else ()))
         arrays = dict(zip(names, self.arrays(LOOKS_FILE, *names), strict=True))
         try:
             looks = Looks.from_arrays(arrays, sheet)

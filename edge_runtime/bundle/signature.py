@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from edge_runtime.errors import BundleError, ConfigError, InputError
 from edge_runtime.schema.given_file import read_given
+from edge_runtime.storage.files import write_whole
 
 _LARGEST_KEY_BYTES = 1 << 16
 SIGNATURE = "manifest.sig"
@@ -45,7 +46,7 @@ def check_signature(bundle: Path, manifest: bytes, trusted: Sequence[str] = ()) 
 
     Raises:
         BundleError: the signature is damaged, of another manifest, of a key that is not trusted, or missing.
-        ConfigError: a trusted key that is none.
+        ConfigError: a trusted key that is not a key.
     """
     for key in trusted:
         public_key(key)
@@ -85,7 +86,7 @@ def check_signature(bundle: Path, manifest: bytes, trusted: Sequence[str] = ()) 
 def sign(bundle: Path, manifest: bytes, key: Ed25519PrivateKey) -> None:
     """Write ``manifest.sig`` into a bundle's folder, over ``manifest``'s bytes."""
     signature = base64.b64encode(key.sign(_CONTEXT + manifest)).decode()
-    (bundle / SIGNATURE).write_text(f"ed25519 {public_text(key)}\n{signature}\n", encoding="ascii")
+    write_whole(bundle / SIGNATURE, f"ed25519 {public_text(key)}\n{signature}\n")
 
 
 def public_text(key: Ed25519PrivateKey) -> str:

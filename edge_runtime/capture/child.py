@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edge_runtime.capture import channel
@@ -52,6 +53,8 @@ def serve(
     # The daemon decides when this ends; a signal to the whole service must not look like a lost camera.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A picture is converted in less time than other threads take to wake.
+    cv2.setNumThreads(1)
     outbox = _Outbox(daemon, PictureLimit(camera, max_megapixels))
     try:
         from edge_runtime.sources import load_source, open_source

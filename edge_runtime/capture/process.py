@@ -26,13 +26,12 @@ from edge_runtime.capture.channel import Message, ShownSlots
 from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
+from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.log import log
 from edge_runtime.text.address import Address
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame
 
-START_S = 20.0
-"""What a first frame may take beyond the deadline: Python, OpenCV and the camera must start."""
 DEATH_S = 2.0
 """What a dying process may take to be gone: a busy machine needs a while to clear its memory away."""
 _GRACE_S = 0.4
@@ -47,18 +46,8 @@ _PROGRAM = (
 )
 
 
-_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ"})
-_NEEDED_PREFIXES = ("LC_", "LD_", "PYTHON", "OPENCV_", "GST_", "LIBCAMERA_", "FAKETIME", "STANDIN_")
-"""What Python, OpenCV's backends and camera programs are set up by. Nothing else reaches a process that reads what a
-stranger may send: the environment of a daemon may hold the device key."""
-
-
 class CaptureLostError(CameraError):
     """The capture process died or missed its deadline; the source itself may be well."""
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)}
 
 
 def _relay(lines: IO[bytes]) -> None:
@@ -88,7 +77,8 @@ class CaptureProcess(Closing):
         self,
         spec: str | Address,
         camera: str,
-        deadline_s: float = 10.0,
+        deadline_s: float = CameraConfig.deadline_s,
+        first_frame_s: float = CameraConfig.first_frame_s,
         first_seq: int = 0,
         *,
         max_megapixels: float = CameraConfig.max_megapixels,
@@ -98,7 +88,8 @@ class CaptureProcess(Closing):
         Args:
             spec: as for ``sources.open_source``.
             camera: name the frames carry.
-            deadline_s: longest wait for a frame, seconds.
+            deadline_s: longest wait for another frame, seconds.
+            first_frame_s: longest wait for the first one, in which Python, OpenCV and the camera start.
             first_seq: frames before this one are read but not given, to go on after a loss.
             max_megapixels: largest picture; the process may take memory for a few of these.
         """
@@ -107,7 +98,8 @@ class CaptureProcess(Closing):
         self.dropped = 0
         self.ended = False
         self._what = f"camera {camera}: expected frames of {(address := Address(spec))}"
-        self._camera, self._deadline_s = camera, deadline_s
+        self._camera = camera
+        self._deadline, self._next_deadline = ("first_frame_s", first_frame_s), ("deadline_s", deadline_s)
         self._asked = False
         self._broken = False
         self._hung_up_s = 0.0
@@ -121,7 +113,7 @@ class CaptureProcess(Closing):
                 stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 # A source that does not open ends in one line, ours.
-                env={"OPENCV_LOG_LEVEL": "OFF", **_environment()},
+                env={"OPENCV_LOG_LEVEL": "OFF", **harmless_environment()},
                 # Ctrl-C in a terminal goes to a whole process group: the daemon's, which then ends this one. And
                 # whatever the source starts is ended with it.
                 process_group=0,
@@ -137,7 +129,6 @@ class CaptureProcess(Closing):
         with suppress(OSError):
             self._channel.send(json.dumps(request).encode())
         self.ask()
-        self.due_s += START_S
 
     @property
     def pid(self) -> int:
@@ -171,7 +162,7 @@ class CaptureProcess(Closing):
         """Ask for the next frame, once."""
         if not self._asked:
             self._asked = True
-            self.due_s = time.monotonic() + self._deadline_s
+            self.due_s = time.monotonic() + self._deadline[1]
             # Where the process is gone, take() says so, behind whatever was sent before.
             with suppress(OSError):
                 channel.ask(self._channel, self._slots.released() if self._slots else [])
@@ -194,13 +185,14 @@ class CaptureProcess(Closing):
                     self.due_s = time.monotonic() + DEATH_S
                 elif (frame := self._act(message)) is not None:
                     self._asked = False
+                    self._deadline = self._next_deadline
                     return frame
             except BlockingIOError:
                 if time.monotonic() < self.due_s:
                     return None
+                key, limit_s = self._deadline
                 raise self._lost(
-                    f" within {self._deadline_s:g} s, found none",
-                    "check the camera's cable and power, or raise deadline_s",
+                    f" within {limit_s:g} s, found none", f"check the camera's cable and power, or raise {key}"
                 ) from None
             except (ValueError, TypeError, OSError) as error:
                 if isinstance(error, FamiliarError):

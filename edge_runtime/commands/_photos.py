@@ -12,7 +12,7 @@ from edge_runtime.pictures.folder import list_images
 def list_photos(paths: list[Path]) -> list[Path]:
     """Every photo named, and every photo in the folders named, in order and once each.
 
-    What a folder holds beside photos is told on standard error, in one line a folder.
+    What a folder holds beside photos is said on standard error, in one line a folder.
 
     Raises:
         InputError: something named is not there, or a folder holds no photo.

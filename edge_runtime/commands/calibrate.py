@@ -14,8 +14,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edge_runtime.config import Config, check_output, load_config, socket_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.decision.calibration import Calibration
@@ -25,6 +23,7 @@ from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.outlook import outlooks
 from edge_runtime.drawing.contact_sheet import save_sheet
 from edge_runtime.drawing.error_curves import Curves, draw_curves
+from edge_runtime.drawing.picture_file import picture_format
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import open_gallery
@@ -61,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     if args.strangers_per_week is not None and not 0 <= args.strangers_per_week < math.inf:
         raise UsageError(f"--strangers-per-week: expected 0 or more, received {args.strangers_per_week:g}")
     config = load_config(args.config, args.set)
+    if args.plot:
+        picture_format(check_output(config, args.plot))
     with open_chain(config) as chain:
         with open_gallery(config, chain, create=False) as gallery:
             templates = gallery.templates()
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         "targets": [_row(calibration, left, margin, per_week) for calibration in calibrations.values()],
     }
     if args.plot:
-        _plot(check_output(config, args.plot), here, left, margin, len(templates.names))
+        _plot(args.plot, here, left, margin, len(templates.names))
     print(json.dumps(document, indent=2) if args.json else "\n".join(_table(document, target)))
     return 0
 
@@ -214,17 +215,23 @@ def _misses(row: Row) -> str:
 
 def _plot(path: Path, calibration: Calibration, left: LeaveOneOut, margin: float, people: int) -> None:
     scores = calibration.stranger_scores
-    known = left.own if len(left) else np.ones(1, np.float32)
+    bounds = calibration.bounds or (calibration.threshold, calibration.threshold)
+    ends = [bounds[1] + 0.1, float(scores[-1]) if len(scores) else 0.0, *left.own.tolist()]
     middle = float(scores[len(scores) // 2]) if len(scores) else 0.0
-    low, high = min(middle, float(known.min())), max(float(known.max()), calibration.threshold + 0.05)
+    low, high = min([middle, *left.own.tolist()]), max(ends)
     misses = (lambda threshold: left.miss_rate(threshold, margin) or 0.0) if len(left) else None
     curves = Curves(
-        f"{people} enrolled: a name needs a score of {calibration.threshold:.3f}",
-        f"target: {calibration.target_per_1000:g} of 1,000 strangers; expected "
-        f"{_short(calibration.expected_per_1000)} ({' to '.join(map(_short, calibration.interval))})",
-        calibration.threshold,
+        f"{people} enrolled: a name needs a score of {' to '.join(dict.fromkeys(f'{bound:.2f}' for bound in bounds))}",
+        f"target: {calibration.target_per_1000:g} of 1,000 strangers; expected in general "
+        f"{_short(calibration.expected_per_1000)} ({' to '.join(map(_short, calibration.interval))})"
+        + (f", alike {_short(calibration.alike_per_1000)}" if calibration.alike_per_1000 is not None else ""),
+        bounds,
         lambda threshold: calibration.rate_per_1000(threshold) / 1000,
-        (calibration.interval[0] / 1000, calibration.interval[1] / 1000),
+        None
+        if calibration.thresholds is not None
+        else (calibration.interval[0] / 1000, calibration.interval[1] / 1000),
+        calibration.supported_in_general,
+        calibration.alike_rate if calibration.household else None,
         misses,
         (math.floor(low * 20) / 20, math.ceil(min(high, 1.0) * 20) / 20),
     )

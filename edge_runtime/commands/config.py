@@ -9,11 +9,8 @@ import sys
 from typing import Any
 
 from edge_runtime.config import describe, load_config
-from edge_runtime.detectors import check_detector
 from edge_runtime.errors import ConfigError
-from edge_runtime.interpreters import check_interpreter
 from edge_runtime.schema.table import collected
-from edge_runtime.sources import check_source
 from edge_runtime.text.masking import masked
 from edge_runtime.text.plain import printable
 
@@ -35,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "check":
         return _check(args)
     config = load_config(args.config, args.set)
-    document = {**dataclasses.asdict(config), "sink": [sink.as_table() for sink in config.sink]}
+    document = {**dataclasses.asdict(config), "sink": [sink.as_table(show_secrets=False) for sink in config.sink]}
     if config.sink:
         del document["events"]["path"]  # refused beside [[sink]], and what is shown can be used as a file
     print(json.dumps(document, indent=2, default=str) if args.json else "\n".join(_toml(document)))
@@ -44,6 +41,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     """Every mistake, one line each; whatever ``run`` would open is tried as far as that needs no device."""
+    # Whoever looks at the configuration alone waits for none of these.
+    from edge_runtime.detectors import check_detector
+    from edge_runtime.interpreters import check_interpreter
+    from edge_runtime.sources import check_source
+
     faults: list[ConfigError] = []
     config = load_config(args.config, args.set, faults=faults)
     for name, camera in config.camera.items():

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from edge_runtime.commands._photos import note
 from edge_runtime.config import Config, check_output, load_config
-from edge_runtime.errors import ImageError, InputError, UsageError
+from edge_runtime.errors import ImageError, UsageError
 from edge_runtime.faces.chain import FaceChain, central_face, open_chain
 from edge_runtime.pictures.folder import list_images
 from edge_runtime.pictures.reader import read_image
@@ -72,10 +72,6 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.jobs < 1:
         raise UsageError(f"--jobs: expected at least 1, received {args.jobs}")
-    if not args.out.absolute().parent.is_dir():
-        raise InputError(f"{args.out}: expected a folder to write to, found none; make {args.out.absolute().parent}")
-    if args.out.exists() and not args.out.is_file():
-        raise InputError(f"{args.out}: expected a file or nothing, found a folder or device; name a file, as codes.npz")
     config = load_config(args.config, args.set)
     check_output(config, args.out)
     files = {path.relative_to(args.folder).as_posix(): path for path in list_images(args.folder, note)}

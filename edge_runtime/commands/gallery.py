@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             sub.add_argument("names", nargs="*", metavar="NAME", help="whom to export (default: everybody)")
         if action == "import":
             sub.add_argument("--merge", action="store_true", help="add to people of the same name")
+            sub.add_argument("--forgotten", action="store_true", help="also people who were forgotten here since")
             sub.add_argument("--signer", metavar="FINGERPRINT", help="only from the device with this fingerprint")
         sub.add_argument("--json", action="store_true", help="machine-readable output")
         for option in ("--config", "--set"):
@@ -162,7 +163,7 @@ def _import(config: Config, args: argparse.Namespace) -> int:
         bound["code_size"],
         bound["bundle_name"],
     ) as gallery:
-        added, known = gallery.take_moved(package.people, args.merge)
+        added, known = gallery.take_moved(package.people, args.merge, args.forgotten)
     document = {"people": len(package.people), "added": added, "known": known, "signer": package.signer}
     told = f"{len(package.people)} people of the device {package.signer}: {added} photos added, {known} known already"
     print(json.dumps(document) if args.json else told)

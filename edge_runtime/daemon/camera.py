@@ -10,7 +10,7 @@ from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProce
 from edge_runtime.config import CameraConfig, Config
 from edge_runtime.errors import CameraError, ConfigError, FamiliarError
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.system.retry import delay_s
+from edge_runtime.timing.retry import delay_s
 from edge_runtime.tracking.freeze import FreezeDetector
 from edge_runtime.types import Event, EventKind, Frame
 
@@ -23,7 +23,7 @@ _STEADY_S = 30.0
 _MOST_ABANDONED = 3
 """A camera that this many stuck captures hang on is not opened again until one of them goes."""
 
-State = Literal["opening", "running", "lost", "ended"]
+State = Literal["opening", "running", "lost", "ended", "disabled"]
 
 
 def retry_delay_s(attempt: int, share: float) -> float:
@@ -42,7 +42,8 @@ class Camera:
     Attributes:
         name: from the configuration.
         pipeline: tracks and decisions; they outlive a loss of the capture.
-        state: ``opening`` until the first frame, then ``running``, ``lost`` or ``ended``.
+        state: ``opening`` until the first frame, then ``running``, ``lost``, ``ended`` or ``disabled``.
+        wanted: False: it is to be disabled, and stays so until this is True again; any thread may say so.
         live: whether the source is one that goes on for ever; None until it was open.
         error: why it is lost, or ended before its time; None while all is well.
         frames: taken so far.
@@ -56,6 +57,7 @@ class Camera:
         self.name = name
         self.pipeline = pipeline
         self.state: State = "opening"
+        self.wanted = True
         self.live: bool | None = None
         self.error: FamiliarError | None = None
         self.frames = 0
@@ -105,6 +107,8 @@ class Camera:
         """Monotonic seconds at which ``turn`` has something to do even if no frame has come."""
         if self._dying is not None:
             return self._give_up_s
+        if self._to_switch:
+            return 0.0
         if self._capture is not None:
             return self._capture.due_s
         return self._retry_at_s if self.state == "lost" else float("inf")
@@ -123,6 +127,8 @@ class Camera:
         """Take a frame if there is one, or note a loss, or open again when it is time; never waits."""
         if self._dying is not None:
             return self._bury(*self._dying)
+        if self._to_switch:
+            return self._switch()
         if self._capture is None:
             if self.state == "lost" and time.monotonic() >= self._retry_at_s:
                 self._try_again()
@@ -138,6 +144,21 @@ class Camera:
         if self._capture.ended:
             return self._end()
         return []
+
+    @property
+    def _to_switch(self) -> bool:
+        return self.state != "ended" and self.wanted == (self.state == "disabled")
+
+    def _switch(self) -> list[Event]:
+        """Off: let go of the source, and let the open tracks leave. On: open it, as after a loss."""
+        if self.wanted:
+            self.state, self._attempt, self._next_seq = "lost", 0, 0
+            self._open()
+            return []
+        if self._capture is not None:
+            self._let_go(self._capture)
+        self.state, self.error = "disabled", None
+        return [*self.finish(), self._event("camera_lost", self.clip_s, time.time(), "switched off")]
 
     def finish(self) -> list[Event]:
         """Let the open tracks leave."""
@@ -185,12 +206,9 @@ class Camera:
     def _start(self) -> None:
         # A clip goes on where it was; a camera numbers its frames from 0 each time.
         first_seq = 0 if self.live else self._next_seq
+        limits_s = self._config.deadline_s, self._config.first_frame_s
         self._capture = CaptureProcess(
-            self._config.source,
-            self.name,
-            self._config.deadline_s,
-            first_seq,
-            max_megapixels=self._config.max_megapixels,
+            self._config.source, self.name, *limits_s, first_seq, max_megapixels=self._config.max_megapixels
         )
 
     def _step(self, capture: CaptureProcess, frame: Frame) -> list[Event]:
@@ -268,14 +286,17 @@ class Camera:
         return events
 
     def _end(self) -> list[Event]:
-        capture, self._capture = self._capture, None
-        assert capture is not None
-        self._dropped += capture.dropped
-        # It has nothing more to do, and is not waited for.
-        capture.kill()
-        self._abandoned.append(capture)
+        assert self._capture is not None
+        self._let_go(self._capture)
         self.state = "ended"
         return self.finish()
+
+    def _let_go(self, capture: CaptureProcess) -> None:
+        """It has nothing more to do, and is not waited for."""
+        self._capture = None
+        self._dropped += capture.dropped
+        capture.kill()
+        self._abandoned.append(capture)
 
     def _event(self, kind: EventKind, captured_s: float, wall_time: float, reason: str | None = None) -> Event:
         return Event(kind, self.name, wall_time, captured_s, reason=reason)

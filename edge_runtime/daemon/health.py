@@ -12,12 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from edge_runtime.control.state import State
 from edge_runtime.system.log import Log, log
 from edge_runtime.types import Event
 
-State = Literal["ok", "degraded", "failing"]
-EXIT_CODES: dict[State, int] = {"ok": 0, "degraded": 20, "failing": 21}
-"""What ``familiar status`` ends with."""
 _MOST_EVENTS = 1000
 
 

@@ -55,8 +55,8 @@ class Lookout:
             self._health.update(f"camera {name}", reason and f"{camera.state}: {reason}")
             self._health.update(f"pace {name}", camera.pipeline.pace.degraded)
         going_on = any(camera.keeps_running for camera in self._cameras.values())
-        reason = "no camera delivers" if lost == len(self._cameras) and going_on else None
-        self._health.update("cameras", reason, failing=True)
+        silent = "no camera delivers" if lost == len(self._cameras) and going_on else None
+        self._health.update("cameras", silent, failing=True)
         self._health.update("tpu", accelerator)
 
     def status_line(self, people: int) -> str:

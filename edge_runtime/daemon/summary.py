@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.config import Config
-from edge_runtime.daemon.camera import Camera
-from edge_runtime.decision.matcher import Matcher
-from edge_runtime.events.log import EventLog
+
+if TYPE_CHECKING:
+    from edge_runtime.daemon.camera import Camera
+    from edge_runtime.decision.matcher import Matcher
+    from edge_runtime.events.log import EventLog
 
 
 def frames_per_s(camera: Camera) -> float:
@@ -19,12 +21,13 @@ def frames_per_s(camera: Camera) -> float:
 
 def stage_ms(camera: Camera) -> dict[str, float]:
     """Mean milliseconds of one run of each stage."""
-    return {name: 1000 * stage.total_s / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
+    return {name: 1000 * stage.total / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
 
 
 def camera_status(camera: Camera) -> dict[str, Any]:
     """One camera, JSON-ready."""
     counts = camera.pipeline.counts
+    seen = camera.pipeline.sightings()
     return {
         "source": camera.source,
         "state": camera.state,
@@ -37,7 +40,9 @@ def camera_status(camera: Camera) -> dict[str, Any]:
         **{key: counts[key] for key in ("faces", "tracks", "identified", "unknown", "rejected")},
         "searched": counts["searched"],
         "degraded": camera.pipeline.pace.degraded,
-        "in_view": [name or state for _, name, state in camera.pipeline.sightings()],
+        "in_view": [name or state for _, name, state in seen],
+        "people": sorted(name for _, name, _ in seen if name),
+        "unknowns": sum(name is None and state == "unknown" for _, name, state in seen),
         "stage_ms": {name: round(value, 3) for name, value in stage_ms(camera).items()},
     }
 
@@ -93,7 +98,7 @@ def summary_lines(cameras: Mapping[str, Camera], events: EventLog) -> list[str]:
     for name, camera in cameras.items():
         counts = camera.pipeline.counts
         span_s = camera.latest_s - camera.started_s
-        stages_s = sum(stage.total_s for stage in camera.pipeline.stages.values())
+        stages_s = sum(stage.total for stage in camera.pipeline.stages.values())
         runs = ", ".join(f"{stage} {value:.1f}" for stage, value in stage_ms(camera).items())
         lines += [
             f"{name}: {camera.frames} frames in {span_s:.1f} s ({frames_per_s(camera):.1f} a second), "

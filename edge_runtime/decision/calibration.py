@@ -46,6 +46,8 @@ class Calibration:
         supported_per_1000: the lowest rate the cohort supports with 95 % confidence.
         stranger_scores: float32 (S,), ascending: each stranger's best score against the gallery.
         tail: of the strangers' scores that may carry a name; None with nobody enrolled or no strangers.
+        own: of the same scores, each moved by what its person's threshold lies above ``threshold``; the expected rate
+            and its interval are of these.
         people: enrolled, P.
         people_behind: how many real people the cohort stands for.
         realism: how real strangers differ from it.
@@ -62,6 +64,7 @@ class Calibration:
     supported_per_1000: float
     stranger_scores: Floats
     tail: Tail | None = None
+    own: Tail | None = None
     people: int = 0
     people_behind: int = 0
     realism: CohortCorrection = field(default_factory=CohortCorrection)
@@ -70,17 +73,21 @@ class Calibration:
     unfit: str | None = None
     raised: float = 0.0
 
-    def with_door(self, averages: Floats, door: Floats) -> Calibration:
+    def with_door(self, averages: Floats, door: Floats, at_least: float = 0.0) -> Calibration:
         """The same, no milder, for a device whose door such strangers come to; see ``door``.
 
         Args:
             averages: float32 (P, D) of unit length, one a person enrolled.
             door: float32 (S, D) of unit length, one a stranger.
+            at_least: by how much the door's strangers raised thresholds for this gallery before, a score >= 0: who
+                comes later takes none of that back.
         """
-        if self.household is None or self.thresholds is None or len(door) < FEWEST_AT_DOOR:
+        if self.household is None or self.thresholds is None:
             return self
-        likely = np.array([self._confidence.likely_from(person) for person in range(self.people)])
-        raised = raised_by(self.household, averages, likely, door, self.realism.track)
+        raised = at_least
+        if len(door) >= FEWEST_AT_DOOR:
+            likely = np.array([self._confidence.likely_from(person) for person in range(self.people)])
+            raised = max(raised, raised_by(self.household, averages, likely, door, self.realism.track))
         return replace(self, thresholds=self.thresholds + raised, raised=raised)
 
     def needed(self, person: int) -> float:
@@ -109,10 +116,10 @@ class Calibration:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of ``expected_per_1000``, (low, high), of one threshold for all."""
-        if self.tail is None:
+        """95 % interval of ``expected_per_1000``, (low, high), of the same thresholds."""
+        if self.own is None:
             return (0.0, 1000.0) if self.people else (0.0, 0.0)
-        return _interval(self.tail, self.people_behind, self.threshold, self.realism, self.people)
+        return _interval(self.own, self.people_behind, self.threshold, self.realism, self.people)
 
     @cached_property
     def alike_per_1000(self) -> float | None:
@@ -127,6 +134,18 @@ class Calibration:
             return None
         rates = np.minimum(self.household.rates(self.thresholds) * math.exp(self.realism.track), 1.0)
         return np.asarray(1000 * rates)
+
+    def alike_rate(self, threshold: float) -> float:
+        """The share of strangers who look like the household named at one threshold for all; 0: not known."""
+        if self.household is None:
+            return 0.0
+        rates = self.household.rates(np.full(self.people, threshold)) * math.exp(self.realism.track)
+        return float(np.minimum(rates, 1.0).mean())
+
+    @property
+    def supported_in_general(self) -> float:
+        """The lowest share of strangers in general that the cohort is evidence for (rule of three)."""
+        return rule_of_three(self.people_behind) if self.people_behind else 1.0
 
     @property
     def alike_interval(self) -> tuple[float, float] | None:
@@ -219,16 +238,15 @@ def calibrate(
     aimed = like.drawn(target_per_1000 / 1000, people)
     fitted = tail.share > aimed and float(tail.scale) > 0
     threshold = tail.threshold(aimed if fitted else _conformal(aimed, n))
-    household, thresholds = Household(looks, templates) if looks else None, None
-    rate = float(tail.rate(threshold))
+    household, thresholds, own = Household(looks, templates) if looks else None, None, tail
     if household is not None and target_per_1000 < 1000:
         thresholds = np.maximum(household.thresholds(target_per_1000 / 1000 / math.exp(like.track)), threshold)
         # How far everybody is above their own threshold, as a score against the common one.
-        own = named - thresholds[who] + threshold
-        rate = float(Tail.fit(own, n).rate(threshold))
+        own = Tail.fit(named - thresholds[who] + threshold, n)
+    rate = float(own.rate(threshold))
     expected = 1000 * like.real(rate if fitted else (rate * n + 1) / (n + 1), people)
     return Calibration(
-        threshold, target_per_1000, expected, supported, scores, tail, people, n, like, thresholds, household
+        threshold, target_per_1000, expected, supported, scores, tail, own, people, n, like, thresholds, household
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge_runtime.decision.leave_one_out import leave_one_out
+from edge_runtime.decision.leave_one_out import own_scores
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.types import Floats
 
@@ -68,29 +68,35 @@ class Lookalikes:
         return all(scores[person] - scores[other] >= margin for other, margin in self.of(person))
 
 
-def find_lookalikes(templates: Templates, strangers: Floats, margin: float, alike_from: float = np.inf) -> Lookalikes:
-    """Compare everybody with everybody.
+def find_lookalikes(
+    templates: Templates, strangers: Floats, margin: float, alike_from: float = np.inf, of: int | None = None
+) -> Lookalikes:
+    """Compare everybody with everybody, or one person with everybody.
 
     Args:
         templates: of a gallery.
         strangers: float32 (S, D) of unit length.
         margin: the usual one.
         alike_from: pairs this similar are reported too, even if the usual margin is enough for them.
+        of: the one person whose pairs are wanted; None: everybody's.
     """
     averages = templates.person_embeddings()
     if len(averages) < 2 or not len(strangers):
         return Lookalikes()
-    left = leave_one_out(templates)
-    own = float(np.clip(np.median(left.own), 0.0, 0.99)) if len(left) >= _FEWEST else _OWN
+    _, left = own_scores(templates)
+    own = float(np.clip(np.median(left), 0.0, 0.99)) if len(left) >= _FEWEST else _OWN
     some = strangers[:: max(len(strangers) // _STRANGERS, 1)] @ averages[:_BLOCK].T
     spread = float(np.sqrt(1 - own**2) * some.std())
     pairs = []
-    for start in range(0, len(averages), _BLOCK):
-        alike = np.clip(averages[start : start + _BLOCK] @ averages.T, -1.0, 1.0)
+    everybody = np.arange(len(averages)) if of is None else np.array([of])
+    for start in range(0, len(everybody), _BLOCK):
+        people = everybody[start : start + _BLOCK]
+        alike = np.clip(averages[people] @ averages.T, -1.0, 1.0)
         needed = _Z * spread * np.sqrt(2 - 2 * alike) - own * (1 - alike)
-        rows, columns = np.nonzero((needed > margin) | (alike >= alike_from))
-        for row, column in zip((rows + start).tolist(), columns.tolist(), strict=True):
-            if row < column:
-                at = row - start, column
-                pairs.append(Pair(row, column, float(alike[at]), max(float(needed[at]), margin)))
+        wanted = (needed > margin) | (alike >= alike_from)
+        # Each pair once: with everybody in its row, from the first of the two.
+        wanted &= np.arange(len(averages)) > people[:, None] if of is None else np.arange(len(averages)) != of
+        for row, column in zip(*(found.tolist() for found in np.nonzero(wanted)), strict=True):
+            first, second = sorted((int(people[row]), column))
+            pairs.append(Pair(first, second, float(alike[row, column]), max(float(needed[row, column]), margin)))
     return Lookalikes(tuple(sorted(pairs, key=lambda pair: -pair.similarity)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_runtime.bundle.figures import Metrics
 from edge_runtime.errors import SelfTestError
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.types import Floats
@@ -74,15 +74,16 @@ def why_refused(calibration: Calibration) -> str | None:
     return None
 
 
-def why_unfit(manifest: Mapping[str, Any]) -> str | None:
+def why_unfit(metrics: Metrics) -> str | None:
     """Why an encoder names nobody whatever the gallery, by its bundle's own figures; None: it names, or no figures.
 
     Args:
-        manifest: the whole document.
+        metrics: of the bundle.
     """
-    parity = manifest.get("metrics", {}).get("parity", {})
-    right = (parity.get("pair_accuracy") or {}).get(parity.get("label"))
-    if right is None or parity.get("pairs", 0) < LEAST_PAIRS or right >= LEAST_RIGHT:
+    if metrics.pairs_right is None:
+        return None
+    pairs, right = metrics.pairs_right
+    if pairs < LEAST_PAIRS or right >= LEAST_RIGHT:
         return None
     return f"the encoder judges {right:.0%} of pairs of photos right, a coin 50 %, and {LEAST_RIGHT:.0%} are needed"
 

@@ -16,7 +16,7 @@ from edge_runtime.config import CameraConfig
 from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters import compiled_file, tpu_library
-from edge_runtime.tracking.scheduler import THROTTLING
+from edge_runtime.tracking.scheduler import THROTTLING, hottest_c
 
 _LITTLE_MB = 150
 _HOT_C, _TOO_HOT_C = 75.0, 85.0
@@ -64,15 +64,14 @@ def clock(examination: Examination) -> Iterator[Row]:
 
 def temperature(examination: Examination) -> Iterator[Row]:
     """No sensor is near the point where the processor slows down."""
-    texts = [path.read_text().strip() for path in examination.paths("sys/class/thermal/thermal_zone*/temp")]
-    degrees = [int(text) / 1000 for text in texts if text.lstrip("-").isdecimal()]
-    if not degrees:
+    celsius = hottest_c(examination.root / "sys")
+    if celsius is None:
         yield Row("temperature", "unknown", "not known here")
-    elif max(degrees) < _HOT_C:
-        yield Row("temperature", "ok", f"{max(degrees):.0f} °C")
+    elif celsius < _HOT_C:
+        yield Row("temperature", "ok", f"{celsius:.0f} °C")
     else:
         slower = "familiar run --set detect.every=8   (and a heat sink or fan)"
-        yield Row("temperature", "fail" if max(degrees) >= _TOO_HOT_C else "warn", f"{max(degrees):.0f} °C", slower)
+        yield Row("temperature", "fail" if celsius >= _TOO_HOT_C else "warn", f"{celsius:.0f} °C", slower)
 
 
 def throttling(examination: Examination) -> Iterator[Row]:
@@ -146,8 +145,8 @@ def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
     """Open a camera for one picture."""
     kind, argument = camera.source.split()
     try:
-        megapixels = camera.max_megapixels
-        with CaptureProcess(camera.source, name, camera.deadline_s, max_megapixels=megapixels) as capture:
+        limits_s = camera.deadline_s, camera.first_frame_s
+        with CaptureProcess(camera.source, name, *limits_s, max_megapixels=camera.max_megapixels) as capture:
             while (frame := capture.take()) is None and not capture.ended:
                 select.select([capture], [], [], max(capture.due_s - time.monotonic(), 0.0))
     except FamiliarError as error:

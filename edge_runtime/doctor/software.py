@@ -112,6 +112,19 @@ def daemon(examination: Examination) -> Iterator[Row]:
         yield Row("daemon", state, reasons or status["state"], "" if state == "ok" else "journalctl -u familiar -n 20")
 
 
+def sinks(examination: Examination) -> Iterator[Row]:
+    """Every sink takes events, and has passed over none."""
+    for name, sink in ((examination.status or {}).get("events") or {}).get("sinks", {}).items():
+        if sink["error"]:
+            aside = "set aside: " if sink.get("aside") else ""
+            yield Row(f"sink {name}", "fail" if aside else "warn", f"{aside}{sink['error']}", "familiar config show")
+        elif sink.get("refused"):
+            found = f"{sink['refused']} events passed over, which the receiver never takes"
+            yield Row(f"sink {name}", "warn", found, "familiar config show")
+        else:
+            yield Row(f"sink {name}", "ok", f"{sink['delivered']} delivered, {sink['behind']} behind")
+
+
 def _systemctl(*arguments: str) -> list[str]:
     done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=_PATIENCE_S)
     return done.stdout.splitlines()

@@ -99,6 +99,7 @@ class EdgeTpuInterpreter:
         self._attempt = self._hung = 0
         self._retry_at_s = 0.0
         self.degraded: str | None = None
+        self.package = self._tpu.package
         self.input_shape, self.input_dtype = self._tpu.input_shape, self._tpu.input_dtype
         self.input_quantization, self.outputs = self._tpu.input_quantization, self._tpu.outputs
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge_runtime.control.protocol import Answer
 from edge_runtime.enrolment.photo import Enroller, EnrolmentResult
-from edge_runtime.errors import InputError
+from edge_runtime.errors import MissingError
 from edge_runtime.gallery.names import clean_name
 from edge_runtime.requests.access import Access
 from edge_runtime.schema.table import key
@@ -105,7 +105,7 @@ def name_unknown(access: Access, request: NameUnknown, payload: bytes) -> Answer
 def _book(access: Access, stranger_id: str) -> UnknownsBook:
     book = access.holdings.unknowns()
     if book is None:
-        raise InputError(f"{stranger_id!r}: no stranger is remembered; set [strangers] remember to true and restart")
+        raise MissingError(f"{stranger_id!r}: no stranger is remembered; set [strangers] remember to true and restart")
     return book
 
 

@@ -134,6 +134,12 @@ def throttled(root: Path = Path("/sys")) -> str | None:
     return None
 
 
+def hottest_c(root: Path = Path("/sys")) -> float | None:
+    """The temperature of the hottest zone, degrees Celsius; None where no sensor tells."""
+    found = [_celsius(zone / "temp") for zone in (root / "class/thermal").glob("thermal_zone*")]
+    return max((celsius for celsius in found if celsius is not None), default=None)
+
+
 def _passive_limit(zone: Path) -> float | None:
     """The temperature from which the kernel slows the processor down."""
     limits = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_runtime.errors import InputError
+from edge_runtime.errors import MissingError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
 from edge_runtime.unknowns.linkage import Linkage
@@ -105,10 +105,10 @@ class Crowd:
         """The one of that id.
 
         Raises:
-            InputError: nobody remembered has it.
+            MissingError: nobody remembered has it.
         """
         if stranger_id not in self._strangers:
-            raise InputError(f"{stranger_id!r}: no such stranger is remembered; familiar strangers lists who is")
+            raise MissingError(f"{stranger_id!r}: no such stranger is remembered; familiar strangers lists who is")
         return self._strangers[stranger_id]
 
     @property
@@ -171,7 +171,7 @@ class Crowd:
         """Take no interest in somebody, or take it again.
 
         Raises:
-            InputError: nobody remembered has that id.
+            MissingError: nobody remembered has that id.
         """
         self._strangers[stranger_id] = replace(self.find(stranger_id), ignored=ignored)
         return self._strangers[stranger_id]
@@ -180,7 +180,7 @@ class Crowd:
         """Forget somebody; who is in view as them now is not remembered either.
 
         Raises:
-            InputError: nobody remembered has that id.
+            MissingError: nobody remembered has that id.
         """
         stranger = self.find(stranger_id)
         self._dismissed.add(stranger_id)

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 
 from convert.cohort.alike import one_each, stated_look
-from convert.model.chips import Chips
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.alignment import Template
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
 
 SAME = 0.6
@@ -67,6 +67,11 @@ def encode(encoder: TfliteEncoder, chips: Chips, indices: np.ndarray, template: 
 
 def judged(model: Path, chips: Chips, indices: np.ndarray) -> np.ndarray:
     """Which pictures to keep, so that hardly anybody is there twice."""
+    return one_each(judge_codes(model, chips, indices), SAME)
+
+
+def judge_codes(model: Path, chips: Chips, indices: np.ndarray) -> Floats:
+    """Embeddings of another encoder, of unit length."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -77,7 +82,7 @@ def judged(model: Path, chips: Chips, indices: np.ndarray) -> np.ndarray:
         pixels = chips.aligned(indices[start : start + _BATCH], Template.arcface(112)).astype(np.float32)
         (found,) = session.run(None, {session.get_inputs()[0].name: (pixels / 127.5 - 1).transpose(0, 3, 1, 2)})
         codes.append(found / np.linalg.norm(found, axis=1, keepdims=True))
-    return one_each(np.concatenate(codes).astype(np.float32), SAME)
+    return np.concatenate(codes).astype(np.float32)
 
 
 def pools(args: argparse.Namespace, bundle: Bundle) -> tuple[dict[str, Floats], list[str], list[Floats]]:
@@ -89,7 +94,7 @@ def pools(args: argparse.Namespace, bundle: Bundle) -> tuple[dict[str, Floats], 
         chips = Chips.load(path)
         indices = chips.indices("check") if len(chips.indices("check")) else np.arange(len(chips.names))
         indices = indices[judged(args.judge, chips, indices)] if args.judge else indices
-        looks = np.array([stated_look(str(name)) for name in chips.files[indices]])
+        looks = np.array([stated_look(str(name)) for name in chips.paths[indices]])
         codes = encode(encoder, chips, indices, template)
         for look in sorted(set(looks) & set(_NAMES)):
             if (looks == look).sum() >= _FEWEST:

@@ -25,7 +25,7 @@ from tests.builders import ROOT, draw_face, make_bundle, write_manifest
 from tests.e2e.loopback import STANDIN, Loopback, missing, start_sshd
 
 # A deployment starts on a desktop and installs its own interpreter there, whichever is installed here.
-pytestmark = [pytest.mark.desktop, pytest.mark.skipif(bool(missing()), reason=missing())]
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 RUNNING = '[camera.front]\nsource = "synthetic:loop,realtime,fps=2"\n# by the owner\n'
 Run = subprocess.CompletedProcess[str]

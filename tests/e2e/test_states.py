@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edge_runtime.daemon.health import EXIT_CODES
+from edge_runtime.control.state import EXIT_CODES
 from tests.builders import ROOT, make_bundle, make_pixels
 from tests.clips import visit, write_clip
 from tests.e2e.test_run import PATIENCE_S, Daemon, environment, familiar

@@ -95,7 +95,7 @@ def test_a_named_file_must_exist(tmp_path):
 def test_every_key_is_described():
     for key, kind, _, meaning in describe():
         assert meaning, key
-        assert kind in ("str", "int", "float", "bool"), key
+        assert kind in ("str", "int", "float", "bool", "list"), key
 
 
 def test_what_has_changed_is_named_key_by_key(tmp_path):

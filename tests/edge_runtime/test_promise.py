@@ -73,7 +73,7 @@ def knowing(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     digest, size = file_digest(path / "looks.npz")
     document = json.loads((path / "manifest.json").read_text())
     document["files"]["looks.npz"] = {"sha256": digest, "bytes": size}
-    (path / "manifest.json").write_text(json.dumps(document | {"looks": looks.as_json()}))
+    (path / "manifest.json").write_text(json.dumps(document | {"looks": looks.sheet().as_json()}))
     monkeypatch.setenv("FAMILIAR_BUNDLE_PATH", str(path))
     return looks
 
@@ -110,7 +110,7 @@ def test_a_damaged_file_of_looks_is_one_line(familiar: Familiar, knowing: Looks,
     document["looks"]["own"] = [0.5]
     (tmp_path / "knowing/manifest.json").write_text(json.dumps(document))
     code, _, err = familiar("identify", "album")
-    assert code == 6 and err.count("\n") == 1 and "looks.npz: a value is wrong" in err
+    assert code == 6 and err.count("\n") == 1 and "a value is wrong" in err
 
 
 def test_a_sound_bundle_names_and_says_so(familiar: Familiar, album: Path) -> None:  # noqa: F811

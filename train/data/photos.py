@@ -15,8 +15,8 @@ from pathlib import Path
 
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.gallery.names import folded
+from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.pictures.folder import list_images
-from train.data.archive import SPLITS
 from train.data.holdout import part_of
 
 _SHARES = (("train", 0.70), ("select", 0.80), ("final", 0.90), ("cohort", 1.0))

@@ -46,14 +46,14 @@ def test_json_and_plot_agree_with_the_target(familiar: Familiar, album: Path) ->
     thresholds = [row["threshold"] for row in document["targets"]]
     assert thresholds == sorted(thresholds, reverse=True)
     pixels = np.asarray(Image.open("curves.png"))
-    assert pixels.shape == (560, 900, 3) and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
+    assert pixels.shape == (580, 940, 3) and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
 
 
 def test_mistakes_are_one_line(familiar: Familiar, album: Path) -> None:  # noqa: F811
     familiar("enroll", "P0", "album/P0")
     for arguments, code, says in (
         (("--strangers-per-week", "-1"), 2, "0 or more"),
-        (("--plot", "nowhere/curves.png"), 4, "cannot be written"),
+        (("--plot", "nowhere/curves.png"), 4, "expected a folder to write to"),
     ):
         found, _, err = familiar("calibrate", *arguments)
         assert found == code and err.count("\n") == 1 and says in err

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import threading
 
-from edge_runtime.daemon.health import EXIT_CODES, Health
+from edge_runtime.control.state import EXIT_CODES
+from edge_runtime.daemon.health import Health
 from edge_runtime.system.log import Log
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
+from edge_runtime.pictures.chips import Chips
 from tests.builders import ROOT, draw_face, make_pixels
 from tests.waiting import wait_for
 from train.__main__ import main
-from train.data.chips import Chips
 from train.data.photos import find_photos, read_split, split
 
 
@@ -60,6 +60,13 @@ def test_faces_are_kept_and_the_rest_is_listed(people, tmp_path, capsys):
     assert [line.split("\t")[0] for line in listed] == ["cy/cut.jpg", "cy/dot.png", "cy/wall.png", "cy/zero.jpg"]
     assert "unreadable" in listed[0] and "no face" in listed[2] and "empty file" in listed[3]
     assert "no face: 2, unusable: 2" in capsys.readouterr().out
+
+
+def test_too_few_strangers_are_said_before_faces_are_looked_for(tmp_path, capsys):
+    photo(tmp_path / "photos" / "ann" / "1.png", make_pixels(120, 120))
+    assert main(["prepare", "--data", str(tmp_path / "photos"), "--out", str(tmp_path / "c.npz")]) == 4
+    note, error = capsys.readouterr().err.splitlines()
+    assert "0 people are held out as strangers" in note and "--cohort FILE" in note and "found none" in error
 
 
 def test_photos_without_a_single_face_are_an_error_and_leave_nothing(tmp_path, capsys):
