@@ -30,6 +30,7 @@ from edge_runtime.storage.files import with_sides
 from edge_runtime.text.address import NOWHERE, Address
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
+SYSTEM_STATE = Path("/var/lib/familiar")
 LEVELS = ("debug", "info", "warning", "error")
 LIVE_SECTIONS = ("decide", "log")
 """What a running daemon takes over; everything else waits for its next start."""
@@ -423,19 +424,36 @@ def default_path() -> Path:
 
 def config_dir() -> Path:
     """Where configuration and the device key live for this user."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "familiar"
+    return _own_place("XDG_CONFIG_HOME", ".config", SYSTEM_CONFIG.parent)
 
 
 def state_dir() -> Path:
     """Where the gallery lives: systemd's StateDirectory, else the user's own state folder."""
     given = os.environ.get("FAMILIAR_STATE") or os.environ.get("STATE_DIRECTORY")
-    return Path(given) if given else Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "familiar"
+    return Path(given) if given else _own_place("XDG_STATE_HOME", ".local/state", SYSTEM_STATE)
+
+
+def _own_place(variable: str, below_home: str, without_home: Path) -> Path:
+    """A folder of this user's; the system's for a user who has no home, as ``--user`` in a container makes one.
+
+    Relative paths are passed over (XDG Base Directory Specification): they would be another place in each folder.
+    """
+    given = Path(os.environ.get(variable, ""))
+    if given.is_absolute():
+        return given / "familiar"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return without_home
+    return home / below_home / "familiar" if home.is_absolute() else without_home
 
 
 def run_dir() -> Path:
     """Where the control socket lives: systemd's RuntimeDirectory, else the user's own."""
-    given = os.environ.get("RUNTIME_DIRECTORY") or os.environ.get("XDG_RUNTIME_DIR")
-    return Path(given) / ("" if os.environ.get("RUNTIME_DIRECTORY") else "familiar") if given else state_dir()
+    if given := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(given)
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    return own / "familiar" if own.is_absolute() else state_dir()
 
 
 def trusted_keys(config: Config) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.given_file import read_given
 from edge_runtime.text.address import Address
+from edge_runtime.text.masking import remember
 
 Settings = TypeVar("Settings")
 
@@ -170,6 +171,8 @@ def _checked(value: Any, kind: Any, limits: Mapping[str, Any], where: str) -> An
         raise ConfigError(f"{where}: expected {limits['low']:g} to {limits['high']:g}, found {described(value)}")
     if limits.get("choices") and value not in limits["choices"]:
         raise ConfigError(f"{where}: expected {' or '.join(limits['choices'])}, found {described(value)}")
+    if limits.get("secret") and isinstance(value, str):
+        remember([value])
     return Address(value) if kind is Address else value
 
 

@@ -98,7 +98,7 @@ def replacing(path: str | Path, mode: int | None = None, make_folder: bool = Tru
     path = Path(path)
     try:
         # As root, a move would put a file in the place of a device.
-        other = path.exists() and not path.is_file()
+        other = not path.name or (path.exists() and not path.is_file())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be written ({error}); name another place") from error
     if other:
