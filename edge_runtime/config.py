@@ -30,6 +30,7 @@ from edge_runtime.storage.files import with_sides
 from edge_runtime.text.address import NOWHERE, Address
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
+SYSTEM_STATE = Path("/var/lib/familiar")
 LEVELS = ("debug", "info", "warning", "error")
 LIVE_SECTIONS = ("decide", "log")
 """What a running daemon takes over; everything else waits for its next start."""
@@ -423,19 +424,36 @@ def default_path() -> Path:
 
 def config_dir() -> Path:
     """Where configuration and the device key live for this user."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "familiar"
+    return _own_place("XDG_CONFIG_HOME", ".config", SYSTEM_CONFIG.parent)
 
 
 def state_dir() -> Path:
     """Where the gallery lives: systemd's StateDirectory, else the user's own state folder."""
     given = os.environ.get("FAMILIAR_STATE") or os.environ.get("STATE_DIRECTORY")
-    return Path(given) if given else Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "familiar"
+    return Path(given) if given else _own_place("XDG_STATE_HOME", ".local/state", SYSTEM_STATE)
+
+
+def _own_place(variable: str, below_home: str, without_home: Path) -> Path:
+    """A folder of this user's; the system's for a user who has no home, as ``--user`` in a container makes one.
+
+    Relative paths are passed over (XDG Base Directory Specification): they would be another place in each folder.
+    """
+    given = Path(os.environ.get(variable, ""))
+    if given.is_absolute():
+        return given / "familiar"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return without_home
+    return home / below_home / "familiar" if home.is_absolute() else without_home
 
 
 def run_dir() -> Path:
     """Where the control socket lives: systemd's RuntimeDirectory, else the user's own."""
-    given = os.environ.get("RUNTIME_DIRECTORY") or os.environ.get("XDG_RUNTIME_DIR")
-    return Path(given) / ("" if os.environ.get("RUNTIME_DIRECTORY") else "familiar") if given else state_dir()
+    if given := os.environ.get("RUNTIME_DIRECTORY"):
+        return Path(given)
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    return own / "familiar" if own.is_absolute() else state_dir()
 
 
 def trusted_keys(config: Config) -> list[str]:
@@ -443,12 +461,20 @@ def trusted_keys(config: Config) -> list[str]:
     return config.bundle.trusted_keys.split()
 
 
+def _file(text: str, where: str) -> Path:
+    """A path that can be a file's."""
+    path = Path(text)
+    if not path.name or path.name == ".." or "\0" in text:
+        raise ConfigError(f"{where}: expected the path of a file, found {described(text)}; name one")
+    return path
+
+
 def gallery_path(config: Config) -> Path:
-    return Path(config.gallery.path) if config.gallery.path else state_dir() / "gallery.db"
+    return _file(config.gallery.path, "[gallery] path") if config.gallery.path else state_dir() / "gallery.db"
 
 
 def events_path(config: Config) -> Path:
-    return Path(config.events.db) if config.events.db else gallery_path(config).with_name("events.db")
+    return _file(config.events.db, "[events] db") if config.events.db else gallery_path(config).with_name("events.db")
 
 
 def sinks(config: Config) -> tuple[SinkConfig, ...]:
@@ -473,14 +499,20 @@ def check_output(config: Config, path: Path) -> Path:
         raise InputError(f"{path}: expected a file or nothing, found a folder or device; name a file")
     databases = [gallery_path(config), events_path(config), unknowns_path(config)]
     files = (file for own in databases for file in (*with_sides(own), own.with_name(f"{own.name}.forgotten")))
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that lead to each other
+        raise InputError(f"{path}: expected a new file to write, found a name that leads nowhere ({error})") from error
     for own in (*files, key_path(config), default_path()):
-        if path.resolve() == own.resolve():
+        if target == own.resolve():
             raise InputError(f"{path}: expected a new file to write, found one that this device lives by; name another")
     return path
 
 
 def key_path(config: Config) -> Path:
-    return Path(config.gallery.key_file) if config.gallery.key_file else config_dir() / "device.key"
+    return (
+        _file(config.gallery.key_file, "[gallery] key_file") if config.gallery.key_file else config_dir() / "device.key"
+    )
 
 
 def tokens_path(config: Config) -> Path:
@@ -488,7 +520,7 @@ def tokens_path(config: Config) -> Path:
 
 
 def socket_path(config: Config) -> Path:
-    return Path(config.control.socket) if config.control.socket else run_dir() / "control.sock"
+    return _file(config.control.socket, "[control] socket") if config.control.socket else run_dir() / "control.sock"
 
 
 def bundle_path(config: Config) -> Path:

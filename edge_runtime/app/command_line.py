@@ -23,6 +23,8 @@ from edge_runtime.text.plain import PlainStream, printable
 from edge_runtime.text.version import program_version
 
 _COMMANDS = "edge_runtime.commands"
+OWN_FAULT = "a fault of this program"
+"""How a line begins that says what nobody expected."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,7 +113,10 @@ def leave(number: int, frame: FrameType | None) -> None:
 def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untyped-def]
     """Call ``action`` and turn what goes wrong into one line on standard error and an exit code."""
     try:
-        return int(action())
+        code = int(action())
+        # Here, and not at Python's own end, where nobody could say in a line that it went wrong.
+        sys.stdout.flush()
+        return code
     except FamiliarError as error:
         if debug:
             raise
@@ -121,15 +126,30 @@ def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untype
         print(f"{program}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader of our output is gone; keep Python from complaining once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
         if debug:
             raise
+        _drop_output()
         where = f"{error.filename}: " if error.filename else ""
         print(f"{program}: {printable(f'{where}{error.strerror or error}')}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if debug:
+            raise
+        fault = f"{type(error).__name__}: {error}"
+        print(f"{program}: {OWN_FAULT} ({printable(fault)}); --debug shows where: report that", file=sys.stderr)
+        return 1
+
+
+def _drop_output() -> None:
+    """Nobody takes our output any more; keep Python from complaining once more at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -23,8 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from edge_runtime.errors import BundleError, ConfigError, InputError
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.storage.files import write_whole
 
+_LARGEST_KEY_BYTES = 1 << 16
 SIGNATURE = "manifest.sig"
 _CONTEXT = b"familiar bundle manifest 1\n"
 """Before what is signed, so that a signature over something else can never be passed off as one over a manifest."""
@@ -115,7 +117,7 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     """
     try:
         mode = path.stat().st_mode & 0o077
-        key = load_pem_private_key(path.read_bytes(), None)
+        key = load_pem_private_key(read_given(path, _LARGEST_KEY_BYTES), None)
     except OSError as error:
         raise InputError(f"{path}: expected a private key, cannot read it ({error.strerror}); make one with "
                          "python -m convert sign --new-key") from error  # fmt: skip

@@ -22,8 +22,10 @@ from edge_runtime.detectors._refiner import Refiner
 from edge_runtime.errors import BundleError, ConfigError
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Detector, Interpreter
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.types import Detections, Floats, Pixels, check_pixels
 
+_LARGEST_SHEET_BYTES = 1 << 20
 SHEET = "detector.json"
 """What stands beside a detector that is in no bundle yet; in a bundle, the manifest says the same."""
 _ROOM = 114
@@ -80,7 +82,7 @@ def read_whole_sheet(folder: Path) -> DetectorSheet:
         return Bundle(folder).manifest.detector_sheet
     path = folder / SHEET
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_given(path, _LARGEST_SHEET_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(
             f"{folder}: expected a bundle, or a detector of python -m convert detector, cannot read {SHEET} ({error})"

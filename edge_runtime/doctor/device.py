@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pwd
 import select
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.config import CameraConfig
-from edge_runtime.doctor.rows import Examination, Row, State, said
+from edge_runtime.doctor.rows import Examination, Row, State, said, user_name
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters import compiled_file, tpu_library
 from edge_runtime.tracking.scheduler import THROTTLING, hottest_c
@@ -105,7 +104,7 @@ def edge_tpu(examination: Examination) -> Iterator[Row]:
         else:
             yield Row("edge tpu", "ok", f"{absent}; the CPU does it")
         return
-    me = pwd.getpwuid(os.geteuid()).pw_name
+    me = user_name(os.geteuid())
     if locked := [node for node in nodes if node.exists() and not os.access(node, os.R_OK | os.W_OK)]:
         fix = f"{_UDEV}; sudo usermod -aG plugdev,apex {me}"
         yield Row("edge tpu", "fail", f"{locked[0]} is there, {me} may not use it", fix)
@@ -153,7 +152,7 @@ def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
         if kind == "v4l2":
             node = Path(f"/dev/video{argument}" if argument.isdecimal() else argument)
             locked = node.exists() and not os.access(node, os.R_OK | os.W_OK)
-            me = pwd.getpwuid(os.geteuid()).pw_name
+            me = user_name(os.geteuid())
             return Row(check, "fail", said(error), f"sudo usermod -aG video {me}" if locked else "ls -l /dev/video*")
         return Row(check, "fail", said(error), f"familiar config show   (see [camera.{name}] source)")
     if frame is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from edge_runtime.daemon.summary import gallery_line, gallery_status
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.doctor.databases import FIX
-from edge_runtime.doctor.rows import Examination, Row, said
+from edge_runtime.doctor.rows import Examination, Row, said, user_name
 from edge_runtime.errors import (
     BundleError,
     DamagedGalleryError,
@@ -62,7 +61,7 @@ def bundle(examination: Examination) -> Iterator[Row]:
 def state_folder(examination: Examination) -> Iterator[Row]:
     """The gallery's folder is there, this user's, and nobody else's."""
     folder = gallery_path(examination.config).absolute().parent
-    me = pwd.getpwuid(os.geteuid()).pw_name
+    me = user_name(os.geteuid())
     if not os.path.exists(folder):  # noqa: PTH110 - also where it is out of reach
         nearest = existing(folder)
         if os.access(nearest, os.W_OK):
@@ -75,7 +74,7 @@ def state_folder(examination: Examination) -> Iterator[Row]:
     mode = stat.S_IMODE(folder.stat().st_mode)
     own = events_path(examination.config), unknowns_path(examination.config)
     if not os.access(folder, os.W_OK | os.X_OK):
-        owner = _owner(folder.stat().st_uid)
+        owner = user_name(folder.stat().st_uid)
         yield Row(
             "state folder",
             "fail",
@@ -201,7 +200,7 @@ def _fix(path: Path, error: GalleryError) -> str:
     if isinstance(error, DeviceKeyError):
         return f"cp BACKUP/device.key KEY-FILE   (or: mv {path} {path}.old, and enrol again)"
     if isinstance(error.__cause__, OSError):
-        return f"sudo -u {_owner(path.stat().st_uid)} familiar doctor"
+        return f"sudo -u {user_name(path.stat().st_uid)} familiar doctor"
     if isinstance(error, DamagedGalleryError):
         return FIX
     return f"mv {path} {path}.broken && cp BACKUP/gallery.db {path} && chmod 600 {path}"
@@ -211,10 +210,3 @@ def _mount_point(path: Path) -> Path:
     """The nearest mount point above ``path``; the root if none is known, as in a container or an emulator."""
     path = path.resolve()
     return next((folder for folder in (path, *path.parents) if folder.is_mount()), Path(path.anchor))
-
-
-def _owner(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -6,6 +6,7 @@ a cut-off file where OpenCV 4.10 and 4.11 fill the missing part with the previou
 
 from __future__ import annotations
 
+import errno
 import io
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from edge_runtime.errors import ImageError
 from edge_runtime.pictures.formats import HEAD_BYTES, HEIF_EXTRA, cost_of, format_of, readable
 from edge_runtime.pictures.metadata import upright, without_metadata
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.types import Pixels
 
 if TYPE_CHECKING:
@@ -39,16 +41,13 @@ def read_photo(path: str | Path, max_bytes: int = _MAX_FILE_BYTES) -> bytes:
         ImageError: it cannot be read, or is larger than ``max_bytes``.
     """
     try:
-        if (size := Path(path).stat().st_size) > max_bytes:
-            raise ImageError(
-                f"{path}: expected at most {max_bytes >> 20} MiB, found {size >> 20} MiB; shrink the picture"
-            )
-        data = Path(path).read_bytes()
+        return read_given(path, max_bytes)
     except OSError as error:
-        if isinstance(error, ImageError):
-            raise
+        if error.errno == errno.EFBIG:
+            raise ImageError(
+                f"{path}: expected at most {max_bytes >> 20} MiB, found more; shrink the picture"
+            ) from error
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check that it exists and is yours") from error
-    return data
 
 
 def read_image(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS) -> Pixels:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.text.address import Address
+from edge_runtime.text.masking import remember
 
 Settings = TypeVar("Settings")
 
@@ -56,7 +56,7 @@ def read_toml(path: Path, expected: str) -> tuple[dict[str, Any], str]:
         ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        text = _text(path)
+        text = read_given(path, _LARGEST_BYTES).decode("utf-8").replace("\r\n", "\n")
         document = tomllib.loads(text)
         _remember_addresses(document)
         return document, text
@@ -64,24 +64,6 @@ def read_toml(path: Path, expected: str) -> tuple[dict[str, Any], str]:
         raise ConfigError(f"{path}: expected {expected}, cannot read it ({error.strerror or error})") from error
     except (ValueError, RecursionError) as error:  # of TOML, UTF-8, a number or a path
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-
-
-def _text(path: Path) -> str:
-    """A small file's text.
-
-    Raises:
-        ConfigError: it is no file, or larger than a configuration is.
-        OSError: it cannot be read.
-        ValueError: it is no UTF-8.
-    """
-    # A FIFO would wait for somebody to write, before it is clear that it is one.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise ConfigError(f"{path}: expected a file, found a folder, pipe or device; name another")
-        data = stream.read(_LARGEST_BYTES + 1)
-    if len(data) > _LARGEST_BYTES:
-        raise ConfigError(f"{path}: expected at most {_LARGEST_BYTES >> 20} MiB, found more; name another")
-    return data.decode("utf-8").replace("\r\n", "\n")
 
 
 _LARGEST_BYTES = 1 << 20
@@ -189,6 +171,8 @@ def _checked(value: Any, kind: Any, limits: Mapping[str, Any], where: str) -> An
         raise ConfigError(f"{where}: expected {limits['low']:g} to {limits['high']:g}, found {described(value)}")
     if limits.get("choices") and value not in limits["choices"]:
         raise ConfigError(f"{where}: expected {' or '.join(limits['choices'])}, found {described(value)}")
+    if limits.get("secret") and isinstance(value, str):
+        remember([value])
     return Address(value) if kind is Address else value
 
 

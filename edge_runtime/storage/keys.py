@@ -21,8 +21,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge_runtime.errors import DeviceKeyError, FamiliarError, GalleryError
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.storage.files import sync_folder, write_new
 
+_LARGEST_KEY_BYTES = 1 << 16
 KEY_BYTES = 32
 KEY_VARIABLE = "FAMILIAR_DEVICE_KEY"
 CREDENTIAL = "familiar-device-key"
@@ -84,7 +86,7 @@ class KeySource:
         assert self.credential is not None
         try:
             # systemd guards the file; its mode is systemd's own.
-            return _decoded(self.credential.read_bytes(), self.where)
+            return _decoded(read_given(self.credential, _LARGEST_KEY_BYTES), self.where)
         except OSError as error:
             raise DeviceKeyError(
                 f"{self.where}: the credential cannot be read ({error.strerror}); see LoadCredential= of the unit"
@@ -124,7 +126,7 @@ def load_key(path: str | Path, create: bool = False) -> bytes:
         if create and not path.exists():
             _make_key(path)
         check_private(path, "the device key", DeviceKeyError)
-        key = path.read_bytes()
+        key = read_given(path, _LARGEST_KEY_BYTES)
     except FileNotFoundError as error:
         raise DeviceKeyError(
             f"{path}: expected the device key, found nothing there; put the key of this gallery back, "

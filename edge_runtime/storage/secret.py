@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.text.masking import remember
 
 _LONGEST = 4096
 
@@ -33,6 +34,7 @@ def read_secret(file: str, variable: str, where: str) -> str | None:
         raise ConfigError(
             f"{where}: expected one line in {file or variable}, found {'several' if secret else 'nothing'}"
         )
+    remember([secret])
     return secret
 
 
