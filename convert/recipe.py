@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import ConfigError
-from edge_runtime.schema.table import key, read_toml, section
+from edge_runtime.schema.recipe_file import read_recipe
+from edge_runtime.schema.table import key, section
 
 RECIPES = Path(__file__).parent / "recipes"
 QUANTISATIONS = ("int8", "int8_qat", "float16", "dynamic", "none")
@@ -68,22 +69,16 @@ class Recipe:
         return self.quantisation in ("int8", "int8_qat")
 
 
-def recipe_names() -> list[str]:
-    """The recipes that come with the project, sorted."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
-
-
 def load_recipe(name_or_path: str) -> Recipe:
     """Read a recipe.
 
     Args:
-        name_or_path: one of ``recipe_names()``, or a .toml file.
+        name_or_path: of a file in ``RECIPES``, or a .toml file, which may name one of those as its ``base``.
 
     Raises:
         ConfigError: no such recipe, not TOML, an unknown or missing key, a wrong type or a value out of range.
     """
-    path = Path(name_or_path) if name_or_path.endswith(".toml") else RECIPES / f"{name_or_path}.toml"
-    document, _ = read_toml(path, f"a recipe, one of {', '.join(recipe_names())}, or a .toml file")
+    document, path, _ = read_recipe(RECIPES, name_or_path)
     recipe = section(Recipe, {"name": path.stem, **document}, str(path))
     if recipe.full_int8 and not recipe.calibration_chips:
         raise ConfigError(f"{path} calibration_chips: expected at least 1 for {recipe.quantisation}, found 0")

@@ -15,9 +15,19 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from edge_runtime.errors import ConfigError, InputError
-from edge_runtime.schema.table import check_known, key, read_toml, section
+from edge_runtime.schema.table import (
+    check_known,
+    collected,
+    described,
+    key,
+    read_toml,
+    remember_address,
+    section,
+    type_name,
+)
 from edge_runtime.sinks import CommonKeys, SinkConfig, read_sink, read_sinks, settings_types
 from edge_runtime.storage.files import with_sides
+from edge_runtime.text.address import NOWHERE, Address
 
 SYSTEM_CONFIG = Path("/etc/familiar/familiar.toml")
 LEVELS = ("debug", "info", "warning", "error")
@@ -33,18 +43,34 @@ class BundleConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    source: str = key(
-        "",
+    source: Address = key(  # noqa: RUF009 -- an address cannot be changed
+        NOWHERE,
         "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… | "
         "file:clip.mp4 (?realtime, ?loop) | dir:photos | synthetic:",
     )
-    deadline_s: float = key(10.0, "seconds without a frame after which the camera counts as lost", 0.1, 3600)
+    first_frame_s: float = key(
+        30.0,
+        "seconds from opening to the first frame after which the camera counts as lost: program and camera must start",
+        0.1,
+        3600,
+    )
+    deadline_s: float = key(10.0, "seconds without another frame after which the camera counts as lost", 0.1, 3600)
     frozen_s: float = key(
         30.0,
         "seconds of the very same picture after which a camera counts as frozen, so lost; 0: never",
         0,
         86400,
     )
+    max_megapixels: float = key(
+        16.0,
+        "pictures of this camera that are larger are refused, megapixels; the memory of its process follows from it",
+        0.1,
+        200,
+    )
+
+    def __post_init__(self) -> None:
+        """Take a plain text as an address, too."""
+        object.__setattr__(self, "source", Address(self.source))
 
 
 @dataclass(frozen=True)
@@ -65,7 +91,7 @@ class DecideConfig:
     )
     strangers: str = key(
         "alike",
-        "whom the wish is kept for: alike (strangers who look like the household) | mixed (strangers in general)",
+        "whom the target is kept for: alike (strangers who look like the household) | mixed (strangers in general)",
         choices=("alike", "mixed"),
     )
     margin: float = key(0.02, "how far the best person must be ahead of the second best (score)", 0, 2)
@@ -105,12 +131,18 @@ class ControlConfig:
 
 
 @dataclass(frozen=True)
+class MetricsConfig:
+    listen: str = key("", "address and port at which Prometheus may read, as 127.0.0.1:9108; empty: nowhere")
+
+
+@dataclass(frozen=True)
 class EventsConfig:
     path: str = key("-", "file that gets one JSON line an event where there is no [[sink]]; -: standard output")
     db: str = key("", "log of events; empty: events.db beside the gallery")
     keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
     keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
     keep_crops: bool = key(False, "keep a small, encrypted picture of the face beside each decision")
+    keep_embeddings: bool = key(True, "keep the encrypted embedding beside each name, for familiar wrong")
 
 
 @dataclass(frozen=True)
@@ -121,6 +153,16 @@ class StrangersConfig:
     )
     most: int = key(200, "strangers remembered at most; beyond, the one longest unseen is deleted", 1, 2000)
     visit_s: float = key(300.0, "seconds out of sight after which a stranger's coming back is another visit", 0, 86400)
+
+
+@dataclass(frozen=True)
+class WebConfig:
+    listen: str = key("", "address and port of API and page, as 127.0.0.1:8470; empty: neither")
+    tokens: str = key("", "file of tokens; empty: tokens.json in the state folder")
+    tls_cert: str = key("", "certificate chain, PEM; needed beyond this device, unless behind_proxy")
+    tls_key: str = key("", "its private key, PEM")
+    behind_proxy: bool = key(False, "a proxy that does TLS stands before it; everybody then needs a token")
+    max_upload_mb: float = key(16.0, "largest picture taken, MiB", 0.1, 60)
 
 
 @dataclass(frozen=True)
@@ -147,6 +189,8 @@ class Config:
     events: EventsConfig = EventsConfig()
     sink: tuple[SinkConfig, ...] = ()
     strangers: StrangersConfig = StrangersConfig()
+    web: WebConfig = WebConfig()
+    metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
 
 
@@ -168,6 +212,7 @@ def load_config(
     path: str | Path | None = None,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
+    faults: list[ConfigError] | None = None,
 ) -> Config:
     """Read the configuration.
 
@@ -175,56 +220,99 @@ def load_config(
         path: a file that must exist; None: ``FAMILIAR_CONFIG``, then ``default_path()`` if it is there.
         overrides: ``section.key=value`` from the command line.
         environ: the environment.
+        faults: gets every mistake, and defaults are taken instead; None: the first one is raised.
 
     Raises:
         ConfigError: an unreadable file, an unknown key, a wrong type, or a value out of range.
     """
+    at_once = faults is None
+    found = [] if faults is None else faults
     named = path or environ.get("FAMILIAR_CONFIG")
     chosen = Path(named) if named else default_path()
     document: dict[str, Any] = {}
     if named or chosen.is_file():
-        document, _ = read_toml(chosen, "a configuration file")
+        with collected(found, at_once):
+            document, _ = read_toml(chosen, "a configuration file")
     for name, value in sorted(environ.items()):
-        parse_config(_apply_environment({}, name, value), name)
-        _apply_environment(document, name, value)
+        with collected(found, at_once):
+            # Alone first, so that a mistake in it is not blamed on the file.
+            parse_config(_apply_environment({}, name, value), name)
+            _apply_environment(document, name, value)
     for override in overrides:
-        dotted, equals, value = override.partition("=")
-        if not equals or "." not in dotted:
-            raise ConfigError(f"--set {override!r}: expected section.key=value")
-        # Alone first, so that a mistake in it is not blamed on the file.
-        parse_config(_assign({}, dotted.split("."), value), f"--set {override}")
-        _assign(document, dotted.split("."), value)
-    return parse_config(document, str(chosen))
+        with collected(found, at_once):
+            dotted, equals, value = override.partition("=")
+            remember_address(value)
+            if not equals or "." not in dotted:
+                raise ConfigError(f"--set {described(override)}: expected section.key=value")
+            given = override if described(value) == repr(value) else dotted
+            parse_config(_assign({}, dotted.split("."), value), f"--set {given}")
+            _assign(document, dotted.split("."), value)
+    return parse_config(document, str(chosen), faults)
 
 
-def parse_config(document: Mapping[str, Any], where: str = "configuration") -> Config:
+def parse_config(
+    document: Mapping[str, Any], where: str = "configuration", faults: list[ConfigError] | None = None
+) -> Config:
     """Check a parsed document and fill in defaults.
+
+    Args:
+        document: as TOML gives it.
+        where: for the error lines.
+        faults: gets every mistake, and defaults are taken instead; None: the first one is raised.
 
     Raises:
         ConfigError: an unknown key, a wrong type, or a value out of range.
     """
+    at_once = faults is None
+    found = [] if faults is None else faults
     sections = _section_types()
     values: dict[str, Any] = {}
     for name, table in document.items():
-        check_known(name, {**sections, **dict.fromkeys(_LISTS)}, where, "section")
-        if name in _LISTS:
-            values[name] = read_sinks(table, where)
-            continue
-        if name not in _TABLES:
-            values[name] = section(sections[name], table, f"{where}: [{name}]")
-            continue
-        for inner in table.values() if isinstance(table, dict) else [table]:
-            if not isinstance(inner, dict):
-                raise ConfigError(f"{where}: [{name}]: expected a table a name, as [{name}.front], found {inner!r}")
-        for k in table:
-            check_camera_name(k)
-        values[name] = {k: section(sections[name], inner, f"{where}: [{name}.{k}]") for k, inner in table.items()}
-    if values.get("sink") and "path" in document.get("events", {}):
+        with collected(found, at_once):
+            check_known(name, {**sections, **dict.fromkeys(_LISTS)}, where, "section")
+            if name in _LISTS:
+                values[name] = read_sinks(table, where)
+            elif name in _TABLES:
+                values[name] = _cameras(table, f"{where}: [{name}", faults)
+            else:
+                values[name] = section(sections[name], table, f"{where}: [{name}]", faults)
+    events = document.get("events")
+    if values.get("sink") and isinstance(events, dict) and "path" in events:
+        with collected(found, at_once):
+            raise ConfigError(
+                f"{where}: [events] path: expected no path beside [[sink]] tables, found both; delete it, or write "
+                'instead [[sink]] with the lines type = "jsonlines" and path = "…"'
+            )
+    config = Config(**values)
+    for sink in config.sink:
+        with collected(found, at_once):
+            if getattr(sink.settings, "pictures", False) and not config.events.keep_crops:
+                raise ConfigError(
+                    f"{where}: sink {sink.name}: expected [events] keep_crops = true where pictures are sent, "
+                    "found false"
+                )
+    return config
+
+
+def _cameras(table: Any, where: str, faults: list[ConfigError] | None) -> dict[str, CameraConfig]:
+    """The cameras of a table of tables; ``where`` ends with the table's name."""
+    if not isinstance(table, dict):
         raise ConfigError(
-            f"{where}: [events] path: expected no path beside [[sink]] tables, found both; delete it, or write "
-            'instead [[sink]] with the lines type = "jsonlines" and path = "…"'
+            f"{where}]: expected a table a name, as {where.rpartition(': ')[2]}.front], found something else"
         )
-    return Config(**values)
+    cameras = {}
+    for name, inner in table.items():
+        with collected([] if faults is None else faults, faults is None):
+            check_camera_name(name)
+            if not isinstance(inner, dict):
+                raise _no_table(where, inner)
+            cameras[name] = section(CameraConfig, inner, f"{where}.{name}]", faults)
+    return cameras
+
+
+def _no_table(where: str, found: Any) -> ConfigError:
+    example = f"{where.rpartition(': ')[2]}.front]"
+    return ConfigError(f"{where}]: expected a table a name, as {example}, found {described(found)}")
 
 
 def check_camera_name(name: str) -> None:
@@ -259,24 +347,35 @@ def changed_keys(old: Config, new: Config) -> list[str]:
 
 def describe() -> list[tuple[str, str, Any, str]]:
     """(dotted key, type, default, meaning) of every key, in the file's order."""
+
+    def row(prefix: str, item: dataclasses.Field[Any]) -> tuple[str, str, Any, str]:
+        default = None if item.default is dataclasses.MISSING else item.default
+        default = str(default) if isinstance(default, Address) else default
+        return f"{prefix}.{item.name}", type_name(item.type), default, item.metadata["help"]
+
     rows = []
     for name, kind in _section_types().items():
         prefix = f"{name}.NAME" if name in _TABLES else name
         for item in dataclasses.fields(kind):
-            rows.append((f"{prefix}.{item.name}", str(item.type), item.default, item.metadata["help"]))
+            rows.append(row(prefix, item))
     kinds: dict[str, type[Any]] = {
         "[[sink]]": CommonKeys,
         **{f"[[sink]] {name}": kind for name, kind in settings_types().items()},
     }
     for prefix, settings in kinds.items():
         for item in dataclasses.fields(settings):
-            default = None if item.default is dataclasses.MISSING else item.default
-            rows.append((f"{prefix}.{item.name}", str(item.type), default, item.metadata["help"]))
+            if str(item.type).startswith("tuple"):
+                default = () if item.default is dataclasses.MISSING else item.default
+                rows.append((f"{prefix}.{item.name}", "list", list(default), item.metadata["help"]))
+            else:
+                rows.append(row(prefix, item))
     return rows
 
 
 def _apply_environment(document: dict[str, Any], name: str, value: str) -> dict[str, Any]:
     """FAMILIAR_DECIDE_MARGIN=… or FAMILIAR_CAMERA_FRONT_SOURCE=…; other FAMILIAR_ names are not ours to judge."""
+    if name.startswith("FAMILIAR_"):
+        remember_address(value)
     match = re.fullmatch(r"FAMILIAR_([A-Z]+)_([A-Z0-9_]+)", name)
     sections = _section_types()
     if not match or match[1].lower() not in sections:
@@ -297,13 +396,11 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
     if (section := _section_types().get(path[0])) is not None:
         kind = get_type_hints(section).get(path[-1], str)
     value: Any = text
-    if kind is bool:
-        value = {"true": True, "false": False}.get(text, text)
     if kind in (int, float):
         try:
             value = kind(text)
         except ValueError as error:
-            raise ConfigError(f"{'.'.join(path)}: expected {kind.__name__}, found {text!r}") from error
+            raise ConfigError(f"{'.'.join(path)}: expected {kind.__name__}, found {described(text)}") from error
     elif kind is bool and text.lower() in ("true", "false"):
         value = text.lower() == "true"
     table = document
@@ -319,7 +416,7 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
 
 
 def default_path() -> Path:
-    """The configuration file read when none is named."""
+    """The configuration file read when no other is named."""
     user = config_dir() / "familiar.toml"
     return user if user.is_file() or not SYSTEM_CONFIG.is_file() else SYSTEM_CONFIG
 
@@ -346,16 +443,24 @@ def trusted_keys(config: Config) -> list[str]:
     return config.bundle.trusted_keys.split()
 
 
+def _file(text: str, where: str) -> Path:
+    """A path that can be a file's."""
+    path = Path(text)
+    if not path.name or path.name == ".." or "\0" in text:
+        raise ConfigError(f"{where}: expected the path of a file, found {described(text)}; name one")
+    return path
+
+
 def gallery_path(config: Config) -> Path:
-    return Path(config.gallery.path) if config.gallery.path else state_dir() / "gallery.db"
+    return _file(config.gallery.path, "[gallery] path") if config.gallery.path else state_dir() / "gallery.db"
 
 
 def events_path(config: Config) -> Path:
-    return Path(config.events.db) if config.events.db else gallery_path(config).with_name("events.db")
+    return _file(config.events.db, "[events] db") if config.events.db else gallery_path(config).with_name("events.db")
 
 
 def sinks(config: Config) -> tuple[SinkConfig, ...]:
-    """The sinks configured; where there is none, one of JSON lines to ``[events] path``."""
+    """The sinks configured; without a table, one of JSON lines to ``[events] path``."""
     return config.sink or (read_sink({"type": "jsonlines", "path": config.events.path}, "[events]"),)
 
 
@@ -364,25 +469,40 @@ def unknowns_path(config: Config) -> Path:
 
 
 def check_output(config: Config, path: Path) -> Path:
-    """A file that is about to be written, if it is none that this device lives by.
+    """A file that is about to be written; it may not be one that this device needs.
 
     Raises:
-        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration.
+        InputError: it is the gallery, the log of events, the strangers' file, the device key or the configuration,
+            a folder or device, or in a folder that is not there.
     """
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: expected a folder to write to, found none; make {path.absolute().parent}")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: expected a file or nothing, found a folder or device; name a file")
     databases = [gallery_path(config), events_path(config), unknowns_path(config)]
-    files = (file for own in databases for file in with_sides(own))
+    files = (file for own in databases for file in (*with_sides(own), own.with_name(f"{own.name}.forgotten")))
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links that lead to each other
+        raise InputError(f"{path}: expected a new file to write, found a name that leads nowhere ({error})") from error
     for own in (*files, key_path(config), default_path()):
-        if path.resolve() == own.resolve():
+        if target == own.resolve():
             raise InputError(f"{path}: expected a new file to write, found one that this device lives by; name another")
     return path
 
 
 def key_path(config: Config) -> Path:
-    return Path(config.gallery.key_file) if config.gallery.key_file else config_dir() / "device.key"
+    return (
+        _file(config.gallery.key_file, "[gallery] key_file") if config.gallery.key_file else config_dir() / "device.key"
+    )
+
+
+def tokens_path(config: Config) -> Path:
+    return Path(config.web.tokens) if config.web.tokens else state_dir() / "tokens.json"
 
 
 def socket_path(config: Config) -> Path:
-    return Path(config.control.socket) if config.control.socket else run_dir() / "control.sock"
+    return _file(config.control.socket, "[control] socket") if config.control.socket else run_dir() / "control.sock"
 
 
 def bundle_path(config: Config) -> Path:

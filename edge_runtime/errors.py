@@ -33,10 +33,18 @@ class ConfigError(FamiliarError, ValueError):
     exit_code = 3
 
 
+class SinkRefusedError(ConfigError):
+    """A receiver of events that refuses until somebody changes something: a password, an address, a certificate."""
+
+
 class InputError(FamiliarError, ValueError):
     """A folder, file or array that cannot be used as it is."""
 
     exit_code = 4
+
+
+class MissingError(InputError):
+    """There is no person, unknown, camera or event of that name or number."""
 
 
 class ImageError(InputError):
@@ -61,6 +69,18 @@ class GalleryError(FamiliarError, ValueError):
     """The gallery cannot be opened, or holds embeddings of another encoder."""
 
     exit_code = 8
+
+
+class DamagedGalleryError(GalleryError):
+    """The gallery's file is not sound; what is good in it can be saved."""
+
+
+class OtherEncoderError(GalleryError):
+    """The gallery holds embeddings of another encoder or preprocessing than the bundle in use."""
+
+
+class DeviceKeyError(GalleryError):
+    """The device key is missing, unusable, or not the one that sealed the gallery."""
 
 
 class CameraError(FamiliarError, OSError):
@@ -97,6 +117,10 @@ class EventLogError(FamiliarError, ValueError):
     """The log of events cannot be used as it is, or holds no such event."""
 
     exit_code = 14
+
+
+class MissingEventError(EventLogError):
+    """The log of events holds no event of that number."""
 
 
 class UnknownsError(FamiliarError, ValueError):

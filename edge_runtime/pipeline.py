@@ -35,7 +35,8 @@ class Pipeline:
     """The chain of one camera.
 
     Attributes:
-        stages: time spent by stage: motion, detect, follow, align, encode, match.
+        tally: everything counted; ``stages`` and ``counts`` are parts of it.
+        stages: seconds of each run, by stage: motion, detect, follow, align, encode, match.
         counts: frames; searched, and still: due, but nothing moved; faces, tracks, identified, unknown, rejected;
             spared: faces not looked at because they are decided, waited: views not encoded because a better one came,
             held: views left out because two faces touched; exchanged and joined: tracks set right by their embeddings.
@@ -55,22 +56,23 @@ class Pipeline:
         Args:
             chain: detector and encoder; may be shared by cameras that step in turn.
             matcher: the gallery as it is now; assign ``matcher`` again after it changed.
-            config: ``detect``, ``decide``, ``quality`` and ``events.keep_crops`` are used.
+            config: ``detect``, ``decide``, ``quality`` and ``events.keep_crops`` and ``keep_embeddings`` are used.
             camera: goes into events and track ids.
             strangers: remembers who was never named; None: nobody does.
         """
-        self._tally = Tally()
-        self.stages = self._tally.stages
-        self.counts = self._tally.counts
+        self.tally = Tally()
+        self.stages = self.tally.stages
+        self.counts = self.tally.counts
         self.pace = DetectionScheduler(config.detect.every, len(config.camera))
         self._chain = chain
         self._limits = QualityLimits(face_px=config.quality.min_face_px)
         self._crops = strangers is not None
-        self._attention = Attention(self.pace, config.detect.refresh_s, self._tally)
+        self._attention = Attention(self.pace, config.detect.refresh_s, self.tally)
         self._tracker = Tracker(camera, config.decide.left_after_s)
-        self._reporter = Reporter(camera, chain.bundle.hash, config.events.keep_crops, strangers, self._tally)
+        encoder = chain.embedding_hash if config.events.keep_embeddings else None
+        self._reporter = Reporter(camera, chain.bundle.hash, config.events.keep_crops, strangers, self.tally, encoder)
         likeness = Likeness.of(chain.bundle.strangers())
-        self._identities = Identities(self._tracker, matcher, likeness, config.decide, self._reporter, self._tally)
+        self._identities = Identities(self._tracker, matcher, likeness, config.decide, self._reporter, self.tally)
         self._now_s = -np.inf
 
     @property
@@ -104,6 +106,10 @@ class Pipeline:
             for identity in self._identities.in_view
         ]
 
+    def recheck(self) -> None:
+        """The next view of every face is encoded and matched, however lately it was decided whose it is."""
+        self._identities.recheck()
+
     def step(self, frame: Frame) -> list[Event]:
         """Take one frame; returns what it made known, in order."""
         started_s = time.perf_counter()
@@ -129,10 +135,10 @@ class Pipeline:
         """Find the faces of a frame, follow them, and look at each."""
         self.counts["searched"] += 1
         sure = self._chain.detector.score
-        with self._tally.stage("detect"):
+        with self.tally.stage("detect"):
             faces = self._chain.detector.detect(frame.pixels, _UNSURE * sure)
         self.counts["faces"] += int((faces.score >= sure).sum())
-        with self._tally.stage("follow"):
+        with self.tally.stage("follow"):
             tracks = self._tracker.update(faces, frame.captured_s, frame.wall_time, sure)
             self._identities.follow(tracks, frame)
         for index, track in enumerate(tracks):
@@ -162,7 +168,7 @@ class Pipeline:
             identity.quality = {"face_px": face_px}
             identity.refusals["small"] += 1
             return None
-        with self._tally.stage("align"):
+        with self.tally.stage("align"):
             identity.quality = quality = measure(frame.pixels, face.landmarks[0], face_px)
             if reason := rejection(quality, self._limits):
                 identity.refusals[reason] += 1
@@ -181,7 +187,7 @@ class Pipeline:
 
     def _encode(self, view: View, identity: Identity) -> bool:
         """Add the embedding of a view to those of its face; whether it has one."""
-        with self._tally.stage("encode"):
+        with self.tally.stage("encode"):
             embeddings, norms = self._chain.encoder.encode(view.chip)
         if norms[0] == 0:
             identity.refusals["not a face"] += 1

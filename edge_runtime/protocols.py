@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ class FrameSource(Protocol):
     again is then no picture of the world."""
     first_seq: int
     """Frames before this one are not wanted, to go on after a loss; a source that can leaves them out."""
+    announced_wh: tuple[int, int]
+    """Width and height its pictures are said to have, px; zeros where that is not known before the first."""
     room: Room
     """Where the next picture is to be drawn. A capture process lends shared memory; else it is fresh each time."""
 
@@ -76,6 +78,8 @@ class Port:
 class Interpreter(Protocol):
     """Runs one .tflite model of one input, batch 1, on one accelerator."""
 
+    package: str
+    """Name of the distribution that runs it, as ``importlib.metadata`` knows it."""
     input_shape: tuple[int, ...]
     input_dtype: np.dtype[Any]
     input_quantization: tuple[float, int]
@@ -118,13 +122,18 @@ class Sink(Protocol):
     Whatever ``emit`` or ``flush`` raises means "not now": the daemon waits, a little longer each time, and gives the
     same events again, in order, from the first that no ``flush`` has covered. So a sink gets every event at least
     once, and one that must not see any twice goes by ``event_id``. An event that it can never take it passes over
-    without raising, for nothing behind it would come through.
+    without raising and counts it, for nothing behind it would come through. ``SinkRefusedError`` means that trying
+    again is of no use until somebody changes something: the sink is set aside, visibly, and tried rarely.
     """
 
     lasting: bool
     """True where the receiver outlives this process (a file, a server): its place in the log is kept, and after a
     restart it gets what it missed. False where it belongs to this run (standard output): it begins with now, and a
     ``BrokenPipeError`` means that nobody reads any more, which ends the daemon."""
+    pictures: bool
+    """True where events come with the small picture of the face (``Event.crop``), if one is kept."""
+    refused: int
+    """Events passed over so far, because the receiver can never take them."""
 
     def emit(self, event: Event) -> None:
         """Take an event, or raise; an event that raised has left no trace that would spoil the next try."""
@@ -136,4 +145,29 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of everything, without waiting for what has not arrived; may be called again."""
+        ...
+
+
+class Host(Protocol):
+    """What a running daemon lets a sink see and ask for."""
+
+    def people(self) -> Mapping[str, str]:
+        """Names by the gallery's opaque ids."""
+        ...
+
+    def answer(self, command: str, arguments: dict[str, Any], payload: bytes) -> dict[str, Any]:
+        """One request of ``requests.table``, JSON-ready.
+
+        Raises:
+            FamiliarError: what the request raises.
+        """
+        ...
+
+
+@runtime_checkable
+class ServedSink(Sink, Protocol):
+    """A sink that also tells how the daemon does, or passes on what it is asked for."""
+
+    def serve(self, host: Host) -> None:
+        """Begin; called once, when cameras run. Returns at once; ends with ``close``."""
         ...

@@ -6,17 +6,18 @@ import dataclasses
 import hashlib
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.config import Config
+from edge_runtime.config import Config, DecideConfig
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.enrolment.photo import Enroller, EnrolmentResult
 from edge_runtime.faces.chain import FaceChain, open_chain
 from edge_runtime.faces.quality import QualityLimits, measure, rejection
 from edge_runtime.gallery.opening import open_gallery
+from edge_runtime.gallery.store import Gallery
 from edge_runtime.pictures.reader import decode_image, read_photo
 from edge_runtime.storage.keys import KEY_BYTES, KeySource
 from edge_runtime.system.closing import Closing
@@ -43,6 +44,36 @@ class NamedFace:
     def person(self) -> str | None:
         """The name; None: unknown, or rejected."""
         return None if self.match is None else self.match.person
+
+
+class FaceNamer:
+    """Names the faces of pictures by a gallery as it is at that moment; may be called from several threads."""
+
+    def __init__(self, chain: FaceChain, gallery: Gallery, config: Callable[[], Config]) -> None:
+        """Use ``chain``, whose ``turn`` is held meanwhile, and what ``config`` gives at that moment."""
+        self._chain, self._gallery, self._config = chain, gallery, config
+        self._made: tuple[tuple[tuple[int, int, int], DecideConfig], Matcher] | None = None
+
+    @property
+    def matcher(self) -> Matcher:
+        """Decides for the gallery as it is now."""
+        now = self._gallery.version, self._config().decide
+        if self._made is None or self._made[0] != now:
+            self._made = now, make_matcher(self._gallery.templates(), self._chain.bundle, now[1])
+        return self._made[1]
+
+    def name(self, pixels: Pixels) -> list[NamedFace]:
+        """The faces of a picture, surest detection first.
+
+        Args:
+            pixels: uint8 (H, W, 3) RGB, upright.
+
+        Raises:
+            GalleryError: the gallery cannot be read.
+        """
+        limits = QualityLimits(face_px=self._config().quality.min_face_px)
+        with self._chain.turn:
+            return list(named_faces(self._chain, self.matcher, limits, pixels))
 
 
 class Recognizer(Closing):
@@ -87,7 +118,7 @@ class Recognizer(Closing):
             self._chain = stack.enter_context(open_chain(self._config))
             self.gallery = stack.enter_context(open_gallery(self._config, self._chain, key=key))
             self._enroller = Enroller(self._chain, self.gallery, keep_crops=config.gallery.keep_crops)
-            self._matcher: tuple[tuple[int, int, int], Matcher] | None = None
+            self._namer = FaceNamer(self._chain, self.gallery, lambda: self._config)
             self._stack = stack.pop_all()
 
     def enroll(self, name: str, *photos: str | Path) -> list[EnrolmentResult]:
@@ -123,18 +154,12 @@ class Recognizer(Closing):
             ImageError: the photo cannot be read.
             GalleryError: the gallery cannot be read.
         """
-        pixels = self._decoded(read_photo(photo), photo) if isinstance(photo, str | Path) else photo
-        limits = QualityLimits(face_px=self._config.quality.min_face_px)
-        return list(named_faces(self._chain, self.matcher, limits, pixels))
+        return self._namer.name(self._decoded(read_photo(photo), photo) if isinstance(photo, str | Path) else photo)
 
     @property
     def matcher(self) -> Matcher:
         """Decides for the gallery as it is now."""
-        version = self.gallery.version
-        if self._matcher is None or self._matcher[0] != version:
-            matcher = make_matcher(self.gallery.templates(), self._chain.bundle, self._config.decide)
-            self._matcher = version, matcher
-        return self._matcher[1]
+        return self._namer.matcher
 
     def close(self) -> None:
         """Close models and gallery; may be called again."""

@@ -126,6 +126,7 @@ class Match:
         threshold: the score the candidate's name needs.
         candidate: the best person whether or not decided on; None with an empty gallery.
         template_id: the gallery's id of the best template, or None.
+        corrected: the candidate gets no name, as the view is too near to one that was marked as not theirs.
     """
 
     person: str | None
@@ -137,6 +138,7 @@ class Match:
     threshold: float
     candidate: str | None = None
     template_id: int | None = None
+    corrected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ class Event:
         first_seen: wall time at which the track was first seen.
         candidate: the best person whether or not decided on.
         crop: JPEG of the face, where crops are kept; goes to the log of events alone, never to a sink.
+        embedding: float32 (D,) of unit length that a name was decided on, and ``encoder``, by which it is known whose
+            it is; go to the log of events alone, sealed, never to a sink.
         stranger: opaque id of somebody unknown, where strangers are remembered.
         visits: how often that stranger came, this time included.
         ignored: of an ignored stranger; goes to the log of events alone, never to a sink.
@@ -177,15 +181,18 @@ class Event:
     bundle: str | None = None
     candidate: str | None = None
     crop: bytes | None = field(default=None, repr=False)
+    embedding: Floats | None = field(default=None, repr=False, compare=False)
+    encoder: str | None = None
     stranger: str | None = None
     visits: int | None = None
     ignored: bool = False
     event_id: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON-ready mapping without the crop; an infinite margin becomes None, absent values stay as null."""
+        """A JSON-ready mapping without crop and embedding; an infinite margin becomes None, absent values null."""
         values = dataclasses.asdict(self)
-        del values["crop"]
+        for inner in ("crop", "embedding", "encoder"):
+            del values[inner]
         for key, value in values.items():
             if isinstance(value, float) and not np.isfinite(value):
                 values[key] = None

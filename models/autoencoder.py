@@ -33,7 +33,7 @@ class Autoencoder(keras.Model):
         Args:
             encoder: chip to code.
             decoder: code to picture.
-            people: how many people the head knows; 0 for none.
+            people: how many people the head knows; 0: there is no head.
             taught: length of each teacher's code. The first, if it is as long as the encoder's, is to be learned
                 as it is; others by way of a linear map.
         """
@@ -96,6 +96,7 @@ class Autoencoder(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
         """The sum of the objective's terms; each also enters its running mean."""
+        assert self._objective is not None  # Keras does not train what is not compiled
         terms = self._objective(y, y_pred)
         loss = sum(terms.values())
         for name, value in {"loss": loss, **terms}.items():

@@ -9,6 +9,7 @@ landmarks are. What the numbers mean is in ``edge_runtime.detectors._cells``, wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers
@@ -61,7 +62,7 @@ class DetectorSpec:
         )(inputs)
         for index, channels in enumerate((self.stem[1], self.widths[0]), 1):
             x = conv_relu(x, channels, f"stem{index}", policy, strides=2)
-        maps = []
+        maps: list[Any] = []
         for stride, channels, blocks in zip(STRIDES, self.widths, self.blocks, strict=True):
             if maps:
                 x = _separable(x, channels, f"down{stride}", policy, strides=2)

@@ -57,7 +57,7 @@ class EncoderSpec:
     @property
     def grid(self) -> int:
         """Side of the feature map before the code (``conv``)."""
-        return self.size // 2 ** len(self.widths)
+        return self.size >> len(self.widths)
 
     def build(self, policy: str = "float32") -> keras.Model:
         """A functional model (size, size, channels) -> (code_size,) float32.

@@ -46,7 +46,7 @@ def _smooth(height: int, width: int, seed: int) -> Pixels:
 
 
 def draw_face(person: int = 0, width: int = 160, background: int = 0) -> Pixels:
-    """A drawn face, uint8 (1.5 w, 1.5 w, 3) RGB; ``person`` is 0 to 6, each of whom the detector finds at
+    """A drawn face, uint8 (1.5 w, 1.5 w, 3) RGB; ``person`` is 0 to 6; the detector finds each at
     60 to 220 px, and whom the tiny model tells apart (same person: cosine > 0.85, others: < 0.7).
     """
     return _drawn(person, width, background).copy()
@@ -155,7 +155,7 @@ def write_manifest(folder: Path, strangers: int = 400, detector: Mapping[str, An
             "template": {"points": template.points, "size_wh": template.size_wh},
             "code_size": 32,
         },
-        "detector": detector or Bundle(RELEASED).manifest.raw["detector"],
+        "detector": detector or Bundle(RELEASED).manifest.detector_sheet.as_json(),
         "cohort": {"people": strangers},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))

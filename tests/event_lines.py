@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import time
 from typing import Any
 
 
@@ -16,7 +17,8 @@ class EventLines:
         self.rest = b""
 
     def next_event(self, kinds: tuple[str, ...], timeout_s: float) -> dict[str, Any]:
-        """Wait for the next event of these kinds; others before it are passed over."""
+        """Wait for the next event of these kinds, ``timeout_s`` in all; others before it are passed over."""
+        until_s = time.monotonic() + timeout_s
         while True:
             line, newline, rest = self.rest.partition(b"\n")
             if newline:
@@ -25,7 +27,8 @@ class EventLines:
                 if event["kind"] in kinds:
                     return event
             else:
-                assert select.select([self._descriptor], [], [], timeout_s)[0], f"none of {kinds} came"
+                wait_s = max(until_s - time.monotonic(), 0.0)
+                assert wait_s and select.select([self._descriptor], [], [], wait_s)[0], f"none of {kinds} came"
                 more = os.read(self._descriptor, 65536)
                 assert more, f"the daemon ended before one of {kinds}"
                 self.rest += more

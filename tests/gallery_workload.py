@@ -7,13 +7,17 @@ does the operations FIRST to FIRST + COUNT - 1 of the seed's; ``expected`` says 
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sqlite3
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from edge_runtime.gallery import file
 from edge_runtime.gallery.store import Gallery
+from edge_runtime.gallery.tables import GALLERY
 
 SIZE = 16
 Operation = tuple[str, str, str]
@@ -63,7 +67,19 @@ def found(gallery: Gallery) -> State:
     return {person.name: [r.source for r in gallery.records(person.name)] for person in gallery.people()}
 
 
+def widen(connection: sqlite3.Connection) -> None:
+    """Make of a gallery's tables those of a made-up next version: a column more, and every row written again."""
+    for table in ("person", "template", "audit"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN note TEXT")
+        connection.execute(f"UPDATE {table} SET note = 'made by a migration'")
+
+
+NEXT = dataclasses.replace(GALLERY, schema=GALLERY.schema + 1, steps={GALLERY.schema: widen})
+
+
 def open_gallery(folder: Path) -> Gallery:
+    """The gallery; where the workload began with one, this is a program of the made-up next version."""
+    file.GALLERY = NEXT if (folder / "start").is_file() else GALLERY
     places = folder / "state/gallery.db", folder / "conf/device.key"
     return Gallery.open(*places, "e" * 64, "p" * 64, SIZE, "workload")
 

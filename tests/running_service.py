@@ -58,6 +58,6 @@ class RunningService:
         self.service.close()
         os.close(self._read)
 
-    def next_event(self, kind: str, timeout_s: float = 30.0) -> dict[str, Any]:
+    def next_event(self, kind: str, timeout_s: float = 60.0) -> dict[str, Any]:
         """Wait for the next event of this kind; others before it are passed over."""
         return self._events.next_event((kind,), timeout_s)

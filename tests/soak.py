@@ -27,7 +27,7 @@ from typing import Any
 
 from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import FamiliarError
-from edge_runtime.pictures.reader import list_images
+from edge_runtime.pictures.folder import list_images
 from edge_runtime.sources.synthetic import PORTRAITS
 from tests.builders import RELEASED, ROOT
 
@@ -107,7 +107,7 @@ class Patient:
         self._command = [sys.executable, "-m", "edge_runtime"]
         self._options = ["--config", str(config)]
         self._named = "One"
-        for name, portrait in zip(("One", "Two"), list_images(PORTRAITS), strict=False):
+        for name, portrait in zip(("One", "Two"), list_images(PORTRAITS, print), strict=False):
             subprocess.run(
                 [*self._command, "enroll", name, str(portrait), "--force", *self._options],
                 check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
@@ -180,7 +180,7 @@ class Patient:
             raise AssertionError(f"soak: the daemon ended with {code}: {text[-2000:]}")
         return text
 
-    # What goes wrong. Each ends with the fault mended; the daemon has to notice by itself.
+    # What goes wrong. Each ends with the fault fixed; the daemon has to notice by itself.
 
     def capture_killed(self) -> None:
         for pid in self.random.sample(self.captures(), 1):
@@ -189,7 +189,7 @@ class Patient:
     def capture_frozen(self) -> None:
         (pid,) = self.random.sample(self.captures(), 1)
         os.kill(pid, signal.SIGSTOP)
-        self.until(lambda status: status["state"] != "ok", "told of a frozen camera")
+        self.until(lambda status: status["state"] != "ok", "a frozen camera in the status")
 
     def disk_full(self) -> None:
         _, hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
@@ -205,7 +205,7 @@ class Patient:
     def gallery_open_to_all(self) -> None:
         path = self.folder / "state/gallery.db"
         path.chmod(0o644)
-        self.until(lambda status: status["state"] != "ok", "told of an open gallery")
+        self.until(lambda status: status["state"] != "ok", "an open gallery in the status")
         path.chmod(0o600)
 
     def reload_signal(self) -> None:

@@ -95,7 +95,6 @@ def test_every_familiar_command_on_a_page_is_one() -> None:
     assert {" ".join(w): wrong for w in shown if (wrong := wrong_words("familiar", w[1:], known))} == {}
 
 
-@pytest.mark.desktop
 @pytest.mark.parametrize("program", DESKTOP)
 def test_every_desktop_command_on_a_page_is_one(program: str) -> None:
     pytest.importorskip("tensorflow")
@@ -117,7 +116,6 @@ def targets() -> set[str]:
     return set(phony.group(1).split())
 
 
-@pytest.mark.desktop
 def test_every_option_named_alone_is_one_of_some_command() -> None:
     pytest.importorskip("tensorflow")
     said = "".join(help_of("familiar", verb) for verb in backend_names("edge_runtime.commands"))

@@ -53,6 +53,32 @@ def test_help_of_every_command_needs_no_interpreter() -> None:
     assert not loaded_by(program) & {"ai_edge_litert", "tflite_runtime", *FORBIDDEN}
 
 
+OUTSIDE = {"paho", "prometheus_client"}
+"""Packages of outputs, each of which is loaded only where it is configured."""
+
+
+def test_a_daemon_that_has_run_without_outputs_has_loaded_nothing_of_them(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from edge_runtime.daemon.service import Service\n"
+        "from tests.builders import make_bundle\n"
+        "from tests.running_service import make_config\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "config = make_config(folder, make_bundle(folder / 'tiny').path, door='synthetic:size=320x240')\n"
+        "with Service(config) as service:\n"
+        "    service.run()\n"
+        "loaded = {n for n in sys.modules if n.startswith(('edge_runtime.sinks', 'edge_runtime.exporter'))}\n"
+        "assert loaded == {'edge_runtime.sinks', 'edge_runtime.sinks.jsonlines'}, loaded\n"
+        "assert not sys.modules.keys() & {'http.server', 'http.client', 'ssl', 'smtplib', 'email'}\n"
+    )
+    assert not loaded_by(program) & OUTSIDE
+
+
+def test_reading_every_key_of_every_sink_loads_no_package_of_others() -> None:
+    assert not loaded_by("from edge_runtime.config import describe\ndescribe()") & OUTSIDE
+
+
 def test_a_sink_that_is_not_configured_is_not_loaded() -> None:
     program = (
         "import sys\n"
@@ -66,7 +92,7 @@ def test_a_sink_that_is_not_configured_is_not_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["people", "--help"], ["config", "check"], ["people", "list"]]
+    "words", [["--help"], ["--version"], ["people", "--help"], ["config", "show"], ["people", "list"]]
 )
 def test_what_computes_nothing_loads_nothing_that_computes(words: list[str], tmp_path: Path) -> None:
     """Each of these is run for every look on a machine where numpy and OpenCV take seconds to load; people while

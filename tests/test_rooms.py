@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.builders import ROOT
@@ -28,6 +30,18 @@ def test_no_two_rooms_need_each_other(package: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_module_with_an_underscore_is_private_to_its_room(package: str) -> None:
     assert private_imports(package) == []
+
+
+def test_the_page_has_every_room_below_those_that_import_it() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    table = page.partition("| rooms | what they hold |")[2].partition("\n\n")[0]
+    rows = [re.findall(r"`(\w+)(?:\.py)?`", line.split("|")[1]) for line in table.splitlines()[2:]]
+    order = [room for row in rows for room in row]
+    graph = room_graph("edge_runtime")
+    assert sorted(order) == sorted(set(graph) - {"__init__", "__main__"})
+    above = {room: order[: order.index(room)] for room in order}
+    wrong = [f"{room} imports {other}" for room in order for other in graph[room] if other not in above[room]]
+    assert wrong == []
 
 
 def test_nothing_else_lies_loose_in_the_package_of_the_device() -> None:

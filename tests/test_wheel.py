@@ -9,8 +9,6 @@ from edge_runtime.deploy.payload import build_wheel
 from edge_runtime.errors import DeployError
 from tests.builders import ROOT
 
-pytestmark = pytest.mark.desktop
-
 
 @pytest.fixture(scope="module")
 def wheel_names(tmp_path_factory):

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from edge_runtime.config import Config, bundle_path
 from edge_runtime.errors import UsageError
-from train.data.chips import Chips
+from edge_runtime.pictures.chips import Chips
 from train.detector.fitting import DetectorRun
 from train.detector.recipe import load_detector_recipe, load_refiner_recipe, recipe_kind
 from train.encoder.fit import encoder_spec, fit
 from train.encoder.recipe import load_recipe
 from train.encoder.start import load_start
 from train.encoder.tune import already, settle
-from train.fitting.recipe_file import recipe_names
+from train.fitting.recipes import recipe_names
+from train.runs.checkpoint import unless_refused
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    with unless_refused(Path(args.folder)):
+        return _fit(args)
+
+
+def _fit(args: argparse.Namespace) -> int:
     overrides = list(args.set)
     if args.epochs is not None:
         overrides.append(f"fit.epochs={args.epochs}")
@@ -58,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--detector: expected with a refiner's recipe only, received it with {args.recipe}")
     if kind != "encoder":
         found = _fit_finder(kind, args, overrides)
-        print(f"{found.path}: {found.epochs_done} epochs, {kind} in {found.model_path}")
+        print(f"{found.path}: {found.epochs_done} epochs, {kind} in {found.model_path.name}")
         return 0
     if args.epochs is not None:
         overrides.append("fit.minutes=0")
@@ -83,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if args.strangers and start and not already(fitted.path):
         verdict = settle(fitted, start, encoder_spec(recipe), chips, Chips.load(args.strangers), recipe.fit.hold_out)
         print(f"{fitted.path}: {verdict.sentence()}")
-    print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path}")
+    print(f"{fitted.path}: {fitted.epochs_done} epochs, encoder in {fitted.encoder_path.name}")
     return 0
 
 

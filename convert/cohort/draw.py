@@ -192,8 +192,8 @@ def make_cohort(
         for name, values in scores.items()
     }
     rates = _rates_by_halves(visitors, gallery_people, rng)
-    units = (normalise(rows.astype(np.float32))[0] for rows in (codes, visitors, gallery_people))
-    realism = measure_realism(*units, tracks=tracks, seed=seed)
+    drawn, real, people = (normalise(rows.astype(np.float32))[0] for rows in (codes, visitors, gallery_people))
+    realism = measure_realism(drawn, real, people, tracks, seed)
     gallery = min(_GALLERY, len(gallery_people))
     return Cohort(codes, len(strangers), power, fitted.shrinkage, gallery, quantiles, rates, realism)
 
@@ -261,4 +261,4 @@ def _best_scores(
 
 def _int8(rows: NDArray[np.float64]) -> NDArray[np.int8]:
     largest = np.maximum(np.abs(rows).max(1, keepdims=True), 1e-12)
-    return np.rint(127 * rows / largest).astype(np.int8)
+    return np.asarray(np.rint(127 * rows / largest), np.int8)

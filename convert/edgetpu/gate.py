@@ -42,7 +42,7 @@ def read_model(path: Path) -> bytes:
     """A model's file.
 
     Raises:
-        InputError: there is none, or it is larger than a model can be.
+        InputError: no such file, or it is larger than a model can be.
     """
     if not path.is_file() or path.stat().st_size > _MOST_BYTES:
         raise InputError(

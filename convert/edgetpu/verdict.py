@@ -161,10 +161,10 @@ def _faults(graph: Graph) -> list[str]:
         faults.append(f"expected one subgraph, found {graph.subgraphs}")
     if graph.min_runtime_version:
         try:
-            wanted = tuple(int(part) for part in graph.min_runtime_version.split("."))
+            older = tuple(int(part) for part in graph.min_runtime_version.split(".")) <= _NEWEST_RUNTIME
         except ValueError:
-            wanted = (math.inf,)
-        if wanted > _NEWEST_RUNTIME:
+            older = False
+        if not older:
             faults.append(
                 f"min_runtime_version: expected 2.5.0 or older, found {graph.min_runtime_version!r}; compiler 16 "
                 "knows no newer operators"

@@ -6,23 +6,19 @@ The compiled files are added to the bundle; it keeps the others, and runs withou
 from __future__ import annotations
 
 import argparse
-import copy
-import dataclasses
 import shutil
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from convert.edgetpu.compiler import Compilation, compile_models
 from convert.model.sign import resign
 from convert.model.writer import check_target, drafted, write_manifest
+from edge_runtime.bundle.figures import Record
 from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.manifest import Manifest
 from edge_runtime.bundle.signature import load_private_key
 from edge_runtime.errors import BundleError, UsageError
-
-_Part = tuple[str, ...]
-_PARTS: tuple[_Part, ...] = (("encoder",), ("detector",), ("detector", "refiner"))
-"""Where in a manifest a model's file may be named."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +46,6 @@ def run(args: argparse.Namespace) -> int:
     target = args.out or args.bundle
     replace = args.replace or args.out is None
     check_target(target, replace)
-    document = copy.deepcopy({key: value for key, value in bundle.manifest.raw.items() if key != "files"})
     files = _model_files(bundle)
     with tempfile.TemporaryDirectory(prefix="familiar-compile-") as scratch:
         compilation = compile_models([bundle.path / name for name in files.values()], Path(scratch))
@@ -60,9 +55,7 @@ def run(args: argparse.Namespace) -> int:
             shutil.copy(bundle.path / name, folder / name)
         for part, compiled in zip(names, compilation.models, strict=True):
             (folder / names[part]).write_bytes(compiled.model)
-            _section(document, part)["edgetpu_file"] = names[part]
-        document["metrics"] = document.get("metrics", {}) | {"edgetpu_compiler": _record(compilation, names)}
-        write_manifest(folder, document)
+        write_manifest(folder, _with_compiled(bundle.manifest, names, _record(compilation, names)))
         if args.sign:
             resign(folder, args.sign)
     on_chip, off_chip = (amount / (1 << 20) for amount in (compilation.on_chip_bytes, compilation.off_chip_bytes))
@@ -74,28 +67,38 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _section(document: dict[str, Any], part: _Part) -> dict[str, Any]:
-    """A section of a manifest; an empty one where there is none."""
-    for key in part:
-        document = document.get(key, {})
-    return document
+def _with_compiled(manifest: Manifest, names: dict[str, str], record: Record) -> Manifest:
+    """The manifest of a bundle that has compiled files too, by part, and what the compiler said of them."""
+    sheet, spec = manifest.detector_sheet, manifest.own_detector
+    if spec is not None:
+        refiner = spec.refiner and replace(spec.refiner, edgetpu_file=names["refiner"])
+        sheet = replace(sheet, spec=replace(spec, edgetpu_file=names["detector"], refiner=refiner))
+    return replace(
+        manifest,
+        encoder=replace(manifest.encoder, edgetpu_file=names["encoder"]),
+        detector_sheet=sheet,
+        metrics=replace(manifest.metrics, edgetpu_compiler=record),
+    )
 
 
-def _model_files(bundle: Bundle) -> dict[_Part, str]:
+def _model_files(bundle: Bundle) -> dict[str, str]:
     """File names of the bundle's models, by part."""
-    raw, listed = bundle.manifest.raw, bundle.manifest.files
-    found = {part: _section(raw, part).get("file") for part in _PARTS}
-    files = {part: name for part, name in found.items() if isinstance(name, str)}
-    strange = [name for name in files.values() if name not in listed or not name.endswith(".tflite")]
+    spec = bundle.manifest.own_detector
+    files = {"encoder": bundle.manifest.encoder_file}
+    if spec is not None:
+        files["detector"] = spec.file
+        if spec.refiner is not None:
+            files["refiner"] = spec.refiner.file
+    strange = [name for name in files.values() if not name.endswith(".tflite")]
     if strange:
         raise BundleError(f"{bundle.path}: expected .tflite files that it lists, found {strange[0]!r}; make it again")
     return files
 
 
-def _record(compilation: Compilation, names: dict[_Part, str]) -> dict[str, Any]:
+def _record(compilation: Compilation, names: dict[str, str]) -> Record:
     """What the manifest keeps of it."""
     rows = {
-        names[part]: [dataclasses.asdict(row) for row in compiled.rows]
+        names[part]: [asdict(row) for row in compiled.rows]
         for part, compiled in zip(names, compilation.models, strict=True)
     }
     return {

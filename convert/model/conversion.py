@@ -9,12 +9,15 @@ import argparse
 from pathlib import Path
 
 from convert.edgetpu.graph import int8_faults, loading_faults, read_graph
-from convert.model.assembly import Candidate, assemble, summary
+from convert.model.assembly import assemble
+from convert.model.description import summary
 from convert.model.options import add_bundle_options, add_preprocessing_options, make_order
+from convert.model.order import Candidate
 from convert.model.quantize import quantise
 from convert.model.source import Source, Stated, conditions, open_source
-from convert.recipe import Recipe, recipe_names
+from convert.recipe import RECIPES, Recipe
 from edge_runtime.errors import BundleError
+from edge_runtime.schema.recipe_file import recipe_names
 from edge_runtime.types import Pixels
 
 
@@ -26,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         default="int8",
         metavar="NAME|FILE",
-        help=f"{', '.join(name for name in recipe_names() if name != 'as_is')}, or a .toml",
+        help=f"{', '.join(name for name in recipe_names(RECIPES) if name != 'as_is')}, or a .toml",
     )
     parser.add_argument(
         "--evaluation", type=Path, metavar="FILE", help="figures of train evaluate --conditions, for the model card "

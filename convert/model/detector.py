@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from convert.edgetpu.graph import int8_faults, read_graph
 from convert.edgetpu.verdict import Verdict, gate
 from convert.model.golden import detector_pictures
 from convert.model.quantize import quantise_detector
-from convert.model.writer import check_target
+from convert.model.writer import check_target, write_arrays
 from convert.recipe import Recipe, load_recipe
-from edge_runtime.bundle.detector_spec import DetectorSpec, RefinerSpec
+from edge_runtime.bundle.detector_spec import DetectorSheet, DetectorSpec, RefinerSpec
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.detectors import DetectorOptions
-from edge_runtime.detectors.bundle import SHEET, open_grid_detector, read_document
+from edge_runtime.detectors.bundle import SHEET, open_grid_detector, read_sheet, read_whole_sheet
 from edge_runtime.errors import BundleError, InputError, UsageError
 from edge_runtime.faces.golden import DETECTOR_GOLDEN
 from edge_runtime.geometry.alignment import Template
@@ -66,14 +66,14 @@ def run(args: argparse.Namespace) -> int:
     for option, value in (("--score", args.score), ("--candidates", args.candidates)):
         if not 0 < value < 1:
             raise UsageError(f"{option} {value}: expected a number between 0 and 1")
-    document = convert_detector(
+    sheet = convert_detector(
         args.source, args.out, args.recipe, args.score, args.evaluation, args.refiner, args.candidates
     )
-    found = document["metrics"]["golden_faces"]
+    metrics = sheet.metrics
     print(
-        f"{args.out}: {document['name']}, {document['metrics']['bytes']:,} bytes, "
-        f"{found} faces in {document['metrics']['golden_pictures']} generated pictures; "
-        f"Edge TPU: {document['metrics']['edgetpu']}"
+        f"{args.out}: {sheet.name}, {metrics['bytes']:,} bytes, "
+        f"{metrics['golden_faces']} faces in {metrics['golden_pictures']} generated pictures; "
+        f"Edge TPU: {metrics['edgetpu']}"
     )
     return 0
 
@@ -86,7 +86,7 @@ def convert_detector(
     evaluation: Path | None = None,
     refiner: Path | None = None,
     candidates: float = _CANDIDATES,
-) -> dict[str, Any]:
+) -> DetectorSheet:
     """Make a detector's folder; returns its sheet.
 
     Args:
@@ -95,7 +95,7 @@ def convert_detector(
         recipe_name: how to convert.
         score: the least of a face, after the refiner's look if there is one.
         evaluation: figures of ``train evaluate``, for the model card.
-        refiner: run of a refiner; None for none.
+        refiner: run of a refiner; None: it gets no refiner.
         candidates: the first look's score below which no second one makes more of a face.
 
     Raises:
@@ -108,37 +108,40 @@ def convert_detector(
     figures = _figures(evaluation) if evaluation else None
     recipe = load_recipe(recipe_name)
     first = _converted(source) if _is_converted(source) else _fitted(source, recipe)
-    files, lineage, looked, verdict = {DETECTOR_FILE: first.model}, first.lineage, None, first.edgetpu
-    extra: dict[str, Any] = {}
+    files, verdict, looked = {DETECTOR_FILE: first.model}, first.edgetpu, None
+    lineage, refiner_run = list(first.lineage), {}
     if refiner and second:
-        size = int(second[0]["recipe"]["refiner"]["size"])
-        files[REFINER_FILE], maps, _ = _quantised(refiner, *second, (size, size), recipe)
+        files[REFINER_FILE], looked, maps = _second_look(refiner, *second, recipe, candidates)
         verdict = verdict if maps.maps_wholly else _said(maps)
-        looked = RefinerSpec(REFINER_FILE, size, *_channels(second[0]), candidates)
-        lineage = [*lineage, *(f"{_OF_REFINER}{line}" for line in second[0]["lineage"])]
-        extra = {"refiner": looked.as_json() | {"run": _run(second[0])}}
-    name = own_name(list(files.values()))
-    sheet = DetectorSpec(name, DETECTOR_FILE, first.size_wh, first.mean, first.std, score, looked)
+        lineage += [f"{_OF_REFINER}{line}" for line in second[0]["lineage"]]
+        refiner_run = _run(second[0])
+    spec = DetectorSpec(
+        own_name(list(files.values())), DETECTOR_FILE, first.size_wh, first.mean, first.std, score, looked
+    )
     out.mkdir(parents=True, exist_ok=True)
     for file, data in files.items():
         (out / file).write_bytes(data)
-    golden = make_detector_golden(out, sheet)
-    np.savez_compressed(out / DETECTOR_GOLDEN, **golden)
-    document = sheet.as_json() | {
-        "run": first.run,
-        "lineage": lineage,
-        "metrics": {
-            "bytes": sum(map(len, files.values())),
-            "edgetpu": verdict,
-            "golden_pictures": len(golden["pictures"]),
-            "golden_faces": int(golden["faces"].sum()),
-            "evaluation": figures,
-        },
-        "versions": first.versions,
-        **extra,
+    golden = make_detector_golden(out, spec)
+    write_arrays(out / DETECTOR_GOLDEN, golden)
+    metrics = {
+        "bytes": sum(map(len, files.values())),
+        "edgetpu": verdict,
+        "golden_pictures": len(golden["pictures"]),
+        "golden_faces": int(golden["faces"].sum()),
+        "evaluation": figures,
     }
-    (out / SHEET).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return document
+    sheet = DetectorSheet(spec.name, spec, first.run, refiner_run, tuple(lineage), metrics, first.versions)
+    (out / SHEET).write_text(json.dumps(sheet.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return sheet
+
+
+def _second_look(
+    source: Path, record: dict[str, Any], pictures: Pixels, recipe: Recipe, candidates: float
+) -> tuple[bytes, RefinerSpec, Verdict]:
+    """A refiner's .tflite file, what there is to know about it, and what the Edge TPU does with it."""
+    size = int(record["recipe"]["refiner"]["size"])
+    model, verdict, _ = _quantised(source, record, pictures, (size, size), recipe)
+    return model, RefinerSpec(REFINER_FILE, size, *_channels(record), candidates), verdict
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class _First:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     run: dict[str, Any]
-    lineage: list[str]
+    lineage: tuple[str, ...]
     edgetpu: str
     versions: dict[str, str]
 
@@ -160,8 +163,9 @@ def _fitted(source: Path, recipe: Recipe) -> _First:
     record, scenes = _read(source, "detector")
     width, height = (int(side) for side in record["recipe"]["detector"]["size_wh"])
     model, verdict, versions = _quantised(source, record, scenes, (width, height), recipe)
-    told = _run(record), list(record["lineage"]), _said(verdict), versions
-    return _First(model, (width, height), *_channels(record), *told)
+    mean, std = _channels(record)
+    lineage = tuple(record["lineage"])
+    return _First(model, (width, height), mean, std, _run(record), lineage, _said(verdict), versions)
 
 
 def _is_converted(source: Path) -> bool:
@@ -174,12 +178,11 @@ def _converted(source: Path) -> _First:
     Raises:
         BundleError: no detector there.
     """
-    document = read_document(source)
-    sheet = DetectorSpec.from_json(document, str(source))
-    lineage = [line for line in document.get("lineage", []) if not line.startswith(_OF_REFINER)]
-    model = (source / sheet.file).read_bytes()
-    told = document.get("run", {}), lineage, _said(gate(model, sheet.file)), document.get("versions", {})
-    return _First(model, sheet.size_wh, sheet.mean, sheet.std, *told)
+    spec, sheet = read_sheet(source), read_whole_sheet(source)
+    lineage = tuple(line for line in sheet.lineage if not line.startswith(_OF_REFINER))
+    model = (source / spec.file).read_bytes()
+    said = _said(gate(model, spec.file))
+    return _First(model, spec.size_wh, spec.mean, spec.std, sheet.run, lineage, said, sheet.versions)
 
 
 def _said(verdict: Verdict) -> str:
@@ -264,8 +267,8 @@ def make_detector_golden(folder: Path, sheet: DetectorSpec) -> dict[str, NDArray
     }
 
 
-def take_along(detector: Path, draft: Path, made_with: str) -> dict[str, Any]:
-    """Put a detector's files into a bundle that is being made; returns the manifest's section.
+def take_along(detector: Path, draft: Path, made_with: str) -> DetectorSheet:
+    """Put a detector's files into a bundle that is being made; returns what the manifest says of it.
 
     Args:
         detector: a folder of :func:`convert_detector`, or a bundle that has a detector.
@@ -276,18 +279,18 @@ def take_along(detector: Path, draft: Path, made_with: str) -> dict[str, Any]:
         InputError: the chips were made with another detector.
         BundleError: no detector there.
     """
-    document = dict(read_document(detector))
-    sheet = DetectorSpec.from_json(document, str(detector))
-    if sheet.name != own_name([(detector / file).read_bytes() for file in sheet.files]):
+    spec = read_sheet(detector)
+    if spec.name != own_name([(detector / file).read_bytes() for file in spec.files]):
         raise BundleError(f"{detector}: not the files that its sheet names; copy the detector again")
-    if document["name"] != made_with:
+    if spec.name != made_with:
         raise InputError(
-            f"{detector}: expected the detector of the chips, {made_with}, found {document['name']}; "
+            f"{detector}: expected the detector of the chips, {made_with}, found {spec.name}; "
             f"make the chips again: python -m train prepare --detector bundle:{detector}"
         )
-    for name in (*sheet.files, DETECTOR_GOLDEN):
+    for name in (*spec.files, DETECTOR_GOLDEN):
         (draft / name).write_bytes((detector / name).read_bytes())
-    return document
+    refiner = spec.refiner and replace(spec.refiner, edgetpu_file=None)
+    return replace(read_whole_sheet(detector), spec=replace(spec, edgetpu_file=None, refiner=refiner))
 
 
 def _read(source: Path, kind: str) -> tuple[dict[str, Any], Pixels]:

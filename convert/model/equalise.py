@@ -38,7 +38,7 @@ def equalised(model: Any, inputs: NDArray[np.float32]) -> int:
             np.maximum(most, np.abs(keras.ops.convert_to_numpy(value)).max((0, 1, 2)), out=most)
     for (first, second), most in zip(pairs, largest, strict=True):
         share = np.maximum(most / max(float(most.max()), 1e-12), _LEAST)
-        _scale(first, second, 1 / share)
+        _scale(first, second, np.asarray(1 / share, np.float32))
     return len(pairs)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import cv2
 import numpy as np
 
+from convert.model.writer import write_arrays
 from edge_runtime.bundle.manifest import GOLDEN_COSINE
 from edge_runtime.errors import BundleError
 from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.sources.synthetic import Scene, SceneOptions
 from edge_runtime.types import Floats, Pixels
 
+GOLDEN_FILE = "golden.npz"
 _CANDIDATES = 4
 
 
@@ -32,10 +37,30 @@ def draw_chips(count: int, size_wh: tuple[int, int], seed: int = 0) -> Pixels:
             colour = tuple(int(v) for v in rng.integers(0, 256, 3))
             cv2.ellipse(picture, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
         for _ in range(2):
-            ends = [tuple(int(v) for v in rng.uniform(0, 1, 2) * size_wh) for _ in range(2)]
-            cv2.line(picture, *ends, tuple(int(v) for v in rng.integers(0, 256, 3)), max(width // 24, 1), cv2.LINE_AA)
+            start, end = (tuple(int(v) for v in rng.uniform(0, 1, 2) * size_wh) for _ in range(2))
+            colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+            cv2.line(picture, start, end, colour, max(width // 24, 1), cv2.LINE_AA)
         chip[:] = cv2.GaussianBlur(picture, (0, 0), 0.6)
     return chips
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """What a manifest says of it: how many golden outputs, and the least cosine that passes."""
+
+    chips: int
+    cosine: float
+
+
+def write_self_test(encoder: TfliteEncoder, size_wh: tuple[int, int], count: int, seed: int, folder: Path) -> SelfTest:
+    """Make the golden outputs of an encoder and write them into a bundle's folder.
+
+    Raises:
+        BundleError: see :func:`make_golden`.
+    """
+    chips, codes = make_golden(encoder, size_wh, count, seed)
+    write_arrays(folder / GOLDEN_FILE, {"chips": chips, "codes": codes})
+    return SelfTest(len(chips), golden_floor(encoder, chips, codes))
 
 
 def make_golden(encoder: TfliteEncoder, size_wh: tuple[int, int], count: int, seed: int = 0) -> tuple[Pixels, Floats]:

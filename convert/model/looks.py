@@ -7,26 +7,28 @@ alike as two of three true pairs are not count as one person.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from convert.cohort.alike import Source, in_words, make_looks, one_each, stated_look
 from convert.cohort.draw import person_means, person_tracks
-from convert.model.chips import Chips
 from convert.model.sign import resign
-from convert.model.writer import drafted, write_manifest
+from convert.model.writer import drafted, write_arrays, write_manifest
 from convert.report.card import looks_section
 from edge_runtime.bundle.folder import LOOKS_FILE, Bundle
 from edge_runtime.bundle.looks import Looks
 from edge_runtime.bundle.signature import SIGNATURE, load_private_key
 from edge_runtime.errors import InputError
 from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
+from edge_runtime.geometry.alignment import Template
 from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
 
 _CARD = "CARD.md"
@@ -74,23 +76,22 @@ def run(args: argparse.Namespace) -> int:
     finally:
         encoder.close()
     source = "; ".join(dict.fromkeys(chips.source for chips in given))
-    document = {key: value for key, value in bundle.manifest.raw.items() if key != "files"}
-    document["looks"] = looks.as_json() | {"source": source}
+    sheet = looks.sheet(source)
     with drafted(args.bundle, replace=True) as draft:
         for name in bundle.manifest.files:
             shutil.copy2(bundle.path / name, draft / name)
-        np.savez_compressed(draft / LOOKS_FILE, **looks.as_arrays())
+        write_arrays(draft / LOOKS_FILE, looks.as_arrays())
         card = (draft / _CARD).read_text(encoding="utf-8") if (draft / _CARD).is_file() else ""
-        (draft / _CARD).write_text(looks_section(card, in_words(document["looks"]), source), encoding="utf-8")
-        write_manifest(draft, document)
+        (draft / _CARD).write_text(looks_section(card, in_words(sheet), source), encoding="utf-8")
+        write_manifest(draft, dataclasses.replace(bundle.manifest, looks=sheet))
         if args.sign:
             resign(draft, args.sign)
     unsigned = (bundle.signed_by is not None and not args.sign) * f"; {SIGNATURE} is gone, sign it again"
-    print(f"{args.bundle}: {in_words(document['looks'])}{unsigned}")
+    print(f"{args.bundle}: {in_words(sheet)}{unsigned}")
     return 0
 
 
-def looks_where_known(encoder: TfliteEncoder, template: Any, strangers: Chips, people: Chips) -> Looks | None:
+def looks_where_known(encoder: TfliteEncoder, template: Template, strangers: Chips, people: Chips) -> Looks | None:
     """What one file of strangers tells, where they are enough and ``people`` has true pairs; None: too few."""
     try:
         return looks_of(encoder, template, [strangers], people)
@@ -98,7 +99,7 @@ def looks_where_known(encoder: TfliteEncoder, template: Any, strangers: Chips, p
         return None
 
 
-def looks_of(encoder: TfliteEncoder, template: Any, given: Sequence[Chips], people: Chips) -> Looks:
+def looks_of(encoder: TfliteEncoder, template: Template, given: Sequence[Chips], people: Chips) -> Looks:
     """Fit with an encoder's codes.
 
     Raises:
@@ -114,23 +115,24 @@ def looks_of(encoder: TfliteEncoder, template: Any, given: Sequence[Chips], peop
             "name chips of people with several photos"
         )
     same = float(np.quantile(own, _SAME_ABOVE))
-    return make_looks([_source(encoder, chips, template, same) for chips in given], own)
+    sources = [_source(encoder, chips, template, same) for chips in given]
+    return make_looks(sources, own, [track.views for track in tracks])
 
 
-def _source(encoder: TfliteEncoder, chips: Chips, template: Any, same: float) -> Source:
+def _source(encoder: TfliteEncoder, chips: Chips, template: Template, same: float) -> Source:
     indices = chips.indices("cohort")
     indices = indices if len(indices) else np.arange(len(chips.names))
     codes = _codes(encoder, chips, indices, template)
     if (chips.names[indices] != "").all():
         units = normalise(person_means(codes, chips.names[indices].tolist()).astype(np.float32))[0]
         return Source(units, np.full(len(units), ""))
-    stated = np.array([stated_look(str(path)) for path in chips.files[indices]])
+    stated = np.array([stated_look(str(path), aged=True) for path in chips.paths[indices]])
     usable = codes.any(1)
     kept = one_each(codes[usable], same)
     return Source(codes[usable][kept], stated[usable][kept])
 
 
-def _codes(encoder: TfliteEncoder, chips: Chips, indices: Any, template: Any) -> Floats:
+def _codes(encoder: TfliteEncoder, chips: Chips, indices: NDArray[np.int64], template: Template) -> Floats:
     parts = [indices[start : start + _BATCH] for start in range(0, len(indices), _BATCH)]
     shown = tqdm(parts, chips.path.stem, disable=None, delay=2, unit="batch")
     codes = [encoder.encode(chips.aligned(part, template))[0] for part in shown]

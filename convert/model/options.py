@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import functools
 from pathlib import Path
-from typing import Any
 
-from convert.model.assembly import Order
-from convert.model.chips import Chips
+from convert.model.order import Order
 from convert.model.sign import resign
 from convert.model.writer import check_target
 from convert.recipe import load_recipe
 from convert.report.measurement import CHECKS
+from edge_runtime.bundle.figures import Record
 from edge_runtime.bundle.signature import load_private_key
+from edge_runtime.pictures.chips import Chips
 
 
 def add_bundle_options(parser: argparse.ArgumentParser, default_chips: str) -> None:
@@ -24,7 +24,10 @@ def add_bundle_options(parser: argparse.ArgumentParser, default_chips: str) -> N
     parser.add_argument(
         "--chips", type=Path, metavar="FILE", help=f"chips of python -m train prepare (default: {default_chips})"
     )
-    parser.add_argument("--cohort", type=Path, metavar="FILE", help="chips of strangers (default: the chips' own)")
+    parser.add_argument(
+        "--cohort", type=Path, metavar="FILE", help="chips of strangers, everybody in it counts (default: the chips' "
+        "own cohort)",
+    )  # fmt: skip
     parser.add_argument(
         "--detector", type=Path, metavar="FOLDER", help="of convert detector, or a bundle, to take along (default: the "
         "released bundle's, if the chips were made with it)",
@@ -49,7 +52,7 @@ def add_preprocessing_options(parser: argparse.ArgumentParser, what: str) -> Non
     )
 
 
-def make_order(args: argparse.Namespace, conditions: dict[str, Any] | None = None) -> Order:
+def make_order(args: argparse.Namespace, conditions: Record | None = None) -> Order:
     """The order given on the command line, checked before anything takes long.
 
     Args:
@@ -78,5 +81,5 @@ def make_order(args: argparse.Namespace, conditions: dict[str, Any] | None = Non
         args.replace,
         finish,
         args.detector,
-        conditions,
+        conditions or {},
     )

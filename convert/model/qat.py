@@ -24,7 +24,7 @@ _HELD = 8
 _FOLDS = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 _FUSES = (layers.ReLU, layers.Activation)
 _MOVES = (layers.InputLayer, layers.Flatten, layers.Reshape, layers.Dropout, layers.ZeroPadding2D)
-"""They change no value, so that a range of their own would be none."""
+"""They change no value, so they need no range of their own."""
 
 
 def finetuned(encoder: Any, as_float: Callable[[Pixels], Floats], fitting: Pixels, recipe: Recipe) -> Any:

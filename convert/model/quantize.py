@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -182,12 +183,41 @@ def load_model(path: Path, preprocessing: Preprocessing, codes: bool = True) -> 
     except RefusalError:
         raise
     except Exception as error:  # Keras raises whatever a file leads it to
-        raise RefusalError(
-            f"expected a Keras model of stock layers, Keras does not load it ({_line(error)}); save it anew"
-        ) from error
+        why = own_layers(path) or f"Keras does not load it ({_line(error)})"
+        raise RefusalError(f"expected a Keras model of stock layers, {why}; save it anew") from error
     if fault := unfit(encoder, preprocessing, codes):
         raise RefusalError(fault)
     return encoder
+
+
+def own_layers(path: Path) -> str:
+    """Which layers of a .keras or .h5 file are not Keras's own, in words; empty if all are, or nobody can tell."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as packed:
+                document = json.loads(packed.read("config.json"))
+        else:
+            import h5py
+
+            with h5py.File(path) as stored:
+                document = json.loads(stored.attrs["model_config"])
+    except (OSError, KeyError, ValueError):
+        return ""
+    found = sorted(set(_own(document)))
+    return f"found {', '.join(found)}, which {'runs' if len(found) == 1 else 'run'} code of its author" if found else ""
+
+
+def _own(config: Any) -> Iterator[str]:
+    """Names of the layers in a model's configuration whose code Keras has not."""
+    if isinstance(config, dict):
+        name = str(config.get("class_name"))
+        if "config" in config and (name == "Lambda" or config.get("registered_name") not in (None, name)):
+            yield "a Lambda layer" if name == "Lambda" else f"the layer {name}"
+        for value in config.values():
+            yield from _own(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _own(value)
 
 
 def _saved_model(path: Path, preprocessing: Preprocessing) -> Any:

@@ -9,6 +9,7 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.bundle.signature import SIGNATURE, load_private_key, make_private_key, public_text, sign
 from edge_runtime.errors import BundleError
+from edge_runtime.storage.files import write_whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def resign(bundle: Path, key_file: Path) -> None:
     except (OSError, BundleError) as error:
         place.unlink(missing_ok=True)
         if old is not None:
-            place.write_bytes(old)
+            write_whole(place, old)
         if isinstance(error, OSError):
             raise BundleError(f"{bundle}: expected a bundle to sign, cannot use it ({error.strerror})") from error
         raise

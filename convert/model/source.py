@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.model.chips import Chips
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.geometry.alignment import Template
+from edge_runtime.pictures.chips import Chips
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = 1
@@ -167,7 +167,7 @@ def _of_run(encoder: Path, run_file: Path, chips: Path | None) -> Source:
             f"{run_file}: a value is missing or wrong ({type(error).__name__}: {error}); fit it again"
         ) from error
     opened = Chips.load(chips or path)
-    found = file_digest(opened.path)[0]
+    found = opened.sha256()
     if found != expected:
         raise InputError(
             f"{opened.path}: expected the chips of the run (sha256 {expected[:12]}…), found {found[:12]}…; "

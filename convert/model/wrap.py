@@ -10,8 +10,10 @@ from pathlib import Path
 
 from convert.edgetpu.gate import read_model
 from convert.edgetpu.graph import read_graph
-from convert.model.assembly import Candidate, assemble, summary
+from convert.model.assembly import assemble
+from convert.model.description import summary
 from convert.model.options import add_bundle_options, add_preprocessing_options, make_order
+from convert.model.order import Candidate
 from convert.model.source import Stated, open_source
 from edge_runtime.errors import InputError
 from edge_runtime.interpreters import try_model

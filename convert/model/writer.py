@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_runtime.bundle.folder import Bundle, file_digest
-from edge_runtime.bundle.manifest import MANIFEST
+from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.errors import UsageError
+from edge_runtime.storage.files import replacing_folder
 
 
 def check_target(target: Path, replace: bool) -> None:
@@ -43,35 +45,20 @@ def drafted(target: Path, replace: bool = False) -> Iterator[Path]:
         BundleError: what was written is not a bundle.
     """
     check_target(target, replace)
-    target = target.absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    draft, old = beside / "new", beside / "old"
-    try:
-        draft.mkdir()
+    with replacing_folder(target) as draft:
         yield draft
         Bundle(draft)
-        for path in draft.iterdir():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
         check_target(target, replace)
-        if target.is_dir():
-            target.rename(old)
-        try:
-            draft.rename(target)
-        except OSError:
-            if old.is_dir():
-                old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
-def write_manifest(folder: Path, document: dict[str, Any]) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` over the files that lie in ``folder``: their sha256 and sizes enter it."""
-    files = {}
-    for path in sorted(folder.iterdir()):
-        digest, size = file_digest(path)
-        files[path.name] = {"sha256": digest, "bytes": size}
-    text = json.dumps(document | {"files": files}, indent=2, ensure_ascii=False, allow_nan=False)
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+    document = dataclasses.replace(manifest, files=files).as_json()
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a compressed .npz file; numpy's own signature takes no mapping, for a name may be its keyword."""
+    np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -9,6 +9,8 @@ from convert.cohort.alike import in_words as in_words_of_looks
 from convert.report.mirroring import in_words
 from convert.report.page import figures
 from edge_runtime.bundle.cohort_correction import CohortCorrection
+from edge_runtime.bundle.detector_spec import DetectorSheet
+from edge_runtime.bundle.manifest import CohortSpec, Manifest
 
 _ALIKE = "## Strangers who look like the household"
 _KINDS = {
@@ -20,14 +22,14 @@ _KINDS = {
 }
 
 
-def make_card(manifest: dict[str, Any]) -> str:
+def make_card(manifest: Manifest) -> str:
     """The card, Markdown.
 
     Args:
-        manifest: as it is about to be written, without ``files``.
+        manifest: as it is about to be written.
     """
-    encoder, run, metrics = manifest["encoder"], manifest["run"], manifest["metrics"]
-    width, height = encoder["template"]["size_wh"]
+    preprocessing, run, metrics = manifest.preprocessing, manifest.run, manifest.metrics
+    width, height = preprocessing.template.size_wh
     trained = (
         f"recipe `{run['recipe_name']}`, seed {run['seed']}, {run['epochs_done']} epochs"
         if "seed" in run
@@ -35,45 +37,43 @@ def make_card(manifest: dict[str, Any]) -> str:
     )
     unfinished = "" if run.get("finished", True) else " The run had not come to its end."
     sections = [
-        f"# {manifest['name']}",
-        f"A face encoder for Familiar: {width}x{height} px, {encoder['colour']}, to a code of {encoder['code_size']} "
-        f"numbers; {_KINDS[manifest['recipe']['quantisation']]}, {metrics['encoder_bytes']:,} bytes. Trained: "
-        f"{trained}.{unfinished} "
-        f"Converted {manifest['created']} by the recipe `{manifest['recipe']['name']}`.",
+        f"# {manifest.name}",
+        f"A face encoder for Familiar: {width}x{height} px, {preprocessing.colour}, to a code of "
+        f"{manifest.embedding_size} numbers; {_KINDS[manifest.recipe['quantisation']]}, "
+        f"{metrics.encoder_bytes:,} bytes. Trained: {trained}.{unfinished} "
+        f"Converted {manifest.created} by the recipe `{manifest.recipe['name']}`.",
         "## Where it comes from",
-        "\n".join(f"- {line}" for line in manifest["lineage"]) or "- not stated by whoever converted it",
+        "\n".join(f"- {line}" for line in manifest.lineage) or "- not stated by whoever converted it",
         "## Licence",
-        manifest["licence"],
+        manifest.licence,
         "## For",
         "Telling a few familiar people, enrolled with their consent, from strangers, on their own device; "
-        f"faces found by the detector `{manifest['detector']['name']}` and aligned to this bundle's template.",
+        f"faces found by the detector `{manifest.detector}` and aligned to this bundle's template.",
         "## Not for",
         "Access control, payment, policing, or any decision with consequences for a person; finding somebody in a "
         "crowd; faces of children; other detectors or crops than the ones above. It does not tell a face from a photo "
         "of one.",
         "## How well it recognises, and what the conversion costs",
-        _parity(metrics["parity"]),
-        *([f"On a device {in_words(metrics['mirroring'])}."] if metrics["mirroring"] else []),
-        *_conditions(metrics["conditions"]),
+        _parity(metrics.parity),
+        *([f"On a device {in_words(metrics.mirroring)}."] if metrics.mirroring else []),
+        *_conditions(metrics.conditions),
         "## Strangers in the bundle",
-        _cohort(manifest["cohort"], metrics["cohort"]),
+        _cohort(manifest.cohort, metrics.cohort),
         *_looks(manifest),
-        *_detector(manifest["detector"]),
+        *_detector(manifest.detector_sheet),
         "## Limits",
         _limits(manifest),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _detector(detector: dict[str, Any]) -> list[str]:
+def _detector(detector: DetectorSheet) -> list[str]:
     """Heading and text about the detector that the bundle brings; nothing if it brings none."""
-    if "lineage" not in detector:
+    if not detector.lineage:
         return []
-    rows = [
-        f"`{detector['name']}`, {detector['metrics']['bytes']:,} bytes; Edge TPU: {detector['metrics']['edgetpu']}."
-    ]
-    rows += ["", *(f"- {line}" for line in detector["lineage"])]
-    measured = detector["metrics"]["evaluation"]
+    rows = [f"`{detector.name}`, {detector.metrics['bytes']:,} bytes; Edge TPU: {detector.metrics['edgetpu']}."]
+    rows += ["", *(f"- {line}" for line in detector.lineage)]
+    measured = detector.metrics["evaluation"]
     if measured:
         photos, scenes = measured["photos"], measured["scenes"]
         rows += [
@@ -127,15 +127,17 @@ def _parity(parity: dict[str, Any]) -> str:
         ]
     if parity.get("beside"):
         rows += ["", parity["beside"]]
+    if parity.get("unsure"):
+        rows += ["", f"**Take care**: {parity['unsure']}."]
     if parity["forced"]:
         missed = "; ".join(f"{name}: {parity['failed'][name]}" for name in parity["forced"])
         rows += ["", f"**Below the recipe's floors, written by --force**: {missed}."]
     return "\n".join(rows)
 
 
-def _conditions(found: dict[str, Any] | None) -> list[str]:
+def _conditions(found: dict[str, Any]) -> list[str]:
     """Heading and table of worse photos and of groups; nothing where nobody looked."""
-    if found is None:
+    if not found:
         return []
     rows = [
         f"Float encoder, photos of {' and '.join(f'`{name}`' for name in found['splits'])}; one threshold, set on the "
@@ -152,11 +154,11 @@ def _conditions(found: dict[str, Any] | None) -> list[str]:
     return ["## In worse photos, and among groups of them", "\n".join(rows)]
 
 
-def _cohort(cohort: dict[str, Any], measured: dict[str, Any]) -> str:
+def _cohort(cohort: CohortSpec, measured: dict[str, Any]) -> str:
     quantiles = measured["quantiles"]
     lines = [
-        f"{cohort['codes']:,} codes drawn from a distribution fitted to {cohort['people']:,} people "
-        f"({cohort['source']}); no real person's code is in the bundle. Best scores of strangers against galleries of "
+        f"{cohort.codes:,} codes drawn from a distribution fitted to {cohort.people:,} people "
+        f"({cohort.source}); no real person's code is in the bundle. Best scores of strangers against galleries of "
         f"{measured['gallery']} people:",
         "",
         "| quantile | real strangers | drawn strangers |",
@@ -195,24 +197,23 @@ def _realism(like: dict[str, Any]) -> str:
     return f"{text}; the device corrects for that."
 
 
-def _limits(manifest: dict[str, Any]) -> str:
-    people = manifest["cohort"]["people"]
+def _limits(manifest: Manifest) -> str:
+    people = manifest.strangers
     limits = [
         f"- {people:,} strangers support no rate below {3 / people:.2%} (rule of three, ISO/IEC 19795-1).",
         "- Everything here is measured on faces like those it was trained on; other cameras, light, ages and origins "
         "than theirs do worse, by how much nobody has measured.",
         "- Codes of this encoder compare with codes of this encoder only; another bundle needs a new enrolment.",
     ]
-    if manifest["metrics"]["parity"]["pair_accuracy"]:
-        parity = manifest["metrics"]["parity"]
-        wrong = 1 - parity["pair_accuracy"][parity["label"]]
+    if manifest.metrics.pairs_right:
+        wrong = 1 - manifest.metrics.pairs_right[1]
         limits.insert(0, f"- Of two photos of people it has not seen it misjudges {wrong:.1%} as same or different.")
     return "\n".join(limits)
 
 
-def _looks(manifest: dict[str, Any]) -> list[str]:
-    sheet = manifest.get("looks")
-    return [_ALIKE, f"{in_words_of_looks(sheet)} ({sheet['source']})."] if sheet else []
+def _looks(manifest: Manifest) -> list[str]:
+    sheet = manifest.looks
+    return [_ALIKE, f"{in_words_of_looks(sheet)} ({sheet.source})."] if sheet else []
 
 
 def looks_section(card: str, told: str, source: str) -> str:

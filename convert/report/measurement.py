@@ -12,7 +12,7 @@ from convert.recipe import Recipe
 from convert.report.beside import beside_released, coin_fault
 from convert.report.layers import LayerError, layer_errors, layer_fault
 from convert.report.parity import Parity, compare
-from convert.report.planted import Planted, plant
+from convert.report.planted import TELLING, Planted, plant
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
@@ -49,6 +49,7 @@ class Measured:
         planted: mistakes made on purpose.
         failed: what a check has to say, by its name; empty if all passed.
         limits: the floors that were applied, by the recipe's key.
+        unsure: why nobody can tell whether the preprocessing was stated rightly; None: they can, or a run says it.
         units, norms: float32 (N, D) and (N,), the model's codes of the probe.
     """
 
@@ -57,6 +58,7 @@ class Measured:
     planted: list[Planted]
     failed: dict[str, str]
     limits: dict[str, float]
+    unsure: str | None
     units: Floats
     norms: Floats
 
@@ -66,12 +68,13 @@ class Measured:
             "schema": 1,
             "name": name,
             "held_out": held_out,
-            "beside": beside_released(self.parity.as_json()),
+            "beside": beside_released(self.parity),
             "parity": self.parity.as_json(),
             "layers": [layer.as_json() for layer in self.layers],
             "planted": [mistake.as_json() for mistake in self.planted],
             "limits": self.limits,
             "failed": self.failed,
+            "unsure": self.unsure,
             "forced": [name for name in forced if name in self.failed],
         }
 
@@ -90,8 +93,8 @@ def measure(
 
     Args:
         model: the .tflite file; a spoilt copy is made beside it for a moment.
-        reference: the float .tflite file; None: there is none.
-        raw_float: float32 (N, D), codes of the float model; None: the reference's own, or none.
+        reference: the float .tflite file; None: nobody has it.
+        raw_float: float32 (N, D), codes of the float model; None: the reference's own, if there is a reference.
         preprocessing: of both models.
         probe: uint8 (N, h, w, 3) RGB chips of people neither was fitted on.
         names: the person of each; empty where nobody knows.
@@ -119,18 +122,43 @@ def measure(
     some = slice(0, _MOST_PLANTED)
     own = units * norms[:, None] if raw_float is None else raw_float
     planted = plant(model, preprocessing, probe[some], own[some], names[some], recipe)
-    failed = parity.faults(recipe)
-    if fault := layer_fault(layers, recipe.layer_snr_db):
-        failed["layers"] = fault
-    if fault := coin_fault(parity.as_json()):
-        failed["coin"] = fault
-    better = [mistake.name for mistake in planted if mistake.better]
-    if better and by_hand and parity.pairs >= _LEAST_PAIRS:
-        failed["stated"] = f"expected to tell people apart best as it was stated, found better with {better[0]}"
+    better = next((mistake.name for mistake in planted if mistake.better), None) if by_hand else None
+    failed = _failed(parity, layers, better, recipe)
+    unsure = _unsure(parity, better) if by_hand else None
     limits = {key: float(getattr(recipe, key)) for key in _AGAINST_FLOAT} if raw_float is not None else {}
     if not layers:
         limits.pop("layer_snr_db", None)
-    return Measured(parity, layers, planted, failed, limits, units, norms)
+    return Measured(parity, layers, planted, failed, limits, unsure, units, norms)
+
+
+def _failed(parity: Parity, layers: list[LayerError], better: str | None, recipe: Recipe) -> dict[str, str]:
+    """What each check that fails has to say, by its name."""
+    failed = parity.faults(recipe)
+    if fault := layer_fault(layers, recipe.layer_snr_db):
+        failed["layers"] = fault
+    if fault := coin_fault(parity):
+        failed["coin"] = fault
+    if better and parity.pairs >= _LEAST_PAIRS:
+        failed["stated"] = f"expected to tell people apart best as it was stated, found better with {better}"
+    return failed
+
+
+def _unsure(parity: Parity, better: str | None) -> str | None:
+    """Why figures do not show whether the preprocessing was stated rightly; None: they do."""
+    hint = f"; on these it tells people apart better with {better}" if better else ""
+    if parity.pairs < _LEAST_PAIRS:
+        return (
+            "nobody can tell whether colours and normalisation were stated rightly: "
+            f"{parity.pairs} pairs of photos to judge by, and {_LEAST_PAIRS} are needed; "
+            f"give --chips of people with several photos each{hint}"
+        )
+    apart = (parity.separation or {})[parity.label]
+    if apart < TELLING:
+        return (
+            "nobody can tell whether colours and normalisation were stated rightly: the model hardly tells people "
+            f"apart (d' {apart:.2f}, and {TELLING} is needed){hint}"
+        )
+    return None
 
 
 @contextlib.contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from convert.report.parity import FLOAT
+from edge_runtime.storage.files import write_whole
 
 _TEMPLATE = Path(__file__).with_name("report_template.html")
 _BAR = 22
@@ -35,18 +35,9 @@ def write_report(beside: Path, document: dict[str, Any]) -> Path:
         document: ``name``, ``parity``, ``layers``, ``planted``, ``failed``, ``forced`` and ``limits``.
     """
     page = beside.with_name(f"{beside.name}.parity.html")
-    _write(beside.with_name(f"{beside.name}.parity.json"), json.dumps(document, indent=2) + "\n")
-    _write(page, render(document))
+    write_whole(beside.with_name(f"{beside.name}.parity.json"), json.dumps(document, indent=2) + "\n")
+    write_whole(page, render(document))
     return page
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def render(document: dict[str, Any]) -> str:

@@ -112,7 +112,7 @@ def compare(raw_float: Floats | None, unit: Floats, norms: Floats, names: Sequen
         ratio = _ratio(norms, float_norms)
     codes[label], rejected[label] = unit, int((norms == 0).sum())
     known = [name for name in names if name]
-    pairs, *verification = _verification(codes, names) if len(known) == len(names) else (0, None, None, None, None)
+    verification = _verification(codes, names) if len(known) == len(names) else None
     return Parity(
         label,
         len(names),
@@ -121,9 +121,12 @@ def compare(raw_float: Floats | None, unit: Floats, norms: Floats, names: Sequen
         histogram,
         ratio,
         rejected,
-        pairs,
-        *verification,
-        identification(codes, names) if pairs else None,
+        verification.pairs if verification else 0,
+        verification.accuracy if verification else None,
+        verification.error if verification else None,
+        verification.separation if verification else None,
+        verification.tmr if verification else None,
+        identification(codes, names) if verification else None,
     )
 
 
@@ -142,11 +145,19 @@ def _ratio(norms: Floats, float_norms: Floats) -> dict[str, float] | None:
     return {"mean": float(ratio.mean()), "p1": float(p1), "p99": float(p99)}
 
 
-def _verification(codes: dict[str, Floats], names: Sequence[str]) -> tuple[int, Any, Any, Any, Any]:
-    """How many pairs, then accuracy on them by model, the error of its difference, separation and TMR by model.
+@dataclass(frozen=True)
+class _Verification:
+    """How many pairs; accuracy on them by model, the error of its difference, separation and TMR by model."""
 
-    Nothing where too few people have two photos.
-    """
+    pairs: int
+    accuracy: dict[str, float]
+    error: float | None
+    separation: dict[str, float]
+    tmr: dict[str, float]
+
+
+def _verification(codes: dict[str, Floats], names: Sequence[str]) -> _Verification | None:
+    """Nothing where too few people have two photos."""
     try:
         left, right, same, fold = make_pairs(names)
         similar = {k: pair_similarity(c[left], c[right]) for k, c in codes.items()}
@@ -157,9 +168,9 @@ def _verification(codes: dict[str, Floats], names: Sequence[str]) -> tuple[int, 
             error = float(np.std(one - other, ddof=1) / np.sqrt(len(one)))
         apart = {k: separation(scores, same) for k, scores in similar.items()}
         tmr = {k: tmr_at_fmr(c, names, _FMR).tmr for k, c in codes.items()}
-        return len(left), {k: accuracy.mean for k, accuracy in found.items()}, error, apart, tmr
     except InputError:
-        return 0, None, None, None, None
+        return None
+    return _Verification(len(left), {k: accuracy.mean for k, accuracy in found.items()}, error, apart, tmr)
 
 
 def separation(similarity: Floats, same: NDArray[np.bool_]) -> float:
@@ -178,13 +189,13 @@ def identification(codes: dict[str, Floats], names: Sequence[str]) -> dict[str, 
     """
     enough = sum(count > _PHOTOS for count in Counter(names).values())
     people = min(_PEOPLE, enough // 2)
-    drawn = {"people": people, "photos": _PHOTOS, "draws": _DRAWS}
+    fpirs = [float(rate) for rate in _FPIRS]
     try:
-        found = {k: dir_at_fpir(c, names, [float(rate) for rate in _FPIRS], **drawn) for k, c in codes.items()}
+        found = {k: dir_at_fpir(c, names, fpirs, people=people, photos=_PHOTOS, draws=_DRAWS) for k, c in codes.items()}
     except InputError:
         return None
     rates = {
         rate: {k: {"mean": rows[i].dir_mean, "spread": rows[i].dir_std} for k, rows in found.items()}
         for i, rate in enumerate(_FPIRS)
     }
-    return {**drawn, "rates": rates}
+    return {"people": people, "photos": _PHOTOS, "draws": _DRAWS, "rates": rates}

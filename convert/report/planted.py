@@ -1,9 +1,10 @@
-"""Mistakes made on purpose, to show that the parity report would catch them: a gate that never closes is none."""
+"""Mistakes made on purpose, to show that the parity report would catch them: an untried gate proves nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,8 @@ from edge_runtime.types import Floats, Pixels
 _ELEMENTS = {"INT8": np.int8, "UINT8": np.uint8, "FLOAT16": np.float16, "FLOAT32": np.float32}
 _LEAST_WEIGHTS = 64
 _BETTER = 1.03
-"""By how much a mistake must separate people better to be none; a swap of colours costs 7 to 30 % (d')."""
-_TELLING = 1.5
+"""What separates people so much better is no mistake; a swap of colours costs 7 to 30 % (d')."""
+TELLING = 1.5
 """d' of a model that knows people at all (77 % of pairs, were scores Gaussian); that of a weaker one proves nothing."""
 _COMMON = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))
 """Mean and std of the normalisations in common use (the last for models that do it themselves); planted where the right
@@ -81,7 +82,7 @@ def plant(
             ("red and blue swapped", lambda: _codes(model, preprocessing, swapped)),
         ]
         for name, normalised in _normalised_otherwise(preprocessing):
-            mistakes.append((name, lambda normalised=normalised: _codes(model, normalised, probe)))  # type: ignore[misc]
+            mistakes.append((name, functools.partial(_codes, model, normalised, probe)))
         if layer[0]:
             mistakes.append((f"weights of {layer[0]} reversed", lambda: _codes(spoilt, preprocessing, probe)))
         stated = compare(raw_float, *_codes(model, preprocessing, probe), names, recipe.label)
@@ -107,7 +108,7 @@ def _normalised_otherwise(right: Preprocessing) -> list[tuple[str, Preprocessing
 
 def _planted(name: str, parity: Parity, stated: Parity, recipe: Recipe) -> Planted:
     apart, right = parity.separation, stated.separation
-    better = bool(apart and right and apart[parity.label] > max(_BETTER * right[parity.label], _TELLING))
+    better = bool(apart and right and apart[parity.label] > max(_BETTER * right[parity.label], TELLING))
     return Planted(name, parity, tuple(parity.faults(recipe)), better)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import logging
 import os
 import signal
 import sys
@@ -14,12 +15,16 @@ from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 
+from edge_runtime.app.parser import Parser
 from edge_runtime.errors import FamiliarError, InterpreterError
 from edge_runtime.schema.backends import backend_names, load_backend
 from edge_runtime.system.native_output import ABSL, without_lines
 from edge_runtime.text.plain import PlainStream, printable
+from edge_runtime.text.version import program_version
 
 _COMMANDS = "edge_runtime.commands"
+OWN_FAULT = "a fault of this program"
+"""How a line begins that says what nobody expected."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +54,8 @@ def tool_main(package: str, description: str, verbs: Mapping[str, tuple[str, str
     arguments = list(sys.argv[1:] if argv is None else argv)
     # TensorFlow's start-up notes would bury our own lines; an explicit setting of the user wins.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    parser = argparse.ArgumentParser(prog=f"python -m {package}", description=description)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    parser = Parser(prog=f"python -m {package}", description=description)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (place, summary) in verbs.items():
         command = commands.add_parser(name, help=summary, description=summary)
@@ -126,22 +132,30 @@ def guarded(action, debug: bool, program: str) -> int:  # type: ignore[no-untype
         where = f"{error.filename}: " if error.filename else ""
         print(f"{program}: {printable(f'{where}{error.strerror or error}')}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if debug:
+            raise
+        fault = f"{type(error).__name__}: {error}"
+        print(f"{program}: {OWN_FAULT} ({printable(fault)}); --debug shows where: report that", file=sys.stderr)
+        return 1
 
 
 def _run(arguments: Sequence[str]) -> int:
-    args = _parser(arguments).parse_args(arguments)
+    parser = _parser(arguments)
+    if not arguments:
+        parser.print_help()
+        return 0
+    args = parser.parse_args(arguments)
     return int(args.run(args))
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--config", metavar="FILE", help="configuration file (default: the user's, then /etc/familiar)")
     common.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key")
     common.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
-    parser = argparse.ArgumentParser(
-        prog="familiar", description="Tells familiar faces from strangers, on this device."
-    )
-    parser.add_argument("--version", action="version", version=_version())
+    parser = Parser(prog="familiar", description="Tells familiar faces from strangers, on this device.")
+    parser.add_argument("--version", action="version", version=f"familiar {program_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     names = backend_names(_COMMANDS)
     typed = next((word for word in arguments if word in names), None)
@@ -160,15 +174,6 @@ def _summary(command: str) -> str:
     """The first line of a command's module, which says what it does, without loading it."""
     with files(_COMMANDS).joinpath(f"{command}.py").open(encoding="utf-8") as source:
         return source.readline().strip().strip('"')
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"familiar {version('familiar-edge')}"
-    except PackageNotFoundError:
-        return "familiar (not installed)"
 
 
 if __name__ == "__main__":

@@ -16,12 +16,15 @@ PATIENCE_S = 8.0
 GIVE_UP_S = 90.0
 """After so long without a good view, it ends."""
 _PAUSE_S = 0.15
+_MOST_OBJECTIONS = 2
+"""One view may look like somebody else by chance."""
 _APART_S = 0.7
 """At least between two views, so that they differ."""
 
 
 def gather_views(
     people: PeopleAccess,
+    name: str,
     camera: str,
     count: int,
     say: Callable[[str, int], None],
@@ -33,6 +36,7 @@ def gather_views(
 
     Args:
         people: the daemon or the files.
+        name: whose views they are to be.
         camera: name from the configuration.
         count: how many views, at least 1.
         say: gets what to tell the person, and how many views there are.
@@ -41,21 +45,30 @@ def gather_views(
         sleep: waits for seconds.
 
     Raises:
-        EnrolmentError: no view was good for ``give_up_s``.
+        EnrolmentError: no view was good for ``give_up_s``, or the face looks like somebody else who is enrolled.
         FamiliarError: the camera, the daemon, or the bundle cannot be used.
     """
     views: list[bytes] = []
     box: list[float] = []
-    seq, told = None, ""
+    seq, told, objections = None, "", 0
     since_s = last_s = clock()
     while len(views) < count:
         want = POSES[len(views) % len(POSES)] if clock() - since_s < PATIENCE_S else ANY
-        answer = people.call("enroll.pose", {"camera": camera, "want": want, "box": box})
+        answer = people.call("enroll.pose", {"camera": camera, "want": want, "box": box, "name": name})
         if answer["seq"] != seq:
             seq, box = answer["seq"], answer["box"]
             told = answer["guidance"] or told
             if not answer["picture"]:
                 say(told, len(views))
+            elif clock() - last_s >= _APART_S and answer["objection"]:
+                told = answer["objection"].partition("; ")[0]
+                say(told, len(views))
+                objections, last_s = objections + 1, clock()
+                if objections == _MOST_OBJECTIONS:
+                    raise EnrolmentError(
+                        f"{name}: {told}; nothing was enrolled. If they are two people who look alike, enrol from "
+                        "photos with --force"
+                    )
             elif clock() - last_s >= _APART_S:
                 views.append(base64.b64decode(answer["picture"]))
                 since_s = last_s = clock()
@@ -71,7 +84,7 @@ def gather_views(
 
 
 def enroll_views(people: PeopleAccess, name: str, source: str, views: list[bytes]) -> list[EnrolmentResult]:
-    """Put views through the gate that photos go through; all that pass are enrolled, or after an error none."""
+    """Put views through the gate that photos go through; all that pass are enrolled, or nobody after an error."""
     arguments = {"name": name, "source": source, "sizes": [len(view) for view in views]}
     answer = people.call("enroll.views", arguments, b"".join(views))
     return [EnrolmentResult(**result) for result in answer["results"]]

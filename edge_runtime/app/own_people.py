@@ -11,6 +11,7 @@ from edge_runtime.events.store import forget_without_daemon
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import key_source, open_gallery
 from edge_runtime.gallery.store import Gallery
+from edge_runtime.recognizer import FaceNamer
 from edge_runtime.requests.access import Holdings
 from edge_runtime.requests.table import LocalPeople
 from edge_runtime.unknowns.opening import unknowns_alone
@@ -46,5 +47,6 @@ def open_for_enrolling(config: Config, strangers: bool = False) -> LocalPeople:
             config.decide.margin,
             cameras.latest,
             unknowns=lambda: book,
+            recognize=FaceNamer(chain, gallery, lambda: config).name,
         )
         return LocalPeople(holdings, resources.pop_all())

@@ -12,7 +12,7 @@ def open_people(config: Config, enrolling: bool = False, strangers: bool = False
 
     Args:
         config: says where socket, gallery, key and bundle are.
-        enrolling: open the bundle too, and make the gallery where there is none.
+        enrolling: open the bundle too, and make the gallery if it is missing.
         strangers: open the strangers too.
 
     Raises:

@@ -23,9 +23,9 @@ from edge_runtime.faces.quality import QualityLimits, measure, weight
 from edge_runtime.gallery.opening import key_source
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.gallery.templates import TemplateRecord
-from edge_runtime.pictures.reader import decode_image
+from edge_runtime.pictures.reader import decode_image, read_photo
+from edge_runtime.storage.database import replace_whole
 from edge_runtime.storage.files import with_sides
-from edge_runtime.storage.sqlite import move_whole
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ def reembed(
                 return result
             kept = path.with_name(f"{path.name}.of-{old.encoder_hash[:8]}-{secrets.token_hex(4)}")
             old.close()
-            move_whole(path, kept)
-            move_whole(draft, path)
+            replace_whole(path, draft, kept)
         finally:
             for file in with_sides(draft):
                 file.unlink(missing_ok=True)
@@ -123,7 +122,7 @@ def transfer(
     unusable: dict[str, str] = {}
     unknown = 0
     for photo in photos:
-        data = photo.read_bytes()
+        data = read_photo(photo)
         digest = hashlib.sha256(data).digest()
         owners = [(name, known) for name in records if (known := old.has_photo(name, digest)) is not None]
         unknown += not owners

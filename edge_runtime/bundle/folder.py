@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.bundle.left_out import ARRAYS as LEFT_OUT
 from edge_runtime.bundle.looks import Looks
 from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.bundle.signature import SIGNATURE, check_signature
 from edge_runtime.errors import BundleError, InputError
 from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.types import Floats, Pixels
 
 LOOKS_FILE = "looks.npz"
@@ -54,9 +56,9 @@ class Bundle:
         self.path = Path(path)
         manifest_path = self.path / MANIFEST
         try:
-            if manifest_path.is_symlink() or manifest_path.stat().st_size > _MAX_MANIFEST_BYTES:
-                raise OSError(f"{MANIFEST} is a link or larger than a manifest can be")
-            data = manifest_path.read_bytes()
+            if manifest_path.is_symlink():
+                raise OSError(f"{MANIFEST} is a link")
+            data = read_given(manifest_path, _MAX_MANIFEST_BYTES)
             text = data.decode()
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(
@@ -112,10 +114,10 @@ class Bundle:
         Raises:
             BundleError: file and manifest do not fit together.
         """
-        sheet = self.manifest.raw.get("looks")
+        sheet = self.manifest.looks
         if sheet is None:
             return None
-        names = ("weights", "bias", "log_reached", "means")
+        names = ("weights", "bias", "log_reached", "means", *(LEFT_OUT if sheet.cases else ()))
         arrays = dict(zip(names, self.arrays(LOOKS_FILE, *names), strict=True))
         try:
             looks = Looks.from_arrays(arrays, sheet)

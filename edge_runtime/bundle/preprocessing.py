@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -97,3 +99,18 @@ class Preprocessing:
         """(value - mean) / std in float32, for values 0..255 whose last axis is the model's channels (or 1)."""
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         return np.asarray((ordered.astype(np.float32) - mean) / std, np.float32)
+
+
+def preprocessing_hash(preprocessing: Preprocessing, detector_name: str, mirrored: bool = False) -> str:
+    """sha256 (hex) of the alignment's detector, the template, colour order, normalisation, and mirroring if any."""
+    document: dict[str, Any] = {
+        "alignment": detector_name,
+        "colour": preprocessing.colour,
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "points": [list(point) for point in preprocessing.template.points],
+        "size_wh": list(preprocessing.template.size_wh),
+    }
+    if mirrored:
+        document["mirrored"] = True
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -28,8 +28,17 @@ def input_table(mean: ArrayLike, std: ArrayLike, interpreter: Interpreter, who: 
     if interpreter.input_dtype.kind == "f":
         return None
     scale, zero_point = interpreter.input_quantization
-    if scale <= 0 or interpreter.input_dtype.itemsize != 1:
-        raise BundleError(f"{who}: expected a quantised 8-bit input with a scale, found none; convert it again")
+    dtype = interpreter.input_dtype
+    if dtype.itemsize != 1:
+        raise BundleError(
+            f"{who}: expected an input of float32, or of int8 or uint8 with a scale, found {dtype.name}; "
+            "convert it again with an int8 or float32 input"
+        )
+    if scale <= 0:
+        raise BundleError(
+            f"{who}: expected a scale for the {dtype.name} input, found none, so the model turns its input into float "
+            "itself; leave that out of the model and convert it again with a float32 or quantised input"
+        )
     # In float32 first, as training and calibration scale their values.
     values = (np.arange(256, dtype=np.float32)[:, None] - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     limits = np.iinfo(interpreter.input_dtype)

@@ -1,4 +1,4 @@
-"""``manifest.sig``: who vouches for a bundle, by Ed25519 (RFC 8032) over its manifest, which vouches for every file.
+"""``manifest.sig``: who signed a bundle, by Ed25519 (RFC 8032) over its manifest, which has the hash of every file.
 
 Two lines of text: ``ed25519 PUBLIC_KEY`` and the signature, in base64. A public key is written the same way
 everywhere: 44 characters of base64. Nothing else is taken, down to the last byte, so that any change is found.
@@ -23,7 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from edge_runtime.errors import BundleError, ConfigError, InputError
+from edge_runtime.schema.given_file import read_given
+from edge_runtime.storage.files import write_whole
 
+_LARGEST_KEY_BYTES = 1 << 16
 SIGNATURE = "manifest.sig"
 _CONTEXT = b"familiar bundle manifest 1\n"
 """Before what is signed, so that a signature over something else can never be passed off as one over a manifest."""
@@ -43,7 +46,7 @@ def check_signature(bundle: Path, manifest: bytes, trusted: Sequence[str] = ()) 
 
     Raises:
         BundleError: the signature is damaged, of another manifest, of a key that is not trusted, or missing.
-        ConfigError: a trusted key that is none.
+        ConfigError: a trusted key that is not a key.
     """
     for key in trusted:
         public_key(key)
@@ -83,7 +86,7 @@ def check_signature(bundle: Path, manifest: bytes, trusted: Sequence[str] = ()) 
 def sign(bundle: Path, manifest: bytes, key: Ed25519PrivateKey) -> None:
     """Write ``manifest.sig`` into a bundle's folder, over ``manifest``'s bytes."""
     signature = base64.b64encode(key.sign(_CONTEXT + manifest)).decode()
-    (bundle / SIGNATURE).write_text(f"ed25519 {public_text(key)}\n{signature}\n", encoding="ascii")
+    write_whole(bundle / SIGNATURE, f"ed25519 {public_text(key)}\n{signature}\n")
 
 
 def public_text(key: Ed25519PrivateKey) -> str:
@@ -114,7 +117,7 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     """
     try:
         mode = path.stat().st_mode & 0o077
-        key = load_pem_private_key(path.read_bytes(), None)
+        key = load_pem_private_key(read_given(path, _LARGEST_KEY_BYTES), None)
     except OSError as error:
         raise InputError(f"{path}: expected a private key, cannot read it ({error.strerror}); make one with "
                          "python -m convert sign --new-key") from error  # fmt: skip

@@ -47,7 +47,7 @@ class Message:
             when opened, ``height`` and ``width`` are ``live`` and ``sensor``.
         dropped: frames nobody asked for, so far.
         text: of an error.
-        descriptor: of memory; whoever receives it closes it. -1: none.
+        descriptor: of memory; whoever receives it closes it. -1: no memory.
     """
 
     kind: bytes
@@ -78,7 +78,7 @@ def receive(channel: socket.socket) -> Message | None:
     """The next message; None at the other side's end.
 
     Raises:
-        BlockingIOError: there is none yet, and the channel does not wait.
+        BlockingIOError: there is no message yet, and the channel does not wait.
         ValueError: it is no message.
     """
     try:
@@ -189,7 +189,7 @@ class ShownSlots:
         return lent.reshape(height, width, 3)
 
     def released(self) -> list[int]:
-        """Slots nobody looks at any more, each told once."""
+        """Slots nobody looks at any more, each reported once."""
         return [self._released.popleft() for _ in range(len(self._released))]
 
     def _release(self, slot: int) -> None:

@@ -14,13 +14,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import DrawnSlots, Message
+from edge_runtime.capture.limit import PictureLimit, no_memory
 from edge_runtime.config import LogConfig
 from edge_runtime.errors import FamiliarError
 from edge_runtime.system.log import log
+from edge_runtime.text.address import Address
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame, Pixels
 
@@ -28,7 +31,14 @@ _GRACE_S = 0.2
 """How long a source may take to close when the daemon has gone."""
 
 
-def serve(daemon: socket.socket, spec: str, camera: str, first_seq: int, log_settings: Mapping[str, Any]) -> None:
+def serve(
+    daemon: socket.socket,
+    spec: str,
+    camera: str,
+    first_seq: int,
+    max_megapixels: float,
+    log_settings: Mapping[str, Any],
+) -> None:
     """Show the frames of a source from ``first_seq`` on, until its end or the daemon's.
 
     Args:
@@ -36,17 +46,24 @@ def serve(daemon: socket.socket, spec: str, camera: str, first_seq: int, log_set
         spec: see ``sources.open_source``.
         camera: name the frames carry.
         first_seq: of the first frame to show.
+        max_megapixels: larger pictures are refused, and memory is limited to what a few of these take.
         log_settings: the daemon's ``[log]`` section: both write to the same place.
     """
     log.configure(LogConfig(**log_settings))
     # The daemon decides when this ends; a signal to the whole service must not look like a lost camera.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    outbox = _Outbox(daemon)
+    # A picture is converted in less time than other threads take to wake.
+    cv2.setNumThreads(1)
+    outbox = _Outbox(daemon, PictureLimit(camera, max_megapixels))
     try:
-        from edge_runtime.sources import open_source
+        from edge_runtime.sources import load_source, open_source
 
+        load_source(spec, camera)
+        outbox.limit.bound_memory()
         with open_source(spec, camera) as source:
+            width, height = source.announced_wh
+            outbox.limit.check(height, width)
             outbox.open(source.live, source.sensor)
             source.room, source.first_seq = outbox.room, first_seq
             for frame in source:
@@ -56,8 +73,13 @@ def serve(daemon: socket.socket, spec: str, camera: str, first_seq: int, log_set
     except FamiliarError as error:
         outbox.finish(_error(type(error).__name__, str(error)))
     except Exception as error:
+        if no_memory(error):
+            outbox.finish(_error("CameraError", outbox.limit.exceeded()))
+            return
         log.error("a source failed", camera=camera, trace=traceback.format_exc())
-        outbox.finish(_error("CameraError", f"camera {camera}: {spec} failed ({type(error).__name__}: {error})"))
+        outbox.finish(
+            _error("CameraError", f"camera {camera}: {Address(spec)} failed ({type(error).__name__}: {error})")
+        )
 
 
 def _error(kind: str, text: str) -> Message:
@@ -73,7 +95,8 @@ class _Outbox:
     one that listens. They are small, and one an ask, so sending never waits.
     """
 
-    def __init__(self, daemon: socket.socket) -> None:
+    def __init__(self, daemon: socket.socket, limit: PictureLimit) -> None:
+        self.limit = limit
         self._channel = daemon
         self._changed = threading.Condition()
         self._slots: DrawnSlots | None = None
@@ -93,7 +116,12 @@ class _Outbox:
             channel.send(self._channel, Message(channel.OPENED, height=int(live), width=int(sensor)))
 
     def room(self, height: int, width: int) -> Pixels:
-        """Shared memory to draw the next picture in, uint8 (H, W, 3)."""
+        """Shared memory to draw the next picture in, uint8 (H, W, 3).
+
+        Raises:
+            CameraError: the picture is larger than allowed.
+        """
+        self.limit.check(height, width)
         with self._changed:
             if self._drawn is not None and self._drawn[1].shape[:2] == (height, width):
                 return self._drawn[1]

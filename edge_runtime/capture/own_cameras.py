@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.config import CameraConfig
-from edge_runtime.errors import CameraError, InputError
+from edge_runtime.errors import CameraError, MissingError
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Frame
 
@@ -25,14 +25,15 @@ class OwnCameras(Closing):
         """The next frame.
 
         Raises:
-            InputError: no camera of this name is configured.
+            MissingError: no camera of this name is configured.
             CameraError: it gives no picture.
         """
         config = self._cameras.get(camera)
         if config is None:
             raise no_such_camera(camera, self._cameras)
         if camera not in self._open:
-            self._open[camera] = CaptureProcess(config.source, camera, config.deadline_s)
+            limits_s = config.deadline_s, config.first_frame_s
+            self._open[camera] = CaptureProcess(config.source, camera, *limits_s, max_megapixels=config.max_megapixels)
         capture = self._open[camera]
         capture.ask()
         while (frame := capture.take()) is None:
@@ -48,8 +49,8 @@ class OwnCameras(Closing):
         self._open.clear()
 
 
-def no_such_camera(camera: str, known: Mapping[str, Any]) -> InputError:
+def no_such_camera(camera: str, known: Mapping[str, Any]) -> MissingError:
     """What to raise for a camera that is not there."""
     if not known:
-        return InputError(f"camera {camera!r}: expected a camera, none is configured; see [camera.NAME]")
-    return InputError(f"camera {camera!r}: expected one of {', '.join(known)}; check the spelling")
+        return MissingError(f"camera {camera!r}: expected a camera, none is configured; see [camera.NAME]")
+    return MissingError(f"camera {camera!r}: expected one of {', '.join(known)}; check the spelling")

@@ -14,25 +14,30 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
+from edge_runtime.config import CameraConfig
 from edge_runtime.errors import CameraError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
+from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.log import log
+from edge_runtime.text.address import Address
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame
 
-START_S = 20.0
-"""What a first frame may take beyond the deadline: Python, OpenCV and the camera must start."""
 DEATH_S = 2.0
 """What a dying process may take to be gone: a busy machine needs a while to clear its memory away."""
 _GRACE_S = 0.4
 """How long a stop gives the process to end by itself, and again after SIGKILL."""
+_LINE_BYTES = 1 << 16
+"""The longest line of a capture process that is passed on in one piece."""
 # What to open comes over the channel: arguments are for everybody to read, and an address may hold a password.
 _PROGRAM = (
     "import json, socket, sys; channel = socket.socket(fileno=int(sys.argv[1])); "
@@ -41,18 +46,17 @@ _PROGRAM = (
 )
 
 
-_NEEDED = frozenset({"HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV", "XDG_RUNTIME_DIR"})
-_NEEDED_PREFIXES = ("LC_", "LD_", "PYTHON", "OPENCV_", "GST_", "LIBCAMERA_", "FAKETIME", "STANDIN_")
-"""What Python, OpenCV's backends and camera programs are set up by. Nothing else reaches a process that reads what a
-stranger may send: the environment of a daemon may hold the device key."""
-
-
 class CaptureLostError(CameraError):
     """The capture process died or missed its deadline; the source itself may be well."""
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in _NEEDED or name.startswith(_NEEDED_PREFIXES)}
+def _relay(lines: IO[bytes]) -> None:
+    """Pass on what a capture process writes to standard error, without secrets, until it ends."""
+    with lines:
+        while line := lines.readline(_LINE_BYTES):
+            text = masked(line.decode(errors="backslashreplace"))
+            with suppress(OSError):  # nobody reads it
+                os.write(2, text.encode())
 
 
 class CaptureProcess(Closing):
@@ -69,21 +73,33 @@ class CaptureProcess(Closing):
         due_s: monotonic seconds at which there is something to do even if nothing is readable.
     """
 
-    def __init__(self, spec: str, camera: str, deadline_s: float = 10.0, first_seq: int = 0) -> None:
+    def __init__(
+        self,
+        spec: str | Address,
+        camera: str,
+        deadline_s: float = CameraConfig.deadline_s,
+        first_frame_s: float = CameraConfig.first_frame_s,
+        first_seq: int = 0,
+        *,
+        max_megapixels: float = CameraConfig.max_megapixels,
+    ) -> None:
         """Start the process; whether the source opens shows with the first frame.
 
         Args:
             spec: as for ``sources.open_source``.
             camera: name the frames carry.
-            deadline_s: longest wait for a frame, seconds.
+            deadline_s: longest wait for another frame, seconds.
+            first_frame_s: longest wait for the first one, in which Python, OpenCV and the camera start.
             first_seq: frames before this one are read but not given, to go on after a loss.
+            max_megapixels: largest picture; the process may take memory for a few of these.
         """
         self.live: bool | None = None
         self.sensor = False
         self.dropped = 0
         self.ended = False
-        self._what = f"camera {camera}: expected frames of {masked(spec)}"
-        self._camera, self._deadline_s = camera, deadline_s
+        self._what = f"camera {camera}: expected frames of {(address := Address(spec))}"
+        self._camera = camera
+        self._deadline, self._next_deadline = ("first_frame_s", first_frame_s), ("deadline_s", deadline_s)
         self._asked = False
         self._broken = False
         self._hung_up_s = 0.0
@@ -94,21 +110,25 @@ class CaptureProcess(Closing):
                 [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 # A source that does not open ends in one line, ours.
-                env={"OPENCV_LOG_LEVEL": "OFF", **_environment()},
+                env={"OPENCV_LOG_LEVEL": "OFF", **harmless_environment()},
                 # Ctrl-C in a terminal goes to a whole process group: the daemon's, which then ends this one. And
                 # whatever the source starts is ended with it.
                 process_group=0,
             )
+        # What OpenCV, FFmpeg or a camera's program says may hold the address.
+        self._lines = threading.Thread(target=_relay, args=(self._process.stderr,), name="capture's lines", daemon=True)
+        self._lines.start()
         self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
-        request = {"path": sys.path, "spec": spec, "camera": camera, "first_seq": first_seq}
+        request = {"path": sys.path, "spec": address.reveal(), "camera": camera, "first_seq": first_seq}
+        request["max_megapixels"] = max_megapixels
         request["log_settings"] = dataclasses.asdict(log.settings)
         with suppress(OSError):
             self._channel.send(json.dumps(request).encode())
         self.ask()
-        self.due_s += START_S
 
     @property
     def pid(self) -> int:
@@ -135,15 +155,15 @@ class CaptureProcess(Closing):
         return f"its process {self.pid} is stuck in the kernel ({place if place.strip('0') else 'state D'})"
 
     def fileno(self) -> int:
-        """What is readable when there is something to take, or when a process that was told to end has ended."""
+        """What is readable when there is something to take, or when a process that was asked to end has ended."""
         return self._life if self._broken or self._channel.fileno() < 0 else self._channel.fileno()
 
     def ask(self) -> None:
         """Ask for the next frame, once."""
         if not self._asked:
             self._asked = True
-            self.due_s = time.monotonic() + self._deadline_s
-            # Where the process is gone, take() tells so, behind whatever was sent before.
+            self.due_s = time.monotonic() + self._deadline[1]
+            # Where the process is gone, take() says so, behind whatever was sent before.
             with suppress(OSError):
                 channel.ask(self._channel, self._slots.released() if self._slots else [])
 
@@ -165,18 +185,19 @@ class CaptureProcess(Closing):
                     self.due_s = time.monotonic() + DEATH_S
                 elif (frame := self._act(message)) is not None:
                     self._asked = False
+                    self._deadline = self._next_deadline
                     return frame
             except BlockingIOError:
                 if time.monotonic() < self.due_s:
                     return None
+                key, limit_s = self._deadline
                 raise self._lost(
-                    f" within {self._deadline_s:g} s, found none",
-                    "check the camera's cable and power, or raise deadline_s",
+                    f" within {limit_s:g} s, found none", f"check the camera's cable and power, or raise {key}"
                 ) from None
             except (ValueError, TypeError, OSError) as error:
                 if isinstance(error, FamiliarError):
                     raise
-                raise self._lost(f", found a message that is none ({error})", "report this") from error
+                raise self._lost(f", found a message that cannot be read ({error})", "report this") from error
         if self._broken and (how := self._end()):
             raise self._lost(f", its capture process {how}", "see the lines before this one, or the kernel's log")
         return None
@@ -210,13 +231,15 @@ class CaptureProcess(Closing):
     def close(self) -> None:
         """End the process within a second, by force if it does not by itself; may be called again.
 
-        Several that were told to hang up before take no longer than one.
+        Several that were asked to hang up before take no longer than one.
         """
         self.hang_up()
         self._wait(self._hung_up_s + _GRACE_S)
         self.kill()
         self._wait(max(self._hung_up_s + 2 * _GRACE_S, time.monotonic() + _GRACE_S / 8))
-        if not self.gone:
+        if self.gone:
+            self._lines.join(_GRACE_S)
+        else:
             # It goes when the driver lets it go.
             self._look_away()
             log.warning("a capture process does not die", camera=self._camera, pid=self.pid)

@@ -9,6 +9,17 @@ from typing import Any
 
 from edge_runtime.errors import UsageError
 
+ALIASES = {"delete": "forget", "remove": "forget"}
+"""Other words for an action; they are not listed, and there for those who try them."""
+
+
+def add_action(actions: Any, written: str, action: str, summary: str) -> argparse.ArgumentParser:
+    """The parser of an action, or of another word for it."""
+    told = {"help": summary} if written == action else {}
+    parser: argparse.ArgumentParser = actions.add_parser(written, description=summary, **told)
+    parser.set_defaults(action=action)
+    return parser
+
 
 def add_common_again(parser: argparse.ArgumentParser) -> None:
     """The options of every command, after its action too; without a default, or it would undo one before it."""

@@ -20,7 +20,7 @@ from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sources import open_source
-from edge_runtime.tracking.tally import StageTime
+from edge_runtime.text.address import Address
 
 STAGES = ("read", "motion", "detect", "follow", "align", "encode", "match")
 _SAVED = {
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             document = {
                 "bundle": chain.bundle.manifest.name,
                 "detector": chain.detector.name,
-                "source": args.source,
+                "source": str(Address(args.source)),
                 **_document(pipeline, read_s),
             }
     finally:
@@ -101,13 +101,13 @@ def _play(chain: FaceChain, config: Config, spec: str, frames: int, matcher: Mat
 
 def _document(pipeline: Pipeline, read_s: float) -> dict[str, Any]:
     counts, frames = pipeline.counts, pipeline.counts["frames"]
-    spent = {"read": StageTime(frames, read_s), **pipeline.stages}
-    whole_s = sum(stage.total_s for stage in spent.values())
+    spent = {"read": (frames, read_s), **{name: (stage.count, stage.total) for name, stage in pipeline.stages.items()}}
+    whole_s = sum(total_s for _, total_s in spent.values())
     stages = {}
     for name in STAGES:
-        stage = spent.get(name, StageTime())
-        mean_ms = 1000 * stage.total_s / stage.count if stage.count else None
-        stages[name] = {"runs": stage.count, "mean_ms": mean_ms, "share": stage.total_s / whole_s}
+        runs, total_s = spent.get(name, (0, 0.0))
+        mean_ms = 1000 * total_s / runs if runs else None
+        stages[name] = {"runs": runs, "mean_ms": mean_ms, "share": total_s / whole_s}
     search_ms = sum(stages[name]["mean_ms"] or 0.0 for name in ("detect", "follow"))
     view_ms = sum(stages[name]["mean_ms"] or 0.0 for name in ("align", "encode"))
     not_run = {

@@ -28,6 +28,7 @@ _ABSENT = "(absent)"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("verify", "show", "diff"))
     parser.add_argument("path", nargs="*", type=Path, metavar="BUNDLE", help="default: the configured bundle")
+    parser.add_argument("--all", action="store_true", help="show: every value of the manifest")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -51,7 +52,11 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "diff":
         return _diff(bundles[0], bundles[1], args.json)
     if args.action == "show":
-        _show(bundles[0], args.json)
+        if args.json:
+            told = {"path": str(bundles[0].path), "hash": bundles[0].hash, "signed_by": bundles[0].signed_by}
+            print(json.dumps(told | {"manifest": bundles[0].manifest.as_json()}, indent=2))
+        else:
+            _show(bundles[0], args.all)
         return 0
     _verify(bundles[0], config.runtime.interpreter, config.runtime.threads, args.json)
     return 0
@@ -83,24 +88,39 @@ def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> No
     print(f"cohort   {embeddings} embeddings from {bundle.manifest.strangers} people")
 
 
-def _show(bundle: Bundle, as_json: bool) -> None:
-    if as_json:
-        document = {"path": str(bundle.path), "hash": bundle.hash, "signed_by": bundle.signed_by}
-        print(json.dumps(document | {"manifest": bundle.manifest.raw}, indent=2))
-        return
-    raw = bundle.manifest.raw
-    print(f"{_text(bundle.manifest.name)}  {bundle.path}  bundle {bundle.hash[:12]}")
-    print(f"  signed by {bundle.signed_by or 'nobody'}")
-    for name, (digest, size) in bundle.manifest.files.items():
-        print(f"  {name:<20} {size:>11,} bytes  sha256 {digest[:12]}")
-    for section in sorted(raw.keys() - {"schema", "name", "files"}):
-        print(_text(section))
-        for key, value in _flat(raw[section]):
-            print(f"  {_text(key) or '-':<28} {_text(value)}")
+def _show(bundle: Bundle, whole: bool) -> None:
+    manifest, metrics = bundle.manifest, bundle.manifest.metrics
+    print(f"{_text(manifest.name)}  {bundle.path}  bundle {bundle.hash[:12]}")
+    rows = {"signed": f"by {bundle.signed_by or 'nobody'}"}
+    if whole:
+        rows |= {name: f"{size:,} bytes, sha256 {digest[:12]}" for name, (digest, size) in manifest.files.items()}
+        document = manifest.as_json()
+        rows |= {key: _text(value) for key, value in _flat(document) if key.split(".")[0] not in ("name", "files")}
+    else:
+        width, height = manifest.preprocessing.template.size_wh
+        size = manifest.files[manifest.encoder_file][1]
+        rows["made"] = f"{manifest.created or '-'} by the recipe {manifest.recipe.get('name', '-')}"
+        rows["encoder"] = (
+            f"{width}x{height} px {manifest.preprocessing.colour} to {manifest.embedding_size} numbers, {size:,} bytes"
+        )
+        rows["detector"] = manifest.detector + (", in the bundle" if manifest.own_detector else ", not in the bundle")
+        rows["cohort"] = f"{manifest.cohort.codes or '-'} embeddings from {manifest.strangers:,} people"
+        looks = manifest.looks
+        rows["looks"] = f"{looks.kinds} of {looks.people:,} people" if looks else "not known"
+        rows["accuracy"] = "not measured"
+        if metrics.pairs_right:
+            pairs, right = metrics.pairs_right
+            rows["accuracy"] = f"{right:.1%} of {pairs:,} pairs of photos judged right"
+        maps = metrics.edgetpu.get("maps_wholly")
+        rows["edge tpu"] = "not known" if maps is None else "maps wholly" if maps else "does not map wholly"
+        total = sum(size for _, size in manifest.files.values())
+        rows["files"] = f"{len(manifest.files)}, {total:,} bytes; --all shows every value with lineage and licence"
+    for key, value in rows.items():
+        print(f"  {_text(key):<10} {_text(value)}")
 
 
 def _diff(old: Bundle, new: Bundle, as_json: bool) -> int:
-    before, after = dict(_flat(old.manifest.raw)), dict(_flat(new.manifest.raw))
+    before, after = dict(_flat(old.manifest.as_json())), dict(_flat(new.manifest.as_json()))
     changed = {
         key: [before.get(key, _ABSENT), after.get(key, _ABSENT)]
         for key in sorted(before.keys() | after.keys())

@@ -1,7 +1,7 @@
 """How strict this device is, what that costs, and what the cohort supports.
 
 The cohort of the bundle is compared with everybody enrolled here, and each enrolled photo is searched as if it had not
-been enrolled. Nothing is changed. The column wish is the target FPIR (false positive identification rate), in
+been enrolled. Nothing is changed. The column target is the target FPIR (false positive identification rate), in
 thousandths: how many of 1,000 strangers may get a name. The row with > is [decide] false_accepts_per_1000_strangers.
 """
 
@@ -14,8 +14,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edge_runtime.config import Config, check_output, load_config, socket_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.decision.calibration import Calibration
@@ -25,12 +23,13 @@ from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.outlook import outlooks
 from edge_runtime.drawing.contact_sheet import save_sheet
 from edge_runtime.drawing.error_curves import Curves, draw_curves
+from edge_runtime.drawing.picture_file import picture_format
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.gallery.templates import Templates
 
-_WISHES = (0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
+_TARGETS = (0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 _MOST_PERSONS = 20
 _WEEK_S = 7 * 24 * 3600.0
 _SEEN_LONG_ENOUGH_S = 3600.0
@@ -61,21 +60,23 @@ def run(args: argparse.Namespace) -> int:
     if args.strangers_per_week is not None and not 0 <= args.strangers_per_week < math.inf:
         raise UsageError(f"--strangers-per-week: expected 0 or more, received {args.strangers_per_week:g}")
     config = load_config(args.config, args.set)
+    if args.plot:
+        picture_format(check_output(config, args.plot))
     with open_chain(config) as chain:
         with open_gallery(config, chain, create=False) as gallery:
             templates = gallery.templates()
         if not templates.names:
             raise InputError("nobody is enrolled, so there is nothing to calibrate for: familiar enroll NAME PHOTO...")
         bundle, left = chain.bundle, leave_one_out(templates)
-    wish, margin = config.decide.false_accepts_per_1000_strangers, config.decide.margin
+    target, margin = config.decide.false_accepts_per_1000_strangers, config.decide.margin
 
     def matching(value: float) -> Matcher:
         decide = dataclasses.replace(config.decide, false_accepts_per_1000_strangers=value)
         return make_matcher(templates, bundle, decide, tracks=True)
 
-    matcher = matching(wish)
-    calibrations = {value: matching(value).calibration for value in sorted({wish, *_WISHES})}
-    here = calibrations[wish]
+    matcher = matching(target)
+    calibrations = {value: matching(value).calibration for value in sorted({target, *_TARGETS})}
+    here = calibrations[target]
     per_week, source = _strangers_per_week(config, args.strangers_per_week)
     document = {
         "people": len(templates.names),
@@ -94,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
         "strangers_per_week": per_week,
         "strangers_per_week_from": source,
         **_row(here, left, margin, per_week),
-        "wishes": [_row(calibration, left, margin, per_week) for calibration in calibrations.values()],
+        "targets": [_row(calibration, left, margin, per_week) for calibration in calibrations.values()],
     }
     if args.plot:
-        _plot(check_output(config, args.plot), here, left, margin, len(templates.names))
-    print(json.dumps(document, indent=2) if args.json else "\n".join(_table(document, wish)))
+        _plot(args.plot, here, left, margin, len(templates.names))
+    print(json.dumps(document, indent=2) if args.json else "\n".join(_table(document, target)))
     return 0
 
 
@@ -108,7 +109,7 @@ def _row(calibration: Calibration, left: LeaveOneOut, margin: float, per_week: f
     interval = left.miss_interval(own, margin)
     alike = calibration.alike_interval
     return {
-        "wish_per_1000": calibration.wish_per_1000,
+        "target_per_1000": calibration.target_per_1000,
         "threshold": finite,
         "thresholds": None if calibration.bounds is None else list(calibration.bounds),
         "alike_per_1000": calibration.alike_per_1000,
@@ -139,17 +140,17 @@ def _strangers_per_week(config: Config, given: float | None) -> tuple[float | No
     return strangers / status["uptime_s"] * _WEEK_S, f"the daemon, in {status['uptime_s'] / 3600:.0f} hours"
 
 
-def _table(document: Row, wish: float) -> list[str]:
+def _table(document: Row, target: float) -> list[str]:
     subject = "tracks" if document["strangers"]["track_people"] else "pictures"
     lines = [
         f"{document['people']} people, {document['templates']} photos; strangers: {document['strangers']['people']} "
         f"people behind the bundle's"
         + (f", {alike:,} behind those who look alike" if (alike := document["strangers"]["alike_people"]) else "")
         + f", counted in {subject}",
-        f"{'wish':>7}  {'thresholds':>12}  {'named of 1,000 (95 %)':<24}{'if they look alike':<24}{'supported':<11}"
+        f"{'target':>7}  {'thresholds':>12}  {'named of 1,000 (95 %)':<24}{'if they look alike':<24}{'supported':<11}"
         "enrolled photos missed",
     ]
-    for row in document["wishes"]:
+    for row in document["targets"]:
         low, high = row["interval_per_1000"]
         expected = f"{_short(row['expected_per_1000'])} ({_short(low)} to {_short(high)})"
         bounds = row["thresholds"]
@@ -157,9 +158,9 @@ def _table(document: Row, wish: float) -> list[str]:
         alike = "not known"
         if row["alike_per_1000"] is not None:
             alike = f"{_short(row['alike_per_1000'])} ({' to '.join(map(_short, row['alike_interval']))})"
-        mark = ">" if row["wish_per_1000"] == wish else " "
+        mark = ">" if row["target_per_1000"] == target else " "
         lines.append(
-            f"{mark}{row['wish_per_1000']:>6g}  {threshold:>12}  {expected:<24}{alike:<24}"
+            f"{mark}{row['target_per_1000']:>6g}  {threshold:>12}  {expected:<24}{alike:<24}"
             f"{'yes' if row['supported'] else 'no':<11}{_misses(row)}"
         )
     lines += _persons(document["persons"])
@@ -214,17 +215,23 @@ def _misses(row: Row) -> str:
 
 def _plot(path: Path, calibration: Calibration, left: LeaveOneOut, margin: float, people: int) -> None:
     scores = calibration.stranger_scores
-    known = left.own if len(left) else np.ones(1, np.float32)
+    bounds = calibration.bounds or (calibration.threshold, calibration.threshold)
+    ends = [bounds[1] + 0.1, float(scores[-1]) if len(scores) else 0.0, *left.own.tolist()]
     middle = float(scores[len(scores) // 2]) if len(scores) else 0.0
-    low, high = min(middle, float(known.min())), max(float(known.max()), calibration.threshold + 0.05)
+    low, high = min([middle, *left.own.tolist()]), max(ends)
     misses = (lambda threshold: left.miss_rate(threshold, margin) or 0.0) if len(left) else None
     curves = Curves(
-        f"{people} enrolled: a name needs a score of {calibration.threshold:.3f}",
-        f"wish: {calibration.wish_per_1000:g} of 1,000 strangers; expected "
-        f"{_short(calibration.expected_per_1000)} ({' to '.join(map(_short, calibration.interval))})",
-        calibration.threshold,
+        f"{people} enrolled: a name needs a score of {' to '.join(dict.fromkeys(f'{bound:.2f}' for bound in bounds))}",
+        f"target: {calibration.target_per_1000:g} of 1,000 strangers; expected in general "
+        f"{_short(calibration.expected_per_1000)} ({' to '.join(map(_short, calibration.interval))})"
+        + (f", alike {_short(calibration.alike_per_1000)}" if calibration.alike_per_1000 is not None else ""),
+        bounds,
         lambda threshold: calibration.rate_per_1000(threshold) / 1000,
-        (calibration.interval[0] / 1000, calibration.interval[1] / 1000),
+        None
+        if calibration.thresholds is not None
+        else (calibration.interval[0] / 1000, calibration.interval[1] / 1000),
+        calibration.supported_in_general,
+        calibration.alike_rate if calibration.household else None,
         misses,
         (math.floor(low * 20) / 20, math.ceil(min(high, 1.0) * 20) / 20),
     )

@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from edge_runtime.commands._photos import note
 from edge_runtime.config import Config, check_output, load_config
-from edge_runtime.errors import ImageError, InputError, UsageError
+from edge_runtime.errors import ImageError, UsageError
 from edge_runtime.faces.chain import FaceChain, central_face, open_chain
-from edge_runtime.pictures.reader import list_images, read_image
+from edge_runtime.pictures.folder import list_images
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.storage.files import write_whole
 from edge_runtime.system.workers import spread
 from edge_runtime.types import Floats
@@ -70,13 +72,9 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.jobs < 1:
         raise UsageError(f"--jobs: expected at least 1, received {args.jobs}")
-    if not args.out.absolute().parent.is_dir():
-        raise InputError(f"{args.out}: expected a folder to write to, found none; make {args.out.absolute().parent}")
-    if args.out.exists() and not args.out.is_file():
-        raise InputError(f"{args.out}: expected a file or nothing, found a folder or device; name a file, as codes.npz")
     config = load_config(args.config, args.set)
     check_output(config, args.out)
-    files = {path.relative_to(args.folder).as_posix(): path for path in list_images(args.folder)}
+    files = {path.relative_to(args.folder).as_posix(): path for path in list_images(args.folder, note)}
     names = sorted(files)
     found = []
     paths = [files[name] for name in names]

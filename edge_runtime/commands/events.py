@@ -1,28 +1,33 @@
-"""List the events that are kept, all or those you ask for; with --follow also those still to come.
+"""Show who came and went: a line a visit, with the number of the event that decided it.
 
-A person is shown with the name that the gallery has now.
+A person is shown with the name that the gallery has now. --present says who is here now and who came first today.
+--raw lists single events; so do --kind, --follow and --json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from edge_runtime.config import events_path, load_config
+from edge_runtime.config import Config, events_path, load_config, socket_path
+from edge_runtime.control.client import ControlClient
 from edge_runtime.decision.explanation import when, who
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import InputError, UsageError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.record import Record
+from edge_runtime.events.visits import Visit, visits
+from edge_runtime.gallery.directory import Directory
+from edge_runtime.gallery.names import same_name
 from edge_runtime.gallery.opening import open_directory
+from edge_runtime.text.moments import UNDERSTOOD, past_moment
 from edge_runtime.types import Event, EventKind
 
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _BATCH = 500
 _POLL_S = 0.3
 _TAIL = 10
@@ -30,31 +35,37 @@ _TAIL = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", metavar="TIME", help="30m, 2h, 3d ago, or a day: 2030-01-31, 2030-01-31T08:30")
+    parser.add_argument("--since", metavar="TIME", help=UNDERSTOOD)
     parser.add_argument("--camera", metavar="NAME", help="only of this camera")
-    parser.add_argument("--kind", choices=get_args(EventKind), help="only of this kind")
+    parser.add_argument("--person", metavar="NAME", help="only of this person")
+    parser.add_argument("--unknown", action="store_true", help="only of people who got no name")
+    parser.add_argument("--present", action="store_true", help="who is here now, and who came first today")
+    parser.add_argument("--raw", action="store_true", help="single events, not visits")
+    parser.add_argument("--kind", choices=get_args(EventKind), help="only events of this kind")
     parser.add_argument("--follow", action="store_true", help="also print new events as they happen, until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="machine-readable output: one object a line")
+    parser.add_argument("--json", action="store_true", help="machine-readable output: one object an event and line")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print events, oldest first; returns the exit code.
+    """Print visits or events, oldest first; returns the exit code.
 
     Raises:
-        UsageError: text that is not a time.
+        UsageError: text that is not a time, or options that exclude each other.
+        InputError: nobody of that name.
         EventLogError: no log, or one that cannot be read.
         GalleryError: the gallery, which knows the names, cannot be read.
     """
+    if args.person and args.unknown:
+        raise UsageError("--person and --unknown: expected one of them")
     config = load_config(args.config, args.set)
-    since_s = None if args.since is None else since(args.since, time.time())
-    for records in _batches(events_path(config), args, since_s):
-        directory = open_directory(config)
-        for record in records:
-            event = record.event(directory)
-            if event is not None:
-                print(json.dumps(event.as_json(), ensure_ascii=False) if args.json else _line(event, record))
-        sys.stdout.flush()
-    return 0
+    now_s = time.time()
+    since_s = None if args.since is None else since(args.since, now_s)
+    person_id = None if args.person is None else _id_of(args.person, open_directory(config))
+    if args.present:
+        return _present(config, args.json, now_s)
+    if args.raw or args.json or args.follow or args.kind:
+        return _events(config, args, since_s, person_id)
+    return _visits(config, args, since_s, person_id)
 
 
 def since(text: str, now_s: float) -> float:
@@ -63,14 +74,123 @@ def since(text: str, now_s: float) -> float:
     Raises:
         UsageError: neither a length of time nor a day.
     """
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text):
-        return now_s - float(match[1]) * _UNITS_S[match[2]]
-    for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
-        try:
-            return time.mktime(time.strptime(text, form))
-        except (ValueError, OverflowError):
-            continue
-    raise UsageError(f"--since {text!r}: expected 30m, 2h, 3d or a day as 2030-01-31, found neither")
+    if (found := past_moment(text, now_s)) is None:
+        raise UsageError(f"--since {text!r}: expected {UNDERSTOOD}, found none of them")
+    return found
+
+
+def _id_of(name: str, directory: Directory) -> str:
+    for person_id, known in directory.names.items():
+        if same_name(known, name):
+            return person_id
+    near = get_close_matches(name, list(directory.names.values()), 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
+    raise InputError(f"--person {name!r}: nobody of this name is enrolled; {hint}")
+
+
+def _events(config: Config, args: argparse.Namespace, since_s: float | None, person_id: str | None) -> int:
+    for records in _batches(events_path(config), args, since_s):
+        directory = open_directory(config)
+        for record in records:
+            event = record.event(directory)
+            if event is None or (person_id is not None and record.whose("person") != person_id):
+                continue
+            if args.unknown and event.kind != "unknown":
+                continue
+            print(json.dumps(event.as_json(), ensure_ascii=False) if args.json else _line(event, record))
+        sys.stdout.flush()
+    return 0
+
+
+def _visits(config: Config, args: argparse.Namespace, since_s: float | None, person_id: str | None) -> int:
+    wanted = [
+        one
+        for one in _read_visits(config, args.camera, since_s)
+        if not (person_id or args.unknown)
+        or (isinstance(one, Visit) and (one.state == "unknown" if args.unknown else one.person_id == person_id))
+    ]
+    width = max((len(_who(one)) for one in wanted if isinstance(one, Visit)), default=0)
+    for one in wanted:
+        print(_visit_line(one, width) if isinstance(one, Visit) else f"{one.event_id:>7}  {_plain_line(one)}")
+    return 0
+
+
+def _read_visits(config: Config, camera: str | None, since_s: float | None) -> list[Visit | Event]:
+    def records() -> Iterator[Record]:
+        with EventReader(events_path(config)) as reader:
+            last = 0
+            while found := reader.after(last, _BATCH, since_s, camera):
+                yield from found
+                last = found[-1].event_id
+
+    return list(visits(records(), open_directory(config)))
+
+
+def _who(visit: Visit) -> str:
+    """The name, or what is known instead."""
+    if visit.state == "identified":
+        return visit.person or "somebody"
+    return {"unknown": "unknown", "rejected": "not judged"}.get(visit.state, "undecided")
+
+
+def _visit_line(visit: Visit, width: int) -> str:
+    begin, end = time.localtime(visit.first_s), time.localtime(visit.last_s)
+    same_day = begin[:3] == end[:3]
+    until = "" if not visit.left else time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S", end)
+    notes = [f"{visit.score:.2f}"] if visit.score is not None else []
+    notes += [visit.reason] if visit.reason else []
+    notes += [f"before: {', '.join(visit.earlier)}"] if visit.earlier else []
+    notes += [f"stranger {visit.stranger}, visit {visit.visits}"] if visit.stranger else []
+    notes += ["(ignored)"] if visit.ignored else []
+    span = f"{time.strftime('%Y-%m-%d %H:%M:%S', begin)}–{until:<8}"
+    return "  ".join((f"{visit.event_id:>7}", f"{_who(visit):<{width}}", span, visit.camera, *notes)).rstrip()
+
+
+def _plain_line(event: Event) -> str:
+    """An event of a camera or of the daemon."""
+    words = (when(event), event.camera, event.kind.replace("_", " "), event.reason or "")
+    return "  ".join(word for word in words if word)
+
+
+def _present(config: Config, as_json: bool, now_s: float) -> int:
+    """Who is here now, by the daemon, and who came today, the first one first."""
+    here = _here(config)
+    today: dict[str, list[Visit]] = {}
+    for one in _read_visits(config, None, since("today", now_s)):
+        if isinstance(one, Visit) and one.person is not None:
+            today.setdefault(one.person, []).append(one)
+    came = [
+        {"person": name, "first_seen": found[0].first_s, "last_seen": found[-1].last_s, "visits": len(found)}
+        for name, found in today.items()
+    ]
+    if as_json:
+        print(json.dumps({"here": here, "today": came}, ensure_ascii=False))
+        return 0
+    if here is None:
+        print("here now: not known, as no daemon runs")
+    else:
+        print("here now: " + (", ".join(f"{one['who']} ({one['camera']})" for one in here) or "nobody"))
+    if not came:
+        print("today: nobody came who has a name")
+    for number, (name, found) in enumerate(today.items()):
+        times = f"{len(found)} visits" if len(found) != 1 else "1 visit"
+        first = "first today" if number == 0 else "then"
+        print(f"{first}: {name}, {_clock(found[0].first_s)}, last seen {_clock(found[-1].last_s)}, {times}")
+    return 0
+
+
+def _here(config: Config) -> list[dict[str, Any]] | None:
+    """Everybody in view, ``who`` by name or state and ``camera`` each; None: no daemon runs."""
+    client = ControlClient.connect(socket_path(config))
+    if client is None:
+        return None
+    with client:
+        cameras = client.call("status", {})["cameras"]
+    return [{"who": who, "camera": name} for name, camera in cameras.items() for who in camera["in_view"]]
+
+
+def _clock(epoch_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(epoch_s))
 
 
 def _batches(path: Path, args: argparse.Namespace, since_s: float | None) -> Iterator[list[Record]]:

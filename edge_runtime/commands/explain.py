@@ -78,7 +78,7 @@ def _by_look(config: Config) -> bool:
     if config.decide.strangers != "alike":
         return False
     try:
-        return Bundle(bundle_path(config)).manifest.raw.get("looks") is not None
+        return Bundle(bundle_path(config)).manifest.looks is not None
     except BundleError:
         return False
 

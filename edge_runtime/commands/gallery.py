@@ -20,18 +20,21 @@ from edge_runtime.errors import InputError, UsageError
 from edge_runtime.gallery.exchange import fingerprint, pack, unpack
 from edge_runtime.gallery.opening import key_source
 from edge_runtime.gallery.store import Gallery
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.storage.files import write_whole
 from edge_runtime.unknowns.book import reseal
 
 _ACTIONS = {
     "show": "where it is, which encoder its embeddings belong to, and what was done to it",
-    "rekey": "seal everything again: new device key, new keys of people, new rotation of the embeddings",
+    "rekey": "seal everything again: new device key and new keys of people",
     "backup": "write a whole copy, which opens only with this device's key",
     "export": "write people to a file under a passphrase, for another device",
     "import": "take people from such a file",
 }
 _PASSPHRASE_VARIABLE = "FAMILIAR_PASSPHRASE"
+_LARGEST_EXPORT_BYTES = 64 << 20
+"""Some ten thousand templates take a sixth of it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             sub.add_argument("names", nargs="*", metavar="NAME", help="whom to export (default: everybody)")
         if action == "import":
             sub.add_argument("--merge", action="store_true", help="add to people of the same name")
+            sub.add_argument("--forgotten", action="store_true", help="also people who were forgotten here since")
             sub.add_argument("--signer", metavar="FINGERPRINT", help="only from the device with this fingerprint")
         sub.add_argument("--json", action="store_true", help="machine-readable output")
         for option in ("--config", "--set"):
@@ -143,7 +147,7 @@ def _export(config: Config, args: argparse.Namespace) -> int:
 
 def _import(config: Config, args: argparse.Namespace) -> int:
     try:
-        data = args.file.read_bytes()
+        data = read_given(args.file, _LARGEST_EXPORT_BYTES)
     except OSError as error:
         raise InputError(f"{args.file}: expected exported people, cannot read it ({error.strerror})") from error
     try:
@@ -159,7 +163,7 @@ def _import(config: Config, args: argparse.Namespace) -> int:
         bound["code_size"],
         bound["bundle_name"],
     ) as gallery:
-        added, known = gallery.take_moved(package.people, args.merge)
+        added, known = gallery.take_moved(package.people, args.merge, args.forgotten)
     document = {"people": len(package.people), "added": added, "known": known, "signer": package.signer}
     told = f"{len(package.people)} people of the device {package.signer}: {added} photos added, {known} known already"
     print(json.dumps(document) if args.json else told)

@@ -1,6 +1,7 @@
 """The people this device knows: list, show, rename, check, forget; make their embeddings again for a new encoder.
 
-forget deletes a person with everything kept of them; it cannot be undone.
+Without an action it lists them. forget (also: delete, remove) deletes a person with everything kept of them; it cannot
+be undone.
 reembed needs the photos that people were enrolled with, unless [gallery] keep_crops kept a picture of each face. It
 says who has neither. The old gallery stays beside the new one.
 """
@@ -15,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_runtime.app.people import open_people
-from edge_runtime.commands._options import add_common_again, expiry
-from edge_runtime.config import gallery_path, load_config
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.commands._options import ALIASES, add_action, add_common_again, expiry
+from edge_runtime.config import Config, events_path, gallery_path, load_config
+from edge_runtime.errors import EventLogError, InputError, UsageError
 from edge_runtime.requests.access import PeopleAccess
 
 _ACTIONS = {
@@ -33,12 +34,15 @@ _ACTIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action, (summary, names) in _ACTIONS.items():
-        sub = actions.add_parser(action, help=summary, description=summary)
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    for written in (*_ACTIONS, *ALIASES):
+        action = ALIASES.get(written, written)
+        summary, names = _ACTIONS[action]
+        sub = add_action(actions, written, action, summary)
         for name in names:
             sub.add_argument(name, metavar=name.upper())
-        sub.add_argument("--json", action="store_true", help="machine-readable output")
+        sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
         if action == "reembed":
             sub.add_argument(
                 "--photos", action="append", default=[], type=Path, metavar="DIR",
@@ -61,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         InputError: nobody of that name, or an unusable new one.
         FamiliarError: gallery or daemon cannot be used.
     """
-    if args.action == "reembed":
+    action = args.action or "list"
+    if action == "reembed":
         return _reembed(args)
     actions: dict[str, Callable[[PeopleAccess, argparse.Namespace], int]] = {
         "list": _list,
@@ -73,12 +78,15 @@ def run(args: argparse.Namespace) -> int:
         "forget": _forget,
     }
     config = load_config(args.config, args.set)
-    with open_people(config, enrolling=args.action == "check" and gallery_path(config).exists()) as people:
-        return actions[args.action](people, args)
+    with open_people(config, enrolling=action == "check" and gallery_path(config).exists()) as people:
+        return actions[action](people, args)
 
 
 def _list(people: PeopleAccess, args: argparse.Namespace) -> int:
     found = people.call("people.list", {})["people"]
+    seen = _last_seen(load_config(args.config, args.set))
+    for person in found:
+        person["last_seen"] = seen.get(person["person_id"])
     if args.json:
         print(json.dumps(found, indent=2))
     elif not found:
@@ -86,8 +94,25 @@ def _list(people: PeopleAccess, args: argparse.Namespace) -> int:
     width = max((len(person["name"]) for person in found), default=0)
     for person in [] if args.json else found:
         until = f", until {_day(person['expires'] - 1)}" if person["expires"] is not None else ""
-        print(f"{person['name']:<{width}}  {_photos(person['templates']):>11}  since {_day(person['added'])}{until}")
+        last = "" if person["last_seen"] is None else f", last seen {_minute(person['last_seen'])}"
+        print(
+            f"{person['name']:<{width}}  {_photos(person['templates']):>11}  since {_day(person['added'])}{until}{last}"
+        )
     return 0
+
+
+def _last_seen(config: Config) -> dict[str, float]:
+    """When each person was last named, by opaque id; nothing where there is no log of events, or it is not ours."""
+    path = events_path(config)
+    try:
+        if not path.exists():
+            return {}
+        from edge_runtime.events.reader import EventReader  # of a command that starts quickly
+
+        with EventReader(path) as reader:
+            return reader.last_seen()
+    except (EventLogError, OSError):  # the list of people must not depend on it
+        return {}
 
 
 def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
@@ -107,6 +132,8 @@ def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
             f"  {record['template_id']:>6}  weight {record['weight']:5.2f}  {_day(record['added'])}  "
             f"{record['source']}{kept}{forced}"
         )
+    for negative in person["negatives"]:
+        print(f"  not {person['name']}: {negative['source']}, marked {_day(negative['added'])}")
     return 0
 
 
@@ -155,8 +182,8 @@ def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
     print(json.dumps(person, indent=2) if args.json else f"{person['name']} is forgotten")
     if person["remains"]:
         print(
-            "familiar: note: another program reads the gallery, so what was deleted stays on the disk, sealed, until "
-            "that program ends; end it, then run: familiar people list",
+            "familiar: note: another program reads the gallery or the log of events, or the disk fails, so what was "
+            "deleted is still on the disk; the daemon deletes it when that is over, or at its next start",
             file=sys.stderr,
         )
     return 0
@@ -168,9 +195,9 @@ def _reembed(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from edge_runtime.app.reembedding import reembed
-    from edge_runtime.pictures.reader import list_images
+    from edge_runtime.commands._photos import list_photos
 
-    photos = [path for folder in args.photos for path in list_images(folder)]
+    photos = list_photos(args.photos)
     shown = tqdm(photos, "looking at photos", disable=None, delay=2, unit="photo", leave=False)
     result = reembed(load_config(args.config, args.set), shown, lambda _: bool(args.yes))
     if args.json:
@@ -207,8 +234,9 @@ def _photos(count: int) -> str:
     return f"{count} photo" if count == 1 else f"{count} photos"
 
 
-def _day(epoch_s: float) -> str:
-    try:
-        return time.strftime("%Y-%m-%d", time.localtime(epoch_s))
-    except (OverflowError, ValueError, OSError):  # dates are not sealed, and may have been altered
-        return "(no sound date)"
+def _minute(epoch_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(epoch_s))
+
+
+def _day(epoch_s: float | None) -> str:
+    return "(unreadable date)" if epoch_s is None else time.strftime("%Y-%m-%d", time.localtime(epoch_s))

@@ -1,13 +1,20 @@
-"""Watch the cameras and print one JSON line for each event, until SIGTERM, Ctrl-C or the end of the clips."""
+"""Watch the cameras and print each event, until SIGTERM, Ctrl-C or the end of the clips.
+
+On a terminal an event is a sentence, elsewhere one JSON line; with --json always.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from contextlib import ExitStack
+from pathlib import Path
 
-from edge_runtime.config import CameraConfig, Config, check_camera_name, load_config
+from edge_runtime.config import CameraConfig, Config, check_camera_name, check_output, load_config, sinks
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.errors import UsageError
+from edge_runtime.sinks import SinkConfig
+from edge_runtime.text.address import Address
 from edge_runtime.text.plain import printable
 
 
@@ -18,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=SPEC",
         help="add a camera: v4l2:0, rpicam:0, rtsp://… or http://…, file:clip.mp4, dir:photos or synthetic:",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")
+    parser.add_argument(
+        "--save", type=Path, metavar="OUT.mp4", help="write a video with what was found; with several cameras one each"
     )
     parser.add_argument("--self-test", action="store_true", help="try everything without a camera, and end")
     parser.add_argument(
@@ -35,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
         print(self_test(_config(args), args.force))
         return 0
+    from edge_runtime.daemon.recording import Recording
     from edge_runtime.daemon.service import Service
     from edge_runtime.system.log import log
 
@@ -44,7 +56,11 @@ def run(args: argparse.Namespace) -> int:
 
     config = _config(args)
     log.configure(config.log)
-    with Service(config, lambda: _config(args)) as service:
+    with ExitStack() as stack:
+        recording = None
+        if args.save:
+            recording = stack.enter_context(Recording(check_output(config, args.save), list(config.camera)))
+        service = stack.enter_context(Service(config, lambda: _config(args), recording))
         try:
             service.run(lambda: tell(service.opening()))
         finally:
@@ -61,5 +77,12 @@ def _config(args: argparse.Namespace) -> Config:
         if not (name and equals and spec):
             raise UsageError(f"--camera {given!r}: expected NAME=SPEC, as --camera front=v4l2:0")
         check_camera_name(name)
-        added[name] = CameraConfig(source=spec)
-    return dataclasses.replace(config, camera={**config.camera, **added})
+        added[name] = CameraConfig(source=Address(spec))
+    config = dataclasses.replace(config, camera={**config.camera, **added})
+    return dataclasses.replace(config, sink=tuple(map(_never_readable, sinks(config)))) if args.json else config
+
+
+def _never_readable(sink: SinkConfig) -> SinkConfig:
+    if sink.type != "jsonlines":
+        return sink
+    return dataclasses.replace(sink, settings=dataclasses.replace(sink.settings, readable="never"))

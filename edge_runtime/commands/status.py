@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edge_runtime.config import check_output, load_config, socket_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.control.state import EXIT_CODES
 from edge_runtime.daemon.summary import gallery_line
+from edge_runtime.drawing.picture_file import encode_picture, picture_format
 from edge_runtime.errors import ControlError, UsageError
 from edge_runtime.storage.files import write_whole
 
@@ -23,12 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     parser.add_argument("--camera", metavar="NAME", help="camera for --snapshot; not needed if there is only one")
     parser.add_argument(
-        "--snapshot", type=Path, metavar="OUT.jpg", help="write the latest picture with boxes and names, mode 0600"
+        "--snapshot",
+        type=Path,
+        metavar="OUT.jpg",
+        help="write the latest picture with boxes and names, mode 0600; .png and others work too",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.set)
+    if args.snapshot:
+        picture_format(check_output(config, args.snapshot))
     path = socket_path(config)
     client = ControlClient.connect(path)
     if client is None:
@@ -37,8 +44,10 @@ def run(args: argparse.Namespace) -> int:
         )
     document = client.call("status", {})
     if args.snapshot:
-        _snapshot(client, args.camera or _only(document["cameras"]), check_output(config, args.snapshot))
+        _snapshot(client, args.camera or _only(document["cameras"]), args.snapshot)
     print(json.dumps(document, indent=2) if args.json else "\n".join(_lines(document)))
+    if args.snapshot:
+        print(f"familiar: the picture is written: {args.snapshot}", file=sys.stderr)
     return EXIT_CODES.get(document["state"], 1)
 
 
@@ -51,7 +60,9 @@ def _only(cameras: dict[str, Any]) -> str:
 def _snapshot(client: ControlClient, camera: str, path: Path) -> None:
     answer = client.call("live", {"camera": camera})
     # It shows a person and says a name: for nobody else to read.
-    write_whole(path, base64.b64decode(answer["jpeg"]), 0o600)
+    from edge_runtime.pictures.reader import decode_image  # status alone computes nothing
+
+    write_whole(path, encode_picture(decode_image(base64.b64decode(answer["jpeg"])), path), 0o600)
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
@@ -70,7 +81,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
     for name, sink in events["sinks"].items():
         lines.append(
             f"  {name}: {sink['delivered']} delivered, {sink['behind']} behind, {sink['skipped']} skipped"
-            + (f"; error: {sink['error']}" if sink["error"] else "")
+            + (f", {sink['refused']} passed over" if sink["refused"] else "")
+            + (f"; {'set aside' if sink['aside'] else 'error'}: {sink['error']}" if sink["error"] else "")
         )
     if gallery["note"]:
         lines.append(f"note:    {gallery['note']}")

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.app.people import open_people
-from edge_runtime.commands._options import add_common_again
+from edge_runtime.commands._options import ALIASES, add_action, add_common_again
 from edge_runtime.config import check_output, load_config
 from edge_runtime.drawing.contact_sheet import Tile, draw_sheet, save_sheet
+from edge_runtime.drawing.picture_file import picture_format
 from edge_runtime.errors import EnrolmentError, UsageError
 from edge_runtime.pictures.reader import decode_image
 from edge_runtime.requests.access import PeopleAccess
@@ -38,8 +39,10 @@ _TILE_PX = 220
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    for action, (summary, names) in _ACTIONS.items():
-        sub = actions.add_parser(action, help=summary, description=summary)
+    for written in (*_ACTIONS, *ALIASES):
+        action = ALIASES.get(written, written)
+        summary, names = _ACTIONS[action]
+        sub = add_action(actions, written, action, summary)
         for name in names:
             sub.add_argument(name, metavar="ID" if name == "stranger" else name.upper())
         sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="machine-readable output")
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     }
     config = load_config(args.config, args.set)
     if action == "show" and args.out is not None:
-        check_output(config, args.out)
+        picture_format(check_output(config, args.out))
     with open_people(config, enrolling=action == "name", strangers=True) as people:
         return actions.get(action, _ignore)(people, args)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,9 @@ ANSWER_S = 120.0
 """How long a client waits: a large photo on a small device takes seconds, and others may be before it."""
 
 
+_QUEUE_S = 0.01
+
+
 class ControlClient:
     """The other end; each call is a connection of its own, so nothing breaks when the daemon restarts."""
 
@@ -25,7 +29,7 @@ class ControlClient:
 
     @classmethod
     def connect(cls, path: Path) -> ControlClient | None:
-        """A client of the daemon behind ``path``, or None if none is running.
+        """A client of the daemon behind ``path``, or None if no daemon is running.
 
         Raises:
             ControlError: one is running, but this user may not speak to it.
@@ -80,7 +84,7 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
     try:
-        connection.connect(str(path))
+        _connect(connection, path, timeout_s)
     except BaseException as error:
         connection.close()
         if isinstance(error, PermissionError):
@@ -96,6 +100,19 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
             ) from error
         raise
     return connection
+
+
+def _connect(connection: socket.socket, path: Path, timeout_s: float) -> None:
+    """Connect; a queue that is full for a moment is waited for, as a socket with a timeout does not by itself."""
+    until_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.connect(str(path))
+            return
+        except BlockingIOError as error:
+            if time.monotonic() > until_s:
+                raise TimeoutError from error
+            time.sleep(_QUEUE_S)
 
 
 def group_of(path: Path) -> int:

@@ -21,7 +21,7 @@ MAX_PAYLOAD = 64 << 20
 REQUEST_S = 10.0
 """How long a client may take over its request."""
 _MAX_HEADER = 16 << 20
-_LENGTH = struct.Struct(">I")
+LENGTH = struct.Struct(">I")
 
 
 class PeerGoneError(Exception):
@@ -36,7 +36,7 @@ class MessageReader:
         self._until = time.monotonic() + patience_s
 
     def header(self) -> dict[str, Any]:
-        (length,) = _LENGTH.unpack(self.exactly(_LENGTH.size))
+        (length,) = LENGTH.unpack(self.exactly(LENGTH.size))
         if length > _MAX_HEADER:
             raise ControlError(f"{self._who}: expected a header of at most {_MAX_HEADER} bytes, found {length}")
         try:
@@ -67,4 +67,4 @@ class MessageReader:
 
 def packed(document: Mapping[str, Any]) -> bytes:
     text = json.dumps(document).encode()
-    return _LENGTH.pack(len(text)) + text
+    return LENGTH.pack(len(text)) + text

@@ -12,29 +12,47 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.control.client import ControlClient, group_name
-from edge_runtime.control.protocol import MAX_PAYLOAD, REQUEST_S, Answer, MessageReader, PeerGoneError, packed
-from edge_runtime.errors import ControlError, FamiliarError, UsageError
+from edge_runtime.control.connection import Budget, Connection, Phase
+from edge_runtime.control.protocol import MAX_PAYLOAD, REQUEST_S, Answer
+from edge_runtime.errors import ControlError, FamiliarError
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
 
-_DRAIN_S = 1.0
-"""How long what nobody wants is still read from a client that was answered."""
 Handler = Callable[[str, dict[str, Any], bytes], Answer]
 
 MOST_AT_ONCE = 8
-"""Requests that are answered at once; the next one waits, for as long as a silent client may be silent at most."""
+"""Requests that are answered at once."""
+MOST_CONNECTIONS = 64
+_SMALL_PAYLOAD = 8 << 20
+_SMALL_BYTES = 32 << 20
+"""Held by all requests of at most 8 MiB together; of larger ones, one is read or answered at a time."""
+_ACCEPTED_AT_ONCE = 128
+SHARE = 0.1
+_SPENT_AT_ONCE_S = 0.02
+_LONGEST_REST_S = 0.2
 _PEER = struct.Struct("3i")
 
 
 class ControlServer(Closing):
-    """Answers requests, each on a thread of its own, so that a slow client keeps no other one waiting."""
+    """Takes requests and sends answers on one thread that waits for nobody, and answers each on a thread of its own.
+
+    However many clients there are, and however much they send: connections, bytes and threads are bounded, a client
+    with a whole request is served before those that hold one back, and the thread takes a share of one processor only.
+    """
 
     def __init__(
-        self, path: Path, handler: Handler, request_s: float = REQUEST_S, most_at_once: int = MOST_AT_ONCE
+        self,
+        path: Path,
+        handler: Handler,
+        request_s: float = REQUEST_S,
+        most_at_once: int = MOST_AT_ONCE,
+        most_connections: int = MOST_CONNECTIONS,
+        share: float = SHARE,
     ) -> None:
         """Listen at ``path`` and start the thread.
 
@@ -42,8 +60,10 @@ class ControlServer(Closing):
             path: of the socket, mode 0660; its folder is made, for its owner alone, where it is missing.
             handler: gets command, arguments and payload, on several threads at once; what it raises reaches the
                 client as the same error.
-            request_s: how long a client may take over its request, seconds.
-            most_at_once: requests answered at the same time.
+            request_s: how long a client may take over its request, and to take its answer, seconds.
+            most_at_once: requests answered at the same time; of those with a payload, half as many.
+            share: of one processor that requests without a payload may take.
+            most_connections: beyond, the one that has been waited for longest is ended.
 
         Raises:
             ControlError: a running daemon has this socket, or it cannot be made.
@@ -52,10 +72,19 @@ class ControlServer(Closing):
         self._handler = handler
         self._request_s = request_s
         self._listener = _listen(path)
+        self._listener.setblocking(False)
         self._identity = _identity(path)
-        self._slots = threading.BoundedSemaphore(most_at_once)
-        self._most_at_once = most_at_once
+        self._most_at_once, self._most_connections = most_at_once, most_connections
+        self._share = share
+        self._small, self._large = Budget(_SMALL_BYTES), Budget(MAX_PAYLOAD)
+        self._connections: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._spent_s = 0.0
+        """Processor time of the threads that answered since the last pause."""
         self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._end_s = float("inf")
+        """Monotonic seconds at which the thread ends, whoever still waits."""
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
 
@@ -65,78 +94,163 @@ class ControlServer(Closing):
             return
         if _identity(self.path) == self._identity:
             self.path.unlink()
-        self._wake.close()
+        self._end_s = time.monotonic() + timeout_s
+        self._rouse()
         self._thread.join(timeout_s)
         self._listener.close()
-        # Every slot back: nobody is being answered any more.
-        until = time.monotonic() + timeout_s
-        for _ in range(self._most_at_once):
-            self._slots.acquire(timeout=max(until - time.monotonic(), 0.0))
+        self._wake.close()
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector, self._woken:
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._woken, selectors.EVENT_READ)
-            while all(key.fileobj is not self._woken for key, _ in selector.select()):
-                try:
-                    connection, _ = self._listener.accept()
-                except OSError:
-                    time.sleep(0.1)  # out of descriptors: what holds them has to end first
-                    continue
-                if not self._slots.acquire(timeout=self._request_s):
-                    with connection:
-                        busy = f"control socket: {self._most_at_once} requests are being answered; try again"
-                        self._send(connection, {"error": "ControlError", "message": busy})
-                    continue
-                threading.Thread(target=self._serve_in_slot, args=(connection,), name="control", daemon=True).start()
+            while not self._over():
+                before_s = time.thread_time()
+                for key, _ in selector.select(self._until_next()):
+                    if key.fileobj is self._listener and self._end_s < float("inf"):
+                        selector.unregister(self._listener)
+                    elif key.fileobj is self._listener:
+                        self._accept()
+                    elif key.fileobj is self._woken:
+                        self._woken.recv(4096)
+                    else:
+                        self._serve(key.data)
+                self._move_on()
+                self._watch(selector)
+                self._spent_s += time.thread_time() - before_s
+                if self._end_s == float("inf"):
+                    self._rest()
+            for connection in self._connections:
+                if connection not in self._busy:
+                    connection.close()
 
-    def _serve_in_slot(self, connection: socket.socket) -> None:
-        try:
-            with connection:
+    def _over(self) -> bool:
+        """Whether it was closed, and whoever was being answered has the answer, or does not take it in time."""
+        if self._end_s == float("inf"):
+            return False
+        answered = (Phase.ANSWERING, Phase.WRITING)
+        return time.monotonic() >= self._end_s or not any(each.phase in answered for each in self._connections)
+
+    def _until_next(self) -> float | None:
+        waiting = [each.until_s for each in self._connections if each.phase is not Phase.ANSWERING]
+        until_s = min(*waiting, self._end_s, float("inf"))
+        return None if until_s == float("inf") else max(until_s - time.monotonic(), 0.0)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                peer, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:
+                self._end_oldest()  # out of descriptors: who waits longest makes room
+                return
+            try:
+                uid = check_peer(peer, self._identity[2])
+            except FamiliarError as error:
+                connection = Connection(peer, -1, self._request_s, self._budget)
+                connection.refuse(error)
+            else:
+                connection = Connection(peer, uid, self._request_s, self._budget)
+            self._connections.append(connection)
+            # Whoever has said what it wants is no silent one, though it came last.
+            if connection.phase is Phase.READING:
+                connection.read()
+            if len(self._connections) > self._most_connections:
+                self._end_oldest()
+
+    def _end_oldest(self) -> None:
+        """End the connection of the phase that deserves least, and in it the one that has been waited for longest."""
+        phases = (Phase.DRAINING, Phase.READING, Phase.PAUSED, Phase.WRITING, Phase.READY)
+        for phase in phases:
+            for connection in self._connections:
+                if connection.phase is phase:
+                    connection.close()
+                    return
+
+    def _budget(self, size: int) -> Budget:
+        return self._small if size <= _SMALL_PAYLOAD else self._large
+
+    def _serve(self, connection: Connection) -> None:
+        if connection.phase is Phase.WRITING:
+            connection.write()
+        elif connection.phase in (Phase.READING, Phase.DRAINING):
+            connection.read()
+
+    def _move_on(self) -> None:
+        """End what is over, let who was waiting go on, and answer who is ready."""
+        now = time.monotonic()
+        for connection in self._connections:
+            if connection.phase is Phase.PAUSED:
+                connection.resume()
+            if connection.phase is Phase.WRITING:
+                connection.write()
+            if connection.phase is not Phase.ANSWERING and now >= connection.until_s:
+                # On a busy machine it may be this thread that was late.
                 self._serve(connection)
-        finally:
-            self._slots.release()
+            if connection.phase is not Phase.ANSWERING and now >= connection.until_s:
+                connection.expire()
+        heavy = sum(bool(each.payload) for each in list(self._busy))
+        for connection in self._connections:
+            if connection.phase is not Phase.READY or len(self._busy) >= self._most_at_once:
+                continue
+            if connection.payload and heavy >= max(self._most_at_once // 2, 1):
+                continue
+            heavy += bool(connection.payload)
+            connection.phase = Phase.ANSWERING
+            self._busy.add(connection)
+            threading.Thread(target=self._answer, args=(connection,), name="control", daemon=True).start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _watch(self, selector: selectors.BaseSelector) -> None:
+        """Wait for what each connection waits for."""
+        wanted = {
+            Phase.READING: selectors.EVENT_READ,
+            Phase.DRAINING: selectors.EVENT_READ,
+            Phase.WRITING: selectors.EVENT_WRITE,
+        }
+        known = {key.data: (fileobj, key.events) for fileobj, key in list(selector.get_map().items()) if key.data}
+        for connection in self._connections:
+            events = wanted.get(connection.phase, 0)
+            if connection in known and known[connection][1] == events:
+                continue
+            if connection in known:
+                selector.unregister(known[connection][0])
+            if events:
+                selector.register(connection.peer, events, connection)
+        self._connections = [each for each in self._connections if each.phase is not Phase.OVER]
+
+    def _rest(self) -> None:
+        """Leave the processor to the cameras: a flood gets a share of it, a request now and then never waits."""
+        if self._spent_s > _SPENT_AT_ONCE_S:
+            pause_s = min(self._spent_s * (1 / self._share - 1), _LONGEST_REST_S)
+            self._spent_s = 0.0
+            time.sleep(pause_s)
+        else:
+            self._spent_s *= 0.9
+
+    def _rouse(self) -> None:
+        with suppress(OSError):
+            self._wake.send(b".")
+
+    def _answer(self, connection: Connection) -> None:
+        before_s = time.thread_time()
         try:
-            answer: Answer = {"answer": self._answer(connection)}
-        except PeerGoneError:
-            return
+            answer: Answer = {"answer": self._handler(connection.command, connection.arguments, connection.payload)}
         except FamiliarError as error:
             answer = {"error": type(error).__name__, "message": str(error)}
         except Exception as error:
             log.error("a request failed", error=type(error).__name__, trace=traceback.format_exc())
             answer = {"error": "FamiliarError", "message": f"the daemon failed: {type(error).__name__}: {error}"}
-        self._send(connection, answer)
-
-    def _send(self, connection: socket.socket, answer: Answer) -> None:
-        try:
-            connection.settimeout(self._request_s)
-            connection.sendall(packed(answer))
-            connection.shutdown(socket.SHUT_WR)
-            # What was sent and not read would reset the connection before the answer is read.
-            until = time.monotonic() + min(self._request_s, _DRAIN_S)
-            while (left_s := until - time.monotonic()) > 0:
-                connection.settimeout(left_s)
-                if not connection.recv(1 << 16):
-                    break
-        except OSError:
-            pass  # the client did not wait; what it asked for is done
-
-    def _answer(self, connection: socket.socket) -> Answer:
-        uid = check_peer(connection, self._identity[2])
-        reader = MessageReader(connection, self._request_s, f"control socket: user {uid}")
-        header = reader.header()
-        command, arguments, size = header.get("command"), header.get("arguments", {}), header.get("payload", 0)
-        if not isinstance(command, str) or not isinstance(arguments, dict) or type(size) is not int:
-            raise UsageError(f"control socket: expected command, arguments and payload, received {sorted(header)}")
-        if not 0 <= size <= MAX_PAYLOAD:
-            raise UsageError(f"control socket: expected at most {MAX_PAYLOAD >> 20} MiB, received {size >> 20} MiB")
-        return self._handler(command, arguments, reader.exactly(size))
+        light = not connection.payload
+        connection.answer_with(answer)
+        self._busy.discard(connection)
+        if light:
+            self._spent_s += time.thread_time() - before_s
+        self._rouse()
 
 
 def check_peer(connection: socket.socket, group: int) -> int:
-    """The user id behind a connection, as the kernel vouches for it (unix(7), SO_PEERCRED).
+    """The user id behind a connection, as the kernel states it (unix(7), SO_PEERCRED).
 
     Args:
         connection: accepted from a listening socket.
@@ -179,7 +293,7 @@ def _listen(path: Path) -> socket.socket:
         listener.bind(str(path))
         # Nobody can connect before listen(), so there is no moment at which others could.
         path.chmod(0o660)
-        listener.listen(16)
+        listener.listen(128)
     except OSError as error:
         listener.close()
         if isinstance(error, ControlError):

@@ -10,8 +10,7 @@ from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProce
 from edge_runtime.config import CameraConfig, Config
 from edge_runtime.errors import CameraError, ConfigError, FamiliarError
 from edge_runtime.pipeline import Pipeline
-from edge_runtime.system.retry import delay_s
-from edge_runtime.text.masking import masked
+from edge_runtime.timing.retry import delay_s
 from edge_runtime.tracking.freeze import FreezeDetector
 from edge_runtime.types import Event, EventKind, Frame
 
@@ -24,7 +23,7 @@ _STEADY_S = 30.0
 _MOST_ABANDONED = 3
 """A camera that this many stuck captures hang on is not opened again until one of them goes."""
 
-State = Literal["opening", "running", "lost", "ended"]
+State = Literal["opening", "running", "lost", "ended", "disabled"]
 
 
 def retry_delay_s(attempt: int, share: float) -> float:
@@ -43,13 +42,14 @@ class Camera:
     Attributes:
         name: from the configuration.
         pipeline: tracks and decisions; they outlive a loss of the capture.
-        state: ``opening`` until the first frame, then ``running``, ``lost`` or ``ended``.
+        state: ``opening`` until the first frame, then ``running``, ``lost``, ``ended`` or ``disabled``.
+        wanted: False: it is to be disabled, and stays so until this is True again; any thread may say so.
         live: whether the source is one that goes on for ever; None until it was open.
         error: why it is lost, or ended before its time; None while all is well.
         frames: taken so far.
         dropped: frames of a live source that passed unread.
         losses: how often it was lost.
-        abandoned: numbers of capture processes told to die that have not, as yet.
+        abandoned: numbers of capture processes that were killed and have not ended yet.
     """
 
     def __init__(self, name: str, config: CameraConfig, pipeline: Pipeline) -> None:
@@ -57,6 +57,7 @@ class Camera:
         self.name = name
         self.pipeline = pipeline
         self.state: State = "opening"
+        self.wanted = True
         self.live: bool | None = None
         self.error: FamiliarError | None = None
         self.frames = 0
@@ -69,8 +70,8 @@ class Camera:
         self._next_seq = 0
         self._latest: Frame | None = None
         self._capture: CaptureProcess | None = None
-        self._dying: tuple[CaptureProcess, CameraError] | None = None
-        """A capture told to die, and what of."""
+        self._dying: tuple[CaptureProcess, CameraError | ConfigError] | None = None
+        """A capture that was killed, and why."""
         self._abandoned: list[CaptureProcess] = []
         self._back_s = 0.0
         self._stillness = FreezeDetector()
@@ -80,7 +81,7 @@ class Camera:
     @property
     def source(self) -> str:
         """For people to read: without passwords."""
-        return masked(self._config.source)
+        return str(self._config.source)
 
     @property
     def capture(self) -> CaptureProcess | None:
@@ -106,6 +107,8 @@ class Camera:
         """Monotonic seconds at which ``turn`` has something to do even if no frame has come."""
         if self._dying is not None:
             return self._give_up_s
+        if self._to_switch:
+            return 0.0
         if self._capture is not None:
             return self._capture.due_s
         return self._retry_at_s if self.state == "lost" else float("inf")
@@ -121,13 +124,11 @@ class Camera:
         return self._latest.captured_s if self._latest else 0.0
 
     def turn(self) -> list[Event]:
-        """Take a frame if there is one, or note a loss, or open again when it is time; never waits.
-
-        Raises:
-            ConfigError: the source is none that can ever open.
-        """
+        """Take a frame if there is one, or note a loss, or open again when it is time; never waits."""
         if self._dying is not None:
             return self._bury(*self._dying)
+        if self._to_switch:
+            return self._switch()
         if self._capture is None:
             if self.state == "lost" and time.monotonic() >= self._retry_at_s:
                 self._try_again()
@@ -135,7 +136,7 @@ class Camera:
         try:
             frame = self._capture.take()
             self.live = self._capture.live if self.live is None else self.live
-        except CameraError as error:
+        except (CameraError, ConfigError) as error:
             self.live = self._capture.live if self.live is None else self.live
             return self._lose(error)
         if frame is not None:
@@ -143,6 +144,21 @@ class Camera:
         if self._capture.ended:
             return self._end()
         return []
+
+    @property
+    def _to_switch(self) -> bool:
+        return self.state != "ended" and self.wanted == (self.state == "disabled")
+
+    def _switch(self) -> list[Event]:
+        """Off: let go of the source, and let the open tracks leave. On: open it, as after a loss."""
+        if self.wanted:
+            self.state, self._attempt, self._next_seq = "lost", 0, 0
+            self._open()
+            return []
+        if self._capture is not None:
+            self._let_go(self._capture)
+        self.state, self.error = "disabled", None
+        return [*self.finish(), self._event("camera_lost", self.clip_s, time.time(), "switched off")]
 
     def finish(self) -> list[Event]:
         """Let the open tracks leave."""
@@ -190,7 +206,10 @@ class Camera:
     def _start(self) -> None:
         # A clip goes on where it was; a camera numbers its frames from 0 each time.
         first_seq = 0 if self.live else self._next_seq
-        self._capture = CaptureProcess(self._config.source, self.name, self._config.deadline_s, first_seq)
+        limits_s = self._config.deadline_s, self._config.first_frame_s
+        self._capture = CaptureProcess(
+            self._config.source, self.name, *limits_s, first_seq, max_megapixels=self._config.max_megapixels
+        )
 
     def _step(self, capture: CaptureProcess, frame: Frame) -> list[Event]:
         if capture.sensor and (error := self._frozen_at(frame)):
@@ -234,7 +253,7 @@ class Camera:
             f"{still_s:.0f} s; it is opened again: where that does not help, switch it off and on, or raise frozen_s"
         )
 
-    def _lose(self, error: CameraError) -> list[Event]:
+    def _lose(self, error: CameraError | ConfigError) -> list[Event]:
         capture, self._capture = self._capture, None
         assert capture is not None
         self._dropped += capture.dropped
@@ -243,7 +262,7 @@ class Camera:
         self._give_up_s = time.monotonic() + DEATH_S
         return self._bury(capture, error)
 
-    def _bury(self, capture: CaptureProcess, error: CameraError) -> list[Event]:
+    def _bury(self, capture: CaptureProcess, error: CameraError | ConfigError) -> list[Event]:
         """Tell of a loss once its capture is dead, or once it is clear that it does not die."""
         if not capture.gone:
             if time.monotonic() < self._give_up_s:
@@ -253,8 +272,9 @@ class Camera:
             error = CameraError(f"{error}; {where} and is left behind; if it stays, start the device anew")
         self._dying = None
         was, self.error = self.state, error
-        # What a clip or folder says of itself stays true, however often it is opened.
-        hopeless = self.live is False and (not isinstance(error, CaptureLostError) or self._attempt >= _CLIP_RETRIES)
+        # What a clip or folder says of itself, or a source of its name, stays true however often it is opened.
+        beyond = not isinstance(error, CaptureLostError) or self._attempt >= _CLIP_RETRIES
+        hopeless = isinstance(error, ConfigError) or (self.live is False and beyond)
         self.state = "ended" if hopeless else "lost"
         self._retry_later()
         events: list[Event] = []
@@ -266,14 +286,17 @@ class Camera:
         return events
 
     def _end(self) -> list[Event]:
-        capture, self._capture = self._capture, None
-        assert capture is not None
-        self._dropped += capture.dropped
-        # It has nothing more to do, and is not waited for.
-        capture.kill()
-        self._abandoned.append(capture)
+        assert self._capture is not None
+        self._let_go(self._capture)
         self.state = "ended"
         return self.finish()
+
+    def _let_go(self, capture: CaptureProcess) -> None:
+        """It has nothing more to do, and is not waited for."""
+        self._capture = None
+        self._dropped += capture.dropped
+        capture.kill()
+        self._abandoned.append(capture)
 
     def _event(self, kind: EventKind, captured_s: float, wall_time: float, reason: str | None = None) -> Event:
         return Event(kind, self.name, wall_time, captured_s, reason=reason)
@@ -283,13 +306,10 @@ def check_cameras(config: Config) -> None:
     """See that there is something to look at.
 
     Raises:
-        ConfigError: no camera, or one without a source.
+        ConfigError: no camera is configured.
     """
     if not config.camera:
         raise ConfigError(
             "expected at least one camera, found none; add to the configuration file a section [camera.front] with "
             'the line source = "v4l2:0", or try familiar run --camera front=v4l2:0'
         )
-    for name, camera in config.camera.items():
-        if not camera.source:
-            raise ConfigError(f'[camera.{name}]: expected a source, found none; add the line source = "v4l2:0"')

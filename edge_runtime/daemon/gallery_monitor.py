@@ -6,23 +6,25 @@ why, and takes the gallery up again as soon as it is sound. One that another pro
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 
 import numpy as np
 
-from edge_runtime.config import Config, gallery_path
+from edge_runtime.config import Config, events_path, gallery_path
 from edge_runtime.daemon.health import Health
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.enrolment.photo import Enroller
-from edge_runtime.errors import BundleError, GalleryError
+from edge_runtime.errors import BundleError, BusyError, GalleryError
 from edge_runtime.faces.chain import FaceChain, open_chain
+from edge_runtime.gallery.faults import SAVE
 from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.gallery.store import Gallery, Templates
 from edge_runtime.interpreters import on_cpu
+from edge_runtime.recognizer import FaceNamer
 from edge_runtime.requests.access import Holdings
-from edge_runtime.storage.sqlite import is_busy
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Floats, Frame
 from edge_runtime.unknowns.book import UnknownsBook
@@ -46,7 +48,7 @@ class GalleryMonitor(Closing):
     def __init__(
         self, config: Config, chain: FaceChain, health: Health, latest: Callable[[str], Frame] | None = None
     ) -> None:
-        """Open the gallery, which is made where there is none.
+        """Open the gallery, which is made if it is missing.
 
         Args:
             config: says where gallery and key are, and how matches are decided.
@@ -72,6 +74,8 @@ class GalleryMonitor(Closing):
         try:
             self._stamp, self._version = self._now()
             self.matcher = self._make(self._gallery.templates())
+            self._damage = self._gallery.damage()
+            self._tell_damage()
         except BaseException:
             self.close()
             raise
@@ -115,13 +119,13 @@ class GalleryMonitor(Closing):
             except GalleryError as error:
                 if self._closed:
                     return None
-                if is_busy(error):
+                if isinstance(error, BusyError):
                     self._health.report(PART, f"{error}; until then everybody known is recognised as before")
                     return None
                 self._health.report(PART, f"{error}; until then everybody is a stranger")
                 matcher = self._let_go()
             else:
-                self._health.mend(PART)
+                self._tell_damage()
             self.matcher = matcher or self.matcher
             return matcher
 
@@ -178,10 +182,17 @@ class GalleryMonitor(Closing):
         if version == self._version and not always and not (more and self.config.strangers.remember):
             self._stamp = stamp
             return None
-        matcher = self._make(gallery.templates())
+        # Of the same gallery a rise stays: whoever stands before the door must not be able to undo it.
+        matcher = self._make(gallery.templates(), self.matcher.calibration.raised if version == self._version else 0.0)
+        self._damage = gallery.damage()
         # Templates forget whose time is up, which changes the version once more.
         self._stamp, self._version = self._now()
         return matcher
+
+    def _tell_damage(self) -> None:
+        """Say what of a gallery that can be read is damaged."""
+        found = f"{self._damage} are damaged and not used; {SAVE}"
+        self._health.update(PART, found if self._damage else None)
 
     def _let_go(self) -> Matcher | None:
         """Close what is broken; a matcher that knows nobody, if there was one that did."""
@@ -208,11 +219,10 @@ class GalleryMonitor(Closing):
         stamp = (found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns)
         return stamp, self._gallery.version
 
-    def _make(self, templates: Templates) -> Matcher:
-        matcher = make_matcher(
-            templates, self._chain.bundle, self.config.decide, self._strangers, tracks=True, door=self._door()
-        )
-        self._health.told(PROMISE, matcher.calibration.refused)
+    def _make(self, templates: Templates, raised: float = 0.0) -> Matcher:
+        bundle, decide = self._chain.bundle, self.config.decide
+        matcher = make_matcher(templates, bundle, decide, self._strangers, True, self._door(), raised)
+        self._health.update(PROMISE, matcher.calibration.refused)
         return matcher
 
     def _door(self) -> Floats | None:
@@ -224,6 +234,7 @@ class GalleryMonitor(Closing):
         return np.array([one.average() for one in known], np.float32).reshape(-1, self._chain.encoder.embedding_size)
 
     def _hold(self, gallery: Gallery) -> Holdings:
+        namer = functools.cache(lambda: FaceNamer(self.enrolling_chain(), gallery, lambda: self.config))
         return Holdings(
             gallery,
             lambda: Enroller(self.enrolling_chain(), gallery, keep_crops=self.config.gallery.keep_crops),
@@ -231,4 +242,6 @@ class GalleryMonitor(Closing):
             self.config.decide.margin,
             self._latest,
             unknowns=lambda: self.strangers,
+            events=events_path(self.config),
+            recognize=lambda pixels: namer().name(pixels),
         )

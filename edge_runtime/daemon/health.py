@@ -1,6 +1,6 @@
 """What state the daemon is in: ok, degraded or failing, and which part of it why.
 
-The log, systemd's status line, ``familiar status`` and the events all tell what this one object knows.
+The log, systemd's status line, ``familiar status`` and the events all say what this one object knows.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Trouble:
 
     Attributes:
         part: as ``events``, ``tpu`` or ``camera front``.
-        reason: why, and where it is known, what mends it.
-        failing: the daemon does nothing useful until it is mended.
+        reason: why, and where it is known, what fixes it.
+        failing: the daemon does nothing useful until it is fixed.
         since: seconds since the Unix epoch.
     """
 
@@ -37,7 +37,7 @@ class Trouble:
 
 
 class Health:
-    """Troubles by part; any thread may report and mend."""
+    """Troubles by part; any thread may report one and say that it is fixed."""
 
     def __init__(self, wake: Callable[[], None] = lambda: None, log: Log = log) -> None:
         """Start with all well.
@@ -71,7 +71,7 @@ class Health:
         )
         self._wake()
 
-    def mend(self, part: str) -> None:
+    def fixed(self, part: str) -> None:
         """A part is well (again)."""
         with self._lock:
             before = self._troubles.pop(part, None)
@@ -81,10 +81,10 @@ class Health:
         self._log.info("recovered", part=part, reason=f"no longer: {before.reason}")
         self._wake()
 
-    def told(self, part: str, reason: str | None, failing: bool = False) -> None:
-        """Report where there is a reason, mend where there is none."""
+    def update(self, part: str, reason: str | None, failing: bool = False) -> None:
+        """Report the part if there is a reason, else say that it is fixed."""
         if reason is None:
-            self.mend(part)
+            self.fixed(part)
         else:
             self.report(part, reason, failing)
 

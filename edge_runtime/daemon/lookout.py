@@ -1,4 +1,4 @@
-"""How the cameras do, told to systemd and to ``health``."""
+"""How the cameras do, reported to systemd and to ``health``."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Lookout:
 
         Args:
             cameras: by name; may grow.
-            health: is told what is wrong with them.
+            health: gets what is wrong with them.
         """
         self._cameras = cameras
         self._health = health
 
     def sign_of_life(self, now_s: float, people: int) -> None:
-        """Tell systemd, from the loop alone: a step that hangs, or a loop that no longer turns, tells nothing.
+        """Report to systemd, from the loop alone: a step that hangs, or a loop that no longer turns, reports nothing.
 
         Neither does a loop that turns without its cameras being looked after: each is known to be lost, or its next
         frame is not overdue.
@@ -52,12 +52,12 @@ class Lookout:
         for name, camera in self._cameras.items():
             reason = str(camera.error) if camera.error is not None else None
             lost += reason is not None
-            self._health.told(f"camera {name}", reason and f"{camera.state}: {reason}")
-            self._health.told(f"pace {name}", camera.pipeline.pace.degraded)
+            self._health.update(f"camera {name}", reason and f"{camera.state}: {reason}")
+            self._health.update(f"pace {name}", camera.pipeline.pace.degraded)
         going_on = any(camera.keeps_running for camera in self._cameras.values())
-        none = "no camera delivers" if lost == len(self._cameras) and going_on else None
-        self._health.told("cameras", none, failing=True)
-        self._health.told("tpu", accelerator)
+        silent = "no camera delivers" if lost == len(self._cameras) and going_on else None
+        self._health.update("cameras", silent, failing=True)
+        self._health.update("tpu", accelerator)
 
     def status_line(self, people: int) -> str:
         """What ``systemctl status`` shows."""

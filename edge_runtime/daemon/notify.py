@@ -1,4 +1,4 @@
-"""Word to systemd (sd_notify(3)): one datagram to the socket it names; nothing where it names none."""
+"""Word to systemd (sd_notify(3)): one datagram to the socket it names; nothing if it names no socket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def notify(*states: str) -> bool:
 
 
 def watchdog_interval_s() -> float | None:
-    """How often systemd wants a sign of life, halved as it advises, seconds; None if it wants none from us."""
+    """How often systemd wants a sign of life, halved as it advises, seconds; None if it expects no sign."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     wanted = os.environ.get("WATCHDOG_USEC", "")

@@ -62,7 +62,7 @@ def self_test(config: Config, forced: Collection[str] = ()) -> str:
                 pipeline = Pipeline(chain, matcher, trial, "self-test")
                 for _, frame in zip(range(FRAMES), capture, strict=False):
                     pipeline.step(frame)
-    counts, spent_s = pipeline.counts, sum(stage.total_s for stage in pipeline.stages.values())
+    counts, spent_s = pipeline.counts, sum(stage.total for stage in pipeline.stages.values())
     if not counts["faces"]:
         raise SelfTestError(
             f"self-test: expected faces in {counts['frames']} synthetic frames, detector {chain.detector.name!r} "

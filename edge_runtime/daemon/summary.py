@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.config import Config
-from edge_runtime.text.masking import masked
 
 if TYPE_CHECKING:
     from edge_runtime.daemon.camera import Camera
@@ -22,14 +21,15 @@ def frames_per_s(camera: Camera) -> float:
 
 def stage_ms(camera: Camera) -> dict[str, float]:
     """Mean milliseconds of one run of each stage."""
-    return {name: 1000 * stage.total_s / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
+    return {name: 1000 * stage.total / max(stage.count, 1) for name, stage in camera.pipeline.stages.items()}
 
 
 def camera_status(camera: Camera) -> dict[str, Any]:
     """One camera, JSON-ready."""
     counts = camera.pipeline.counts
+    seen = camera.pipeline.sightings()
     return {
-        "source": masked(camera.source),
+        "source": camera.source,
         "state": camera.state,
         "error": str(camera.error) if camera.error else None,
         "frames": camera.frames,
@@ -40,7 +40,9 @@ def camera_status(camera: Camera) -> dict[str, Any]:
         **{key: counts[key] for key in ("faces", "tracks", "identified", "unknown", "rejected")},
         "searched": counts["searched"],
         "degraded": camera.pipeline.pace.degraded,
-        "in_view": [name or state for _, name, state in camera.pipeline.sightings()],
+        "in_view": [name or state for _, name, state in seen],
+        "people": sorted(name for _, name, _ in seen if name),
+        "unknowns": sum(name is None and state == "unknown" for _, name, state in seen),
         "stage_ms": {name: round(value, 3) for name, value in stage_ms(camera).items()},
     }
 
@@ -56,7 +58,7 @@ def gallery_status(matcher: Matcher) -> dict[str, Any]:
         "threshold": None if low is None else round(low, 4),
         "highest_threshold": None if high is None else round(high, 4),
         "margin": matcher.margin,
-        "wish_per_1000": calibration.wish_per_1000,
+        "target_per_1000": calibration.target_per_1000,
         "expected_per_1000": round(calibration.expected_per_1000, 3),
         "alike_per_1000": None if alike is None else round(alike, 3),
         "raised_by_door": round(calibration.raised, 4),
@@ -78,14 +80,14 @@ def gallery_line(status: Mapping[str, Any]) -> str:
         f"{enrolled}; a name needs a score of {low if low == high else f'{low} to {high}, by person'}, which about "
         f"{status['expected_per_1000']:.2g} of 1,000 strangers reach"
         + ("" if alike is None else f", {alike:.2g} of those who look like the household")
-        + f" (wished: {status['wish_per_1000']:g})"
+        + f" (target: {status['target_per_1000']:g})"
     )
 
 
 def opening_lines(config: Config, matcher: Matcher, bundle: str) -> list[str]:
     """What a daemon is about to do."""
     status = gallery_status(matcher)
-    watched = ", ".join(f"{name} ({masked(camera.source)})" for name, camera in config.camera.items())
+    watched = ", ".join(f"{name} ({camera.source})" for name, camera in config.camera.items())
     lines = [f"watching {watched} with {bundle}", gallery_line(status)]
     return [*lines, status["note"]] if status["note"] and status["people"] else lines
 
@@ -96,7 +98,7 @@ def summary_lines(cameras: Mapping[str, Camera], events: EventLog) -> list[str]:
     for name, camera in cameras.items():
         counts = camera.pipeline.counts
         span_s = camera.latest_s - camera.started_s
-        stages_s = sum(stage.total_s for stage in camera.pipeline.stages.values())
+        stages_s = sum(stage.total for stage in camera.pipeline.stages.values())
         runs = ", ".join(f"{stage} {value:.1f}" for stage, value in stage_ms(camera).items())
         lines += [
             f"{name}: {camera.frames} frames in {span_s:.1f} s ({frames_per_s(camera):.1f} a second), "

@@ -1,9 +1,9 @@
-"""From the owner's wish to a threshold for each person: how high strangers score against this very gallery.
+"""From the owner's target to a threshold for each person: how high strangers score against this very gallery.
 
 The owner states a target FPIR (ISO/IEC 19795-1: open-set identification, false-positive identification rate): how many
 of 1,000 strangers may get a name. Every stranger of the bundle's cohort is compared with everybody enrolled, and the
-best of those scores counts, if it leads as a name must, as it would live. Where the bundle knows looks, the threshold
-of each person also keeps the wish for strangers who look like them; see ``looks``.
+best of those scores counts, if it has the margin that a name needs, as it would live. Where the bundle knows looks,
+the threshold of each person also keeps the target for strangers who look like them; see ``looks``.
 """
 
 from __future__ import annotations
@@ -41,27 +41,30 @@ class Calibration:
     Attributes:
         threshold: the least score that may carry a name, if a stranger may be anybody; infinite while nobody is
             enrolled.
-        wish_per_1000: the target FPIR: how many of 1,000 strangers the owner lets pass.
+        target_per_1000: the target FPIR: how many of 1,000 strangers the owner lets pass.
         expected_per_1000: how many strangers in general are expected to pass.
         supported_per_1000: the lowest rate the cohort supports with 95 % confidence.
         stranger_scores: float32 (S,), ascending: each stranger's best score against the gallery.
         tail: of the strangers' scores that may carry a name; None with nobody enrolled or no strangers.
+        own: of the same scores, each moved by what its person's threshold lies above ``threshold``; the expected rate
+            and its interval are of these.
         people: enrolled, P.
         people_behind: how many real people the cohort stands for.
         realism: how real strangers differ from it.
         thresholds: float64 (P,), the least score that may carry each person's name; None: ``threshold`` for everybody.
         household: the enrolled as strangers who look like them see them; None: the bundle does not know looks, or the
-            wish is for strangers in general.
+            target is for strangers in general.
         unfit: why the encoder names nobody whatever the gallery; None: it may.
         raised: how much of the thresholds the device's own door has added, a score >= 0.
     """
 
     threshold: float
-    wish_per_1000: float
+    target_per_1000: float
     expected_per_1000: float
     supported_per_1000: float
     stranger_scores: Floats
     tail: Tail | None = None
+    own: Tail | None = None
     people: int = 0
     people_behind: int = 0
     realism: CohortCorrection = field(default_factory=CohortCorrection)
@@ -70,17 +73,21 @@ class Calibration:
     unfit: str | None = None
     raised: float = 0.0
 
-    def with_door(self, averages: Floats, door: Floats) -> Calibration:
+    def with_door(self, averages: Floats, door: Floats, at_least: float = 0.0) -> Calibration:
         """The same, no milder, for a device whose door such strangers come to; see ``door``.
 
         Args:
             averages: float32 (P, D) of unit length, one a person enrolled.
             door: float32 (S, D) of unit length, one a stranger.
+            at_least: by how much the door's strangers raised thresholds for this gallery before, a score >= 0: who
+                comes later takes none of that back.
         """
-        if self.household is None or self.thresholds is None or len(door) < FEWEST_AT_DOOR:
+        if self.household is None or self.thresholds is None:
             return self
-        likely = np.array([self._confidence.likely_from(person) for person in range(self.people)])
-        raised = raised_by(self.household, averages, likely, door, self.realism.track)
+        raised = at_least
+        if len(door) >= FEWEST_AT_DOOR:
+            likely = np.array([self._confidence.likely_from(person) for person in range(self.people)])
+            raised = max(raised, raised_by(self.household, averages, likely, door, self.realism.track))
         return replace(self, thresholds=self.thresholds + raised, raised=raised)
 
     def needed(self, person: int) -> float:
@@ -99,8 +106,8 @@ class Calibration:
 
     @property
     def supported(self) -> bool:
-        """Whether the cohort supports the wish."""
-        return self.wish_per_1000 >= self.supported_per_1000
+        """Whether the cohort supports the target."""
+        return self.target_per_1000 >= self.supported_per_1000
 
     @property
     def extrapolated(self) -> bool:
@@ -109,10 +116,10 @@ class Calibration:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of ``expected_per_1000``, (low, high), of one threshold for all."""
-        if self.tail is None:
+        """95 % interval of ``expected_per_1000``, (low, high), of the same thresholds."""
+        if self.own is None:
             return (0.0, 1000.0) if self.people else (0.0, 0.0)
-        return _interval(self.tail, self.people_behind, self.threshold, self.realism, self.people)
+        return _interval(self.own, self.people_behind, self.threshold, self.realism, self.people)
 
     @cached_property
     def alike_per_1000(self) -> float | None:
@@ -127,6 +134,18 @@ class Calibration:
             return None
         rates = np.minimum(self.household.rates(self.thresholds) * math.exp(self.realism.track), 1.0)
         return np.asarray(1000 * rates)
+
+    def alike_rate(self, threshold: float) -> float:
+        """The share of strangers who look like the household named at one threshold for all; 0: not known."""
+        if self.household is None:
+            return 0.0
+        rates = self.household.rates(np.full(self.people, threshold)) * math.exp(self.realism.track)
+        return float(np.minimum(rates, 1.0).mean())
+
+    @property
+    def supported_in_general(self) -> float:
+        """The lowest share of strangers in general that the cohort is evidence for (rule of three)."""
+        return rule_of_three(self.people_behind) if self.people_behind else 1.0
 
     @property
     def alike_interval(self) -> tuple[float, float] | None:
@@ -143,7 +162,7 @@ class Calibration:
 
     @cached_property
     def note(self) -> str | None:
-        """For the owner, where the wish cannot be kept for certain; or None."""
+        """For the owner, where the target cannot be kept for certain; or None."""
         if self.refused or not self.people:
             return self.refused or "nobody is enrolled: everybody is a stranger"
         if self.supported:
@@ -152,7 +171,7 @@ class Calibration:
         how = "follows the tail of their scores" if fitted else "is the strictest they support"
         return (
             f"{self.people_behind} strangers support {self.supported_per_1000:.3g} of 1,000, not "
-            f"{self.wish_per_1000:g}: the threshold {how}, and the true rate may be as high as "
+            f"{self.target_per_1000:g}: the threshold {how}, and the true rate may be as high as "
             f"{max(self.interval[1], self.supported_per_1000):.2g}"
         )
 
@@ -171,7 +190,7 @@ def calibrate(
     templates: Templates,
     strangers: Floats,
     people_behind: int,
-    wish_per_1000: float,
+    target_per_1000: float,
     margin: float = 0.0,
     realism: CohortCorrection | None = None,
     looks: Looks | None = None,
@@ -180,8 +199,8 @@ def calibrate(
 
     Where enough of the strangers pass, they are counted: with n strangers and the next one drawn like them, the
     chance that the next one passes a threshold which k of the n pass is at most (k + 1) / (n + 1), whatever the
-    distribution (Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005, chapter 2). A rarer wish
-    takes the threshold from a tail fitted to the highest tenth (see ``tail.Tail``). A wish below 3/n, the "rule of
+    distribution (Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World", 2005, chapter 2). A rarer target
+    takes the threshold from a tail fitted to the highest tenth (see ``tail.Tail``). A target below 3/n, the "rule of
     three" of ISO/IEC 19795-1, is not supported: the threshold is the tail's all the same, and the note says
     what is not known. Nobody's threshold is below that of strangers in general.
 
@@ -189,51 +208,51 @@ def calibrate(
         templates: of everybody enrolled.
         strangers: float32 (S, D) embeddings of unit length.
         people_behind: how many people the strangers' embeddings come from.
-        wish_per_1000: strangers who may pass, of 1,000; 0 to 1000.
-        margin: how far the best person must lead for a name; a stranger between two people gets none.
+        target_per_1000: strangers who may pass, of 1,000; 0 to 1000.
+        margin: how far the best person must be ahead of the second for a name;
+            a stranger between two people gets no name.
         realism: how real strangers differ from these; None: not at all.
-        looks: keep the wish for strangers who look like the household too; None: for strangers in general alone.
+        looks: keep the target for strangers who look like the household too; None: for strangers in general alone.
 
     Raises:
-        InputError: embeddings of another size than the gallery's, or a wish out of range.
+        InputError: embeddings of another size than the gallery's, or a target out of range.
     """
     if strangers.ndim != 2 or strangers.shape[1] != templates.embeddings.shape[1]:
         raise InputError(f"strangers: expected (S, {templates.embeddings.shape[1]}), received {strangers.shape}")
-    if not 0 <= wish_per_1000 <= 1000:
-        raise InputError(f"wish: expected 0 to 1000 strangers of 1,000, received {wish_per_1000:g}")
+    if not 0 <= target_per_1000 <= 1000:
+        raise InputError(f"target: expected 0 to 1000 strangers of 1,000, received {target_per_1000:g}")
     like = realism or CohortCorrection()
     n = min(len(strangers), max(people_behind, 0))
     behind = looks.people if looks else n
     supported = 1000 * rule_of_three(behind) if behind else 1000.0
     people = len(templates.names)
     if not len(templates.embeddings):
-        return Calibration(math.inf, wish_per_1000, 0.0, supported, np.zeros(0, np.float32))
+        return Calibration(math.inf, target_per_1000, 0.0, supported, np.zeros(0, np.float32))
     enrolled = templates.person_embeddings()
     best, named, who = _stranger_scores(strangers, enrolled, margin)
     scores = np.sort(best)
     if not n:
         highest = float(np.nextafter(scores[-1], np.float32(2))) if len(scores) else math.inf
-        return Calibration(highest, wish_per_1000, 1000.0, supported, scores, people=people)
+        return Calibration(highest, target_per_1000, 1000.0, supported, scores, people=people)
     tail = Tail.fit(named, n)
-    aimed = like.drawn(wish_per_1000 / 1000, people)
+    aimed = like.drawn(target_per_1000 / 1000, people)
     fitted = tail.share > aimed and float(tail.scale) > 0
     threshold = tail.threshold(aimed if fitted else _conformal(aimed, n))
-    household, thresholds = Household(looks, templates) if looks else None, None
-    rate = float(tail.rate(threshold))
-    if household is not None and wish_per_1000 < 1000:
-        thresholds = np.maximum(household.thresholds(wish_per_1000 / 1000 / math.exp(like.track)), threshold)
+    household, thresholds, own = Household(looks, templates) if looks else None, None, tail
+    if household is not None and target_per_1000 < 1000:
+        thresholds = np.maximum(household.thresholds(target_per_1000 / 1000 / math.exp(like.track)), threshold)
         # How far everybody is above their own threshold, as a score against the common one.
-        own = named - thresholds[who] + threshold
-        rate = float(Tail.fit(own, n).rate(threshold))
+        own = Tail.fit(named - thresholds[who] + threshold, n)
+    rate = float(own.rate(threshold))
     expected = 1000 * like.real(rate if fitted else (rate * n + 1) / (n + 1), people)
     return Calibration(
-        threshold, wish_per_1000, expected, supported, scores, tail, people, n, like, thresholds, household
+        threshold, target_per_1000, expected, supported, scores, tail, own, people, n, like, thresholds, household
     )
 
 
 def _stranger_scores(strangers: Floats, enrolled: Floats, margin: float) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Each stranger's best score, float32 (S,), the same with -inf where its lead would not do, and to whom (S,)."""
-    best, lead = np.empty(len(strangers), np.float32), np.full(len(strangers), np.inf, np.float32)
+    """Each stranger's best score, float32 (S,), the same with -inf where its margin is too small, and to whom (S,)."""
+    best, ahead = np.empty(len(strangers), np.float32), np.full(len(strangers), np.inf, np.float32)
     who = np.zeros(len(strangers), np.int64)
     for start in range(0, len(strangers), _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -242,8 +261,8 @@ def _stranger_scores(strangers: Floats, enrolled: Floats, margin: float) -> tupl
         best[rows] = scores[np.arange(len(scores)), who[rows]]
         if margin > 0 and len(enrolled) > 1:
             top = np.partition(scores, len(enrolled) - 2, axis=1)[:, -2:]
-            lead[rows] = np.abs(top[:, 1] - top[:, 0])
-    return best, np.where(lead >= margin, best, -np.inf).astype(np.float32), who
+            ahead[rows] = np.abs(top[:, 1] - top[:, 0])
+    return best, np.where(ahead >= margin, best, -np.inf).astype(np.float32), who
 
 
 def _conformal(rate: float, n: int) -> float:

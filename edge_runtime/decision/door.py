@@ -2,8 +2,9 @@
 
 Whoever scored enough got a name and is not among those remembered, so nothing is counted near the thresholds. Instead
 the promise is asked for at a rate of one in ten, where hardly anybody was named: if clearly more of the door's
-strangers come that near than they should, every threshold rises by what makes it right. It never falls: who stands at
-the door for days can make names rarer, by ``MOST_RAISED`` at most, and nothing else.
+strangers come that near than they should, every threshold rises by what makes it right. It never falls as long as the
+gallery is the same and the daemon runs: who stands at the door for days can make names rarer, by ``MOST_RAISED`` at
+most, and nothing else.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def raised_by(household: Household, averages: Floats, likely: Floats, door: Floa
     count = len(scores)
     if count < FEWEST:
         return 0.0
-    needed = household.thresholds(_ASKED / math.exp(track), exactly=True)
+    needed = household.thresholds(_ASKED / math.exp(track))
     above = np.sort((scores - needed).max(1))[::-1]
     allowed = _ASKED * count + _CLEARLY * math.sqrt(_ASKED * (1 - _ASKED) * count)
     return float(np.clip(above[min(math.ceil(allowed), count - 1)], 0.0, MOST_RAISED))

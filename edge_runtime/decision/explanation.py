@@ -20,7 +20,7 @@ class Standards:
     """What a name needs on this device now.
 
     Attributes:
-        margin: lead over the runner-up, in scores.
+        margin: how far ahead of the runner-up, in scores.
         limits: of the quality of a view.
         alike: whether thresholds are set by strangers who look like each person.
     """
@@ -118,18 +118,18 @@ def _seen_before(event: Event) -> list[str]:
     if event.stranger is None or event.visits is None:
         return []
     times = "for the first time" if event.visits == 1 else f"{event.visits} times"
-    ignored = "; ignored, so nobody was told" if event.ignored else ""
+    ignored = "; ignored, so no sink got it" if event.ignored else ""
     return [f"seen {times}, never named: familiar strangers show {event.stranger}{ignored}"]
 
 
 def _rejected(event: Event, standards: Standards) -> str:
-    mend = WHAT_WOULD_DO.get(event.reason or "")
+    fix = WHAT_WOULD_DO.get(event.reason or "")
     told = f"rejected: {event.reason}"
     for reason, name, side, limit in checks(standards.limits):
         value = event.quality.get(name)
         if reason == event.reason and value is not None and fails(value, side, limit):
             told += f" ({name} {value:.3g} of {'at least' if side == 'least' else 'at most'} {limit:g}{_unit(name)})"
-    return f"{told}; {mend}" if mend else told
+    return f"{told}; {fix}" if fix else told
 
 
 def _measured(event: Event, standards: Standards) -> list[str]:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.gallery.templates import Templates
-from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.biometrics import wilson_interval
 from edge_runtime.types import Floats
 
@@ -62,20 +61,21 @@ def leave_one_out(templates: Templates, seed: int = 0) -> LeaveOneOut:
         templates: of a gallery.
         seed: of the draw where there are more than some thousand photos.
     """
-    counts = np.bincount(templates.person_index, minlength=len(templates.names))
-    rows = np.flatnonzero(counts[templates.person_index] > 1)
-    if len(rows) > _MOST:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST, replace=False))
+    rows, own = own_scores(templates, seed)
     person = templates.person_index[rows]
-    weighted = templates.embeddings * templates.weights[:, None]
-    sums = np.zeros((len(templates.names), templates.embeddings.shape[1]), np.float32)
-    np.add.at(sums, templates.person_index, weighted)
-    rest = normalise(sums[person] - weighted[rows])[0]
-    own = (rest * templates.embeddings[rows]).sum(1).astype(np.float32)
-    averages, other = normalise(sums)[0], np.full(len(rows), -np.inf, np.float32)
+    averages, other = templates.person_embeddings(), np.full(len(rows), -np.inf, np.float32)
     for start in range(0, len(rows) if len(templates.names) > 1 else 0, _BLOCK):
         part = slice(start, start + _BLOCK)
         scores = templates.embeddings[rows[part]] @ averages.T
         scores[np.arange(len(scores)), person[part]] = -np.inf
         other[part] = scores.max(1)
-    return LeaveOneOut(rows.astype(np.int64), own, other, person)
+    return LeaveOneOut(rows, own, other, person)
+
+
+def own_scores(templates: Templates, seed: int = 0) -> tuple[NDArray[np.int64], Floats]:
+    """Photos of everybody who has at least two, as rows (M,), and their scores to the person's others, float32 (M,)."""
+    counts = np.bincount(templates.person_index, minlength=len(templates.names))
+    rows = np.flatnonzero(counts[templates.person_index] > 1)
+    if len(rows) > _MOST:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST, replace=False))
+    return rows.astype(np.int64), (templates.rest()[rows] * templates.embeddings[rows]).sum(1).astype(np.float32)

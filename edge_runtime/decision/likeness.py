@@ -12,7 +12,7 @@ _STRANGERS = 256
 _SAME_ABOVE = 0.99
 """More alike than this share of pairs of strangers: enough for a face that is where a lost one was."""
 _CLEAR = 2.0
-"""A lead of so many standard deviations of strangers' similarity is clear."""
+"""A difference of so many standard deviations of strangers' similarity is clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Likeness:
 
     Attributes:
         same: cosine from which two embeddings near each other in time and place are of one person.
-        clear: lead of one similarity over another from which the one is the nearer.
+        clear: difference of one similarity to another from which the one is the nearer.
     """
 
     same: float

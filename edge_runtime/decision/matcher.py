@@ -14,6 +14,7 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.calibration import Calibration, calibrate
 from edge_runtime.decision.lookalikes import Lookalikes, find_lookalikes
+from edge_runtime.decision.negatives import Negatives
 from edge_runtime.decision.refusal import why_unfit
 from edge_runtime.decision.row_search import RowSearch
 from edge_runtime.errors import InputError
@@ -43,13 +44,14 @@ class Matcher:
         Args:
             templates: the gallery's.
             calibration: the threshold derived from them.
-            margin: the wanted lead, a score, >= 0.
-            lookalikes: who needs a larger lead over whom; None: nobody.
+            margin: how far the best must be ahead of the second, a score, >= 0.
+            lookalikes: who needs a larger margin over whom; None: nobody.
         """
         self.lookalikes = lookalikes or Lookalikes()
         self.templates = templates
         self.calibration = calibration
         self.margin = margin
+        self.negatives = Negatives(templates, margin)
         self._people = len(templates.names)
         averages = templates.person_embeddings()
         self._averages: Floats | RowSearch = averages if self._people < _MANY_PEOPLE else RowSearch(averages)
@@ -91,9 +93,11 @@ class Matcher:
         similarities = self.templates.embeddings[own] @ embedding
         nearest = int(np.argmax(similarities)) if len(own) else None
         name, threshold = self.templates.names[best], self.calibration.needed(best)
-        leads = margin >= self.margin and self.lookalikes.leads(best, scores)
+        far_enough = margin >= self.margin and self.lookalikes.far_enough(best, scores)
+        corrected = self.negatives.forbid(best, embedding, score)
+        named = score >= threshold and far_enough and not corrected and not self.calibration.refused
         return Match(
-            person=name if score >= threshold and leads and not self.calibration.refused else None,
+            person=name if named else None,
             similarity=0.0 if nearest is None else float(similarities[nearest]),
             score=score,
             confidence=self.calibration.confidence(score, best),
@@ -102,6 +106,7 @@ class Matcher:
             threshold=threshold,
             candidate=name,
             template_id=None if nearest is None else int(self.templates.ids[own[nearest]]),
+            corrected=corrected,
         )
 
     def _nobody(self) -> Match:
@@ -115,16 +120,18 @@ def make_matcher(
     strangers: Floats | None = None,
     tracks: bool = False,
     door: Floats | None = None,
+    raised: float = 0.0,
 ) -> Matcher:
-    """A matcher with the thresholds that the owner's wish asks for.
+    """A matcher with the thresholds that the owner's target asks for.
 
     Args:
         templates: of the bundle's embeddings.
         bundle: whose strangers set the threshold.
-        decide: the wish and the margin.
+        decide: the target and the margin.
         strangers: float32 (S, D), the bundle's, where they have been read already.
         tracks: what is matched is each re-check of a track, of which any may give a name, not one picture.
         door: float32 (V, D), one a stranger who came here and was never named; None: nobody is remembered.
+        raised: by how much such strangers raised the thresholds for this gallery before.
     """
     embeddings = bundle.strangers() if strangers is None else strangers
     calibration = calibrate(
@@ -136,7 +143,7 @@ def make_matcher(
         bundle.manifest.realism if tracks else bundle.manifest.realism.picture(),
         bundle.looks if decide.strangers == "alike" else None,
     )
-    calibration = replace(calibration, unfit=why_unfit(bundle.manifest.raw))
+    calibration = replace(calibration, unfit=why_unfit(bundle.manifest.metrics))
     if door is not None:
-        calibration = calibration.with_door(templates.person_embeddings(), door)
+        calibration = calibration.with_door(templates.person_embeddings(), door, raised)
     return Matcher(templates, calibration, decide.margin, find_lookalikes(templates, embeddings, decide.margin))

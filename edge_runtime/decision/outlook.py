@@ -15,7 +15,7 @@ from edge_runtime.decision.matcher import Matcher
 MORE_PHOTOS = (3, 6)
 """Numbers of photos that are tried in thought."""
 _FEWEST_OWN = 4
-"""From so many photos of one's own on, these tell more than other people's."""
+"""From so many photos of one's own on, these say more than other people's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,12 @@ def outlooks(matcher: Matcher, left: LeaveOneOut) -> list[Outlook]:
             missed, source = 1 - float(named.mean()), "photos"
         else:
             missed, source = missed_with(photos, threshold, own), "bundle"
-        more = {count: missed_with(count, threshold, own) for count in MORE_PHOTOS if count > photos}
+        more = {}
+        for count in (count for count in MORE_PHOTOS if count > photos):
+            needed = threshold
+            if calibration.household is not None and math.isfinite(threshold):
+                needed = calibration.household.of_length(threshold, person, length_of(count, own[0]))
+            more[count] = missed_with(count, max(needed, threshold), own)
         others = tuple(templates.names[other] for other, _ in matcher.lookalikes.of(person))
         found.append(
             Outlook(
@@ -87,8 +92,7 @@ def outlooks(matcher: Matcher, left: LeaveOneOut) -> list[Outlook]:
 def missed_with(photos: int, threshold: float, own: tuple[float, float]) -> float:
     """The share of a person's pictures below a threshold, where they are enrolled with so many photos.
 
-    Photos of a person that are g alike on average have an average to which another photo is
-    g / sqrt((1 + (n - 1) g) / n) alike; the deviation is taken as that of one photo.
+    Another photo is g / :func:`length_of` alike to an average; the deviation is taken as that of one photo.
 
     Args:
         photos: n >= 1.
@@ -96,6 +100,11 @@ def missed_with(photos: int, threshold: float, own: tuple[float, float]) -> floa
         own: mean and standard deviation of scores, one photo against another.
     """
     mean, deviation = own
-    count = max(photos, 1)
-    nearer = mean / math.sqrt(max((1 + (count - 1) * mean) / count, 1e-6))
+    nearer = mean / length_of(photos, mean)
     return 0.5 * (1 + math.erf((threshold - min(nearer, 1.0)) / (deviation * math.sqrt(2)))) if deviation else 0.0
+
+
+def length_of(photos: int, alike: float) -> float:
+    """The length of an average of n photos that are g alike to each other: sqrt((1 + (n - 1) g) / n)."""
+    count = max(photos, 1)
+    return math.sqrt(max((1 + (count - 1) * alike) / count, 1e-6))

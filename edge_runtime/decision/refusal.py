@@ -1,12 +1,12 @@
-"""When nobody is named: the wish cannot be kept with this bundle and gallery, or nobody can tell whether it is."""
+"""When nobody is named: the target cannot be kept with this bundle and gallery, or nobody can say whether it is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_runtime.bundle.figures import Metrics
 from edge_runtime.errors import SelfTestError
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.types import Floats
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 PROMISE = "promise"
 """What the daemon's health, the self-test and deploy call this."""
-MOST_OF_THE_WISH = 3.0
-"""An estimated rate above so many times the wish names nobody."""
+MOST_OF_THE_TARGET = 3.0
+"""An estimated rate above so many times the target names nobody."""
 UNBOUNDED = 100.0
-"""A cohort that supports no rate below so many times the wish says nothing about it."""
+"""A cohort that supports no rate below so many times the target says nothing about it."""
 LEAST_CONFIDENCE = 0.5
-"""A name that is more likely wrong than right is none."""
+"""A name that is more likely wrong than right is not given."""
 LEAST_RIGHT = 0.7
 """Of pairs of photos, the share that an encoder must judge right; a coin judges half."""
 LEAST_PAIRS = 300
-"""Fewer pairs do not tell."""
+"""Fewer pairs say nothing."""
 _TRIAL_PEOPLE = 5
 _ASKED = 50
-"""Of so many people it is asked whether a face can be told to be theirs at all."""
+"""Of so many people it is asked whether a face can be recognised as theirs at all."""
 WHAT_WOULD_DO = (
     "use another bundle, as the released one ([bundle] path), or ask for more with [decide] "
     "false_accepts_per_1000_strangers; familiar calibrate shows both rates"
@@ -43,8 +43,8 @@ def why_refused(calibration: Calibration) -> str | None:
         return None
     if calibration.unfit:
         return f"nobody is named: {calibration.unfit}; use another bundle, as the released one ([bundle] path)"
-    wish, most = calibration.wish_per_1000, calibration.wish_per_1000 * MOST_OF_THE_WISH
-    told = f"of 1,000 strangers, where {wish:g} are wished"
+    target, most = calibration.target_per_1000, calibration.target_per_1000 * MOST_OF_THE_TARGET
+    told = f"of 1,000 strangers, where {target:g} is the target"
     if not calibration.people_behind:
         return f"nobody is named: no real people stand behind the bundle's cohort, so no rate is known; {WHAT_WOULD_DO}"
     if calibration.expected_per_1000 > most:
@@ -66,7 +66,7 @@ def why_refused(calibration: Calibration) -> str | None:
             "nobody is named: the encoder does not tell people apart, for the same face would be the person's with "
             f"a probability of {surest:.2f}; use another bundle, as the released one ([bundle] path)"
         )
-    if calibration.supported_per_1000 > UNBOUNDED * wish:
+    if calibration.supported_per_1000 > UNBOUNDED * target:
         return (
             f"nobody is named: the bundle's cohort supports no rate below {calibration.supported_per_1000:.3g} {told}; "
             f"{WHAT_WOULD_DO}"
@@ -74,21 +74,22 @@ def why_refused(calibration: Calibration) -> str | None:
     return None
 
 
-def why_unfit(manifest: Mapping[str, Any]) -> str | None:
-    """Why an encoder names nobody whatever the gallery, by its bundle's own figures; None: it does, or none are given.
+def why_unfit(metrics: Metrics) -> str | None:
+    """Why an encoder names nobody whatever the gallery, by its bundle's own figures; None: it names, or no figures.
 
     Args:
-        manifest: the whole document.
+        metrics: of the bundle.
     """
-    parity = manifest.get("metrics", {}).get("parity", {})
-    right = (parity.get("pair_accuracy") or {}).get(parity.get("label"))
-    if right is None or parity.get("pairs", 0) < LEAST_PAIRS or right >= LEAST_RIGHT:
+    if metrics.pairs_right is None:
+        return None
+    pairs, right = metrics.pairs_right
+    if pairs < LEAST_PAIRS or right >= LEAST_RIGHT:
         return None
     return f"the encoder judges {right:.0%} of pairs of photos right, a coin 50 %, and {LEAST_RIGHT:.0%} are needed"
 
 
 def check_bundle(bundle: Bundle, decide: DecideConfig, strangers: Floats | None = None) -> None:
-    """Try a household of a few of the bundle's own strangers: does the bundle name anybody with this wish?
+    """Try a household of a few of the bundle's own strangers: does the bundle name anybody with this target?
 
     Raises:
         SelfTestError: it does not.

@@ -22,6 +22,8 @@ from edge_runtime.daemon.summary import frames_per_s, stage_ms
 from edge_runtime.drawing.contact_sheet import GREEN, GREY, RED, Tile, draw_sheet, save_sheet
 from edge_runtime.errors import EnrolmentError
 from edge_runtime.sources.synthetic import Scene, SceneOptions, Visit
+from edge_runtime.text.address import Address
+from edge_runtime.text.sentences import event_sentence
 
 ENROLLED = 2
 PHOTOS = 4
@@ -108,7 +110,7 @@ def _private(config: Config, folder: Path, options: SceneOptions) -> Config:
     words = [
         f"{item.name}={getattr(options, item.name)}" for item in dataclasses.fields(options) if item.type != "bool"
     ]
-    camera = CameraConfig(source=f"synthetic:{','.join(words)}")
+    camera = CameraConfig(source=Address(f"synthetic:{','.join(words)}"))
     return dataclasses.replace(
         config,
         camera={_CAMERA: camera},
@@ -159,7 +161,7 @@ def _watch(config: Config, say: Say) -> tuple[list[dict[str, Any]], float, dict[
             service.run()
             camera = service.cameras[_CAMERA]
             if camera.state != "ended":
-                # The daemon takes Ctrl-C for a wish to stop; half a film judged would look like a failed demo.
+                # The daemon takes Ctrl-C for a request to stop; half a film judged would look like a failed demo.
                 raise KeyboardInterrupt
             return events, frames_per_s(camera), stage_ms(camera)
     finally:
@@ -169,18 +171,8 @@ def _watch(config: Config, say: Say) -> tuple[list[dict[str, Any]], float, dict[
 
 
 def _sentence(event: dict[str, Any]) -> str:
-    who = event["person"] or "somebody"
-    detail = {
-        "identified": f"is {event['person']}",
-        "unknown": "is a stranger",
-        "rejected": f"cannot be judged: {event['reason']}",
-        "appeared": "came into view",
-        "left": f"left ({who})",
-    }.get(event["kind"], event["kind"])
-    score = ""
-    if event["kind"] in ("identified", "unknown") and event["score"] is not None:
-        score = f"   score {event['score']:.2f}, threshold {event['threshold']:.2f}"
-    return f"  {event['captured_s']:6.2f} s  {(event['track_id'] or '').rpartition('-')[2]:>3}  {detail}{score}"
+    number = (event["track_id"] or "").rpartition("-")[2]
+    return f"  {event['captured_s']:6.2f} s  {number:>3}  {event_sentence(event)}"
 
 
 def _judge(scene: Scene, visit: Visit, events: list[dict[str, Any]], enrolled: tuple[str, ...]) -> Outcome:

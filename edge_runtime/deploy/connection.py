@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from edge_runtime.deploy.layout import package_text
 from edge_runtime.errors import DeployError, UsageError
+from edge_runtime.text.masking import masked
 from edge_runtime.text.plain import printable
 
 Line = Callable[[str, str], None]
@@ -111,7 +112,7 @@ class Connection:
         return [*self._ssh(), *kind, "--", self.host, shlex.join(words)]
 
     def script(self, action: str, arguments: Sequence[str]) -> list[tuple[str, str]]:
-        """Run the installing script, sent over standard input, and return the facts it tells.
+        """Run the installing script, sent over standard input, and return the facts it prints.
 
         Raises:
             DeployError: it failed, or the connection was lost.
@@ -190,7 +191,7 @@ class Connection:
                     for path in sorted(folder.iterdir()):
                         archive.add(path, path.name, filter=_plain)
             except BrokenPipeError:
-                pass  # It ended early; what it says tells why.
+                pass  # It ended early; its output says why.
             status = process.wait()
             said.seek(0)
             words = said.read().decode(errors="replace").strip().splitlines()
@@ -202,7 +203,7 @@ class Connection:
 
         Args:
             words: of the command, each sent as it is.
-            line: called with each line, and with ``tick`` while there is none.
+            line: called with each line, and with ``tick`` while no line comes.
             terminal: give the command the user's terminal, so that sudo can ask for a password.
 
         Raises:
@@ -259,7 +260,7 @@ def relay(source: int, line: Line, echo: bool = False, tick_s: float = 0.5) -> N
 def _printable(raw: bytes) -> str:
     """A device's words without what a terminal would obey."""
     text = raw.decode(errors="replace").rstrip("\r").replace("\t", " ")
-    return printable(text)
+    return masked(printable(text))
 
 
 def _may_be_ours(beginning: str) -> bool:

@@ -22,7 +22,7 @@ from edge_runtime.deploy.layout import Layout, package_text
 from edge_runtime.deploy.payload import Payload, build_wheel, check_wheel, find_checkout, leave_out, make_payload
 from edge_runtime.deploy.wheels import Target, cache_folder, collect
 from edge_runtime.errors import DeployError, InputError
-from edge_runtime.pictures.reader import list_images
+from edge_runtime.pictures.folder import list_images
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Request:
         port: other than ssh's own choice.
         identity: private key file.
         options: ``KEY=VALUE`` for ``ssh -o``.
-        dry_run: look and tell, change nothing.
+        dry_run: look and print the plan, change nothing.
         forced: ``promise``: send a bundle although it would name nobody.
         watch_s: how long the service is watched before its release counts as sound, seconds.
         reembed: make the embeddings of people enrolled again, if the bundle has another encoder.
@@ -64,20 +64,20 @@ class Request:
 
 
 def deploy(request: Request) -> None:
-    """Deploy, telling each step on standard output.
+    """Deploy, with each step on standard output.
 
     Raises:
         UsageError: a host or place that cannot be one.
         ConfigError: a configuration with a mistake; nothing was sent.
         BundleError: a bundle that is not whole; nothing was sent.
         SelfTestError: a bundle that would name nobody; nothing was sent.
-        InputError: a wheel or wheelhouse that is none; nothing was sent.
+        InputError: not a wheel or wheelhouse; nothing was sent.
         DeployError: a step failed; what ran before still runs.
     """
     told = Steps()
     connection = Connection(request.host, request.port, request.identity, request.options)
     bundle = Bundle(request.bundle)
-    photos = [photo for folder in request.photos for photo in list_images(folder)]
+    photos = [photo for folder in request.photos for photo in list_images(folder, told.also)]
     config = load_config(request.configuration, environ={}) if request.configuration else Config()
     if PROMISE not in request.forced:
         check_bundle(bundle, config.decide)
@@ -233,7 +233,7 @@ def _what_remains(facts: Facts, told: Steps) -> str:
 
 def _tell_plan(request: Request, facts: Facts, bundle: Bundle, elevation: list[str], told: Steps) -> None:
     layout = request.layout
-    configuration = {"yes": "kept", "no": "made, with camera v4l2:0", "unknown": "kept, or made where there is none"}
+    configuration = {"yes": "kept", "no": "made, with camera v4l2:0", "unknown": "kept, or made if it is missing"}
     told.step("the plan (dry run: nothing was changed)")
     wheel = request.wheel or "built from this checkout"
     target = facts.target()
@@ -262,7 +262,7 @@ class Steps:
     """One line a step with the seconds since the start; on a terminal the running step shows too.
 
     Attributes:
-        facts: names and values the device told while it installed.
+        facts: names and values the device printed while it installed.
         failures: reasons it gave, the first one first.
     """
 

@@ -1,4 +1,4 @@
-"""What a device is, as ``install.sh look`` tells it, and what follows from that for a deployment."""
+"""What a device is, as ``install.sh look`` prints it, and what follows from that for a deployment."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Facts:
         systemd: it runs.
         groups: those of video and plugdev that exist.
         cameras: /dev/video* there is.
-        current: the release in use; empty: none.
+        current: the release in use; empty: no release.
         configuration: yes | no | unknown (the login may not look).
         files: sha256 (hex) and name of what the release in use was sent, as the device computes them.
     """
@@ -75,7 +75,7 @@ class Facts:
 
     @classmethod
     def parse(cls, pairs: list[tuple[str, str]]) -> Facts:
-        """Read names and values in the order they were told; some names come several times.
+        """Read names and values in the order they were printed; some names come several times.
 
         Raises:
             DeployError: one is missing or makes no sense: the other side is no Linux with a POSIX shell.
@@ -102,13 +102,13 @@ class Facts:
                 tuple((digest, name) for digest, _, name in (text.partition("  ") for text in every("have"))),
             )
         except (KeyError, ValueError) as error:
-            raise DeployError(f"expected a Linux device that tells what it is, {error} is missing or wrong") from error
+            raise DeployError(f"expected a Linux device that says what it is, {error} is missing or wrong") from error
 
     def python(self) -> Python:
         """The interpreter to use.
 
         Raises:
-            DeployError: none of a version the runtime and its interpreter need, or none that can make environments.
+            DeployError: no Python of a version that runtime and interpreter need, or it cannot make environments.
         """
         found = ", ".join(sorted({"{}.{}".format(*p.version) for p in self.pythons})) or "none"
         # tflite-runtime, the only interpreter for 32 bits, ends with Python 3.11.

@@ -1,12 +1,12 @@
 #!/bin/sh
 # The device's side of `familiar deploy`, called by it with arguments:
-#   look     tell what the device is; changes nothing
-#   stage    make an empty folder of the caller's own for the upload, and tell its name
+#   look     print what the device is; changes nothing
+#   stage    make an empty folder of the caller's own for the upload, and print its name
 #   clean    remove such a folder
 #   install  make a release of what was uploaded, test it, switch to it; put everything back if a step fails
 #   rollback switch to the release before the present one, likewise
-#   status   tell which release runs and how it is
-# It tells what it does in lines of `fact NAME=VALUE`, `begin TEXT`, `step TEXT`, `log TEXT` and `fail TEXT`.
+#   status   print which release runs and how it is
+# It prints what it does in lines of `fact NAME=VALUE`, `begin TEXT`, `step TEXT`, `log TEXT` and `fail TEXT`.
 # shellcheck disable=SC2317  # cleanup and what it calls run from a trap
 set -u
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin

@@ -62,7 +62,7 @@ class Target:
         return [*words, "--python-version", f"{self.python[0]}.{self.python[1]}", "--only-binary", ":all:"]
 
     def lock(self) -> str | None:
-        """The text of its lock; None: there is none, because no index that we know has all its wheels."""
+        """The text of its lock; None: no lock, because no index that we know has all its wheels."""
         place = files("edge_runtime.deploy").joinpath("locks", self.lock_name)
         return place.read_text(encoding="utf-8") if place.is_file() else None
 
@@ -109,9 +109,7 @@ def collect(target: Target, lock: str, folder: Path) -> list[Path]:
         found = _by_digest(folder, wanted)
     for digest, pin in wanted.items():
         if digest not in found:
-            raise DeployError(
-                f"{pin.name} {pin.version}: expected the wheel of the lock, pip fetched another; try again"
-            )
+            raise DeployError(f"{pin.name} {pin.version}: expected the wheel of the lock, found another; try again")
     return sorted(found.values())
 
 

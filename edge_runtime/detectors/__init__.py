@@ -31,6 +31,15 @@ class DetectorOptions:
     threads: int = 1
 
 
+def check_detector(spec: str) -> None:
+    """See that there is such a detector, without opening it.
+
+    Raises:
+        ConfigError: there is not.
+    """
+    load_backend(_HERE, spec.partition(":")[0], "detector")
+
+
 def open_detector(spec: str, options: DetectorOptions | None = None) -> Detector:
     """Open a detector.
 

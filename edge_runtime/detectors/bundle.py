@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.bundle.detector_spec import DetectorSpec
+from edge_runtime.bundle.detector_spec import DetectorSheet, DetectorSpec
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.bundle.quantisation import PictureInput, real
@@ -23,8 +22,10 @@ from edge_runtime.detectors._refiner import Refiner
 from edge_runtime.errors import BundleError, ConfigError
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Detector, Interpreter
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.types import Detections, Floats, Pixels, check_pixels
 
+_LARGEST_SHEET_BYTES = 1 << 20
 SHEET = "detector.json"
 """What stands beside a detector that is in no bundle yet; in a bundle, the manifest says the same."""
 _ROOM = 114
@@ -43,7 +44,7 @@ def open(argument: str, options: DetectorOptions) -> Detector:
 
 
 def open_grid_detector(folder: Path, sheet: DetectorSpec, options: DetectorOptions) -> GridDetector:
-    """A detector of which a sheet tells, its files in a folder.
+    """A detector described by a sheet, its files in a folder.
 
     Raises:
         InterpreterError: no interpreter is installed, or it refuses a file.
@@ -58,38 +59,35 @@ def open_grid_detector(folder: Path, sheet: DetectorSpec, options: DetectorOptio
 
 
 def read_sheet(folder: Path) -> DetectorSpec:
-    """What a bundle's manifest or a detector's own sheet says.
+    """What a bundle's manifest or a detector's own sheet says of the file.
 
     Raises:
         BundleError: neither there, damaged, or a bundle without a detector.
     """
-    return DetectorSpec.from_json(read_document(folder), str(folder))
+    sheet = read_whole_sheet(folder)
+    if sheet.spec is None:
+        raise BundleError(
+            f"{folder}: expected a bundle that brings its detector, found one that does not; name yunet:FILE.onnx"
+        )
+    return sheet.spec
 
 
-def read_document(folder: Path) -> Mapping[str, Any]:
-    """The same as it is written, with what is said there of training and figures; not yet checked.
+def read_whole_sheet(folder: Path) -> DetectorSheet:
+    """The same with what is said there of training and figures; ``spec`` may be None.
 
     Raises:
-        BundleError: neither there, not JSON, or a bundle without a detector.
+        BundleError: neither there, or damaged.
     """
     if (folder / MANIFEST).is_file():
-        manifest = Bundle(folder).manifest
-        if manifest.own_detector is None:
-            raise BundleError(
-                f"{folder}: expected a bundle that brings its detector, found one that does not; name yunet:FILE.onnx"
-            )
-        inner: Mapping[str, Any] = manifest.raw["detector"]
-        return inner
+        return Bundle(folder).manifest.detector_sheet
     path = folder / SHEET
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_given(path, _LARGEST_SHEET_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(
             f"{folder}: expected a bundle, or a detector of python -m convert detector, cannot read {SHEET} ({error})"
         ) from error
-    if not isinstance(document, dict):
-        raise BundleError(f"{path}: expected a JSON object, found something else; make the detector again")
-    return document
+    return DetectorSheet.from_json(document, str(folder))
 
 
 class GridDetector:

@@ -1,4 +1,4 @@
-"""Is this device fit? Small checks, each of one thing, with the command that mends what it finds.
+"""Is this device fit? Small checks, each of one thing, with the command that fixes what it finds.
 
 A new check is one function that takes an :class:`Examination` and yields rows, added to ``CHECKS``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from edge_runtime.doctor import device, places, software
+from edge_runtime.doctor import databases, device, places, software
 from edge_runtime.doctor.rows import Examination, Row, State
 
 __all__ = ["CHECKS", "Examination", "Row", "State", "examine"]
@@ -24,6 +24,8 @@ CHECKS: tuple[Check, ...] = (
     places.state_folder,
     places.device_key,
     places.gallery,
+    databases.event_log,
+    databases.unknowns,
     places.disk,
     device.memory,
     device.clock,
@@ -32,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     device.edge_tpu,
     software.unit,
     software.daemon,
+    software.sinks,
     device.cameras,
 )
 """In the order of the table."""

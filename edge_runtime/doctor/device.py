@@ -1,4 +1,4 @@
-"""The machine itself: memory, clock, heat, power, accelerator, cameras. What a device does not tell is no fault."""
+"""The machine itself: memory, clock, heat, power, accelerator, cameras. What a device does not report is no fault."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from edge_runtime.config import CameraConfig
 from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters import compiled_file, tpu_library
-from edge_runtime.text.masking import masked
-from edge_runtime.tracking.scheduler import THROTTLING
+from edge_runtime.tracking.scheduler import THROTTLING, hottest_c
 
 _LITTLE_MB = 150
 _HOT_C, _TOO_HOT_C = 75.0, 85.0
@@ -65,15 +64,14 @@ def clock(examination: Examination) -> Iterator[Row]:
 
 def temperature(examination: Examination) -> Iterator[Row]:
     """No sensor is near the point where the processor slows down."""
-    texts = [path.read_text().strip() for path in examination.paths("sys/class/thermal/thermal_zone*/temp")]
-    degrees = [int(text) / 1000 for text in texts if text.lstrip("-").isdecimal()]
-    if not degrees:
+    celsius = hottest_c(examination.root / "sys")
+    if celsius is None:
         yield Row("temperature", "unknown", "not known here")
-    elif max(degrees) < _HOT_C:
-        yield Row("temperature", "ok", f"{max(degrees):.0f} °C")
+    elif celsius < _HOT_C:
+        yield Row("temperature", "ok", f"{celsius:.0f} °C")
     else:
         slower = "familiar run --set detect.every=8   (and a heat sink or fan)"
-        yield Row("temperature", "fail" if max(degrees) >= _TOO_HOT_C else "warn", f"{max(degrees):.0f} °C", slower)
+        yield Row("temperature", "fail" if celsius >= _TOO_HOT_C else "warn", f"{celsius:.0f} °C", slower)
 
 
 def throttling(examination: Examination) -> Iterator[Row]:
@@ -85,11 +83,11 @@ def throttling(examination: Examination) -> Iterator[Row]:
     flags = int(found[0].read_text().strip() or "0", 16)
     now = [text for bit, text in THROTTLING.items() if flags >> bit & 1]
     before = [text for bit, text in THROTTLING.items() if flags >> (bit + 16) & 1]
-    mend = "vcgencmd get_throttled   (use the official power supply, and a heat sink)"
+    fix = "vcgencmd get_throttled   (use the official power supply, and a heat sink)"
     if now:
-        yield Row("throttling", "fail", f"now: {', '.join(now)}", mend)
+        yield Row("throttling", "fail", f"now: {', '.join(now)}", fix)
     elif before:
-        yield Row("throttling", "warn", f"since the start: {', '.join(before)}", mend)
+        yield Row("throttling", "warn", f"since the start: {', '.join(before)}", fix)
     else:
         yield Row("throttling", "ok", "never since the start")
 
@@ -99,18 +97,18 @@ def edge_tpu(examination: Examination) -> Iterator[Row]:
     wanted = examination.config.runtime.interpreter.startswith("edgetpu")
     nodes = [*_usb_nodes(examination), *examination.paths("dev/apex_*")]
     if not nodes:
-        none = "none on USB or PCI"
+        absent = "not found on USB or PCI"
         if wanted:
             yield Row(
-                "edge tpu", "fail", none, 'lsusb -d 1a6e:; lsusb -d 18d1:   (or set [runtime] interpreter = "cpu")'
+                "edge tpu", "fail", absent, 'lsusb -d 1a6e:; lsusb -d 18d1:   (or set [runtime] interpreter = "cpu")'
             )
         else:
-            yield Row("edge tpu", "ok", f"{none}; the CPU does it")
+            yield Row("edge tpu", "ok", f"{absent}; the CPU does it")
         return
     me = pwd.getpwuid(os.geteuid()).pw_name
     if locked := [node for node in nodes if node.exists() and not os.access(node, os.R_OK | os.W_OK)]:
-        mend = f"{_UDEV}; sudo usermod -aG plugdev,apex {me}"
-        yield Row("edge tpu", "fail", f"{locked[0]} is there, {me} may not use it", mend)
+        fix = f"{_UDEV}; sudo usermod -aG plugdev,apex {me}"
+        yield Row("edge tpu", "fail", f"{locked[0]} is there, {me} may not use it", fix)
         return
     try:
         ctypes.CDLL(tpu_library())
@@ -119,8 +117,8 @@ def edge_tpu(examination: Examination) -> Iterator[Row]:
         return
     bundle = examination.seen.get("bundle")
     if isinstance(bundle, Bundle) and not compiled_file(bundle.path / bundle.manifest.encoder_file).is_file():
-        mend = f"python -m convert compile {bundle.path.name}   (on the desktop, then familiar deploy)"
-        yield Row("edge tpu", "fail" if wanted else "warn", f"{nodes[0]}, but the bundle has no compiled models", mend)
+        fix = f"python -m convert compile {bundle.path.name}   (on the desktop, then familiar deploy)"
+        yield Row("edge tpu", "fail" if wanted else "warn", f"{nodes[0]}, but the bundle has no compiled models", fix)
     else:
         yield Row("edge tpu", "ok", f"{nodes[0]}, {tpu_library()}")
 
@@ -131,7 +129,7 @@ def cameras(examination: Examination) -> Iterator[Row]:
     if not examination.config.camera:
         path = Path(examination.config_path).absolute()
         edit = f"mkdir -p {path.parent} && printf '[camera.front]\\nsource = \"v4l2:0\"\\n' >> {path}"
-        yield Row("cameras", "fail", "none configured", edit)
+        yield Row("cameras", "fail", "no camera is configured", edit)
     for name, camera in examination.config.camera.items():
         check = f"camera {name}"
         if name in running:
@@ -145,9 +143,10 @@ def cameras(examination: Examination) -> Iterator[Row]:
 
 def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
     """Open a camera for one picture."""
-    kind, _, argument = camera.source.partition(":")
+    kind, argument = camera.source.split()
     try:
-        with CaptureProcess(camera.source, name, camera.deadline_s) as capture:
+        limits_s = camera.deadline_s, camera.first_frame_s
+        with CaptureProcess(camera.source, name, *limits_s, max_megapixels=camera.max_megapixels) as capture:
             while (frame := capture.take()) is None and not capture.ended:
                 select.select([capture], [], [], max(capture.due_s - time.monotonic(), 0.0))
     except FamiliarError as error:
@@ -158,11 +157,9 @@ def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
             return Row(check, "fail", said(error), f"sudo usermod -aG video {me}" if locked else "ls -l /dev/video*")
         return Row(check, "fail", said(error), f"familiar config show   (see [camera.{name}] source)")
     if frame is None:
-        return Row(
-            check, "fail", f"{masked(camera.source)} has no picture", f"familiar config show   (see [camera.{name}])"
-        )
+        return Row(check, "fail", f"{camera.source} has no picture", f"familiar config show   (see [camera.{name}])")
     height, width = frame.pixels.shape[:2]
-    return Row(check, "ok", f"{masked(camera.source)}, {width}x{height}")
+    return Row(check, "ok", f"{camera.source}, {width}x{height}")
 
 
 def _usb_nodes(examination: Examination) -> list[Path]:

@@ -13,12 +13,22 @@ from edge_runtime.config import bundle_path, events_path, gallery_path, key_path
 from edge_runtime.daemon.summary import gallery_line, gallery_status
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.refusal import PROMISE
+from edge_runtime.doctor.databases import FIX
 from edge_runtime.doctor.rows import Examination, Row, said
-from edge_runtime.errors import BundleError, FamiliarError, GalleryError, SelfTestError
+from edge_runtime.errors import (
+    BundleError,
+    DamagedGalleryError,
+    DeviceKeyError,
+    FamiliarError,
+    GalleryError,
+    OtherEncoderError,
+    SelfTestError,
+)
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.faces.golden import check_golden, check_golden_faces
 from edge_runtime.gallery.opening import key_source, open_gallery
 from edge_runtime.interpreters import on_cpu
+from edge_runtime.storage.files import with_sides
 
 _LITTLE_MB, _MUCH_MB = 50, 500
 _DEPLOY = "familiar deploy USER@THIS-DEVICE --bundle FOLDER   (on the desktop)"
@@ -115,16 +125,19 @@ def gallery(examination: Examination) -> Iterator[Row]:
         yield Row("gallery", "ok", f"{path} is not there yet; familiar enroll NAME PHOTO makes it")
         return
     if chain is None:
-        yield Row("gallery", "unknown", "cannot be told without a bundle that works")
+        yield Row("gallery", "unknown", "not known without a bundle that works")
         return
     try:
         with open_gallery(config, chain, create=False) as opened:
-            people = len(opened.people())
+            people, fault = len(opened.people()), opened.check()
             matcher = make_matcher(opened.templates(), chain.bundle, config.decide, tracks=True)
     except GalleryError as error:
-        yield Row("gallery", "fail", said(error), _mend(path, said(error)))
+        yield Row("gallery", "fail", said(error), _fix(path, error))
     else:
-        yield Row("gallery", "ok", f"{people} people, {path}")
+        if fault is None:
+            yield Row("gallery", "ok", f"{people} people, {path}")
+        else:
+            yield Row("gallery", "warn", f"{fault}; {people} people can be named", FIX)
         yield _promise(matcher)
 
 
@@ -180,21 +193,22 @@ def existing(path: Path) -> Path:
     return next((folder for folder in way if os.path.exists(folder)), way[-1])  # noqa: PTH110 - also out of reach
 
 
-def _mend(path: Path, line: str) -> str:
-    if "mode 0600" in line:
-        wide = line.partition(":")[0]
-        return f"chmod 600 {wide}"
-    if "codes of the bundle in use" in line:
+def _fix(path: Path, error: GalleryError) -> str:
+    if wide := [str(file) for file in with_sides(path) if _wide(file)]:
+        return f"chmod 600 {' '.join(wide)}"
+    if isinstance(error, OtherEncoderError):
         return "familiar people reembed --photos DIR   (or set [gallery] path to a new file and enrol again)"
-    if "device key" in line:
+    if isinstance(error, DeviceKeyError):
         return f"cp BACKUP/device.key KEY-FILE   (or: mv {path} {path}.old, and enrol again)"
-    if "cannot be opened" in line:
+    if isinstance(error.__cause__, OSError):
         return f"sudo -u {_owner(path.stat().st_uid)} familiar doctor"
+    if isinstance(error, DamagedGalleryError):
+        return FIX
     return f"mv {path} {path}.broken && cp BACKUP/gallery.db {path} && chmod 600 {path}"
 
 
 def _mount_point(path: Path) -> Path:
-    """The nearest mount point above ``path``; the root where none is reported, as in a container or an emulator."""
+    """The nearest mount point above ``path``; the root if none is known, as in a container or an emulator."""
     path = path.resolve()
     return next((folder for folder in (path, *path.parents) if folder.is_mount()), Path(path.anchor))
 

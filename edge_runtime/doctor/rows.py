@@ -18,9 +18,9 @@ class Row:
 
     Attributes:
         check: what was looked at.
-        state: ``unknown`` where this device does not tell, which is no fault.
+        state: ``unknown`` if this device does not report it, which is no fault.
         found: one line.
-        command: what mends it; empty where there is nothing to mend.
+        command: what fixes it; empty where nothing needs fixing.
     """
 
     check: str
@@ -38,7 +38,7 @@ class Examination:
         config_error: why the file is not sound, or None.
         config_path: of the file.
         root: before /sys, /proc, /dev and /run, to look at a tree of files instead of this device.
-        status: of the running daemon; None: none runs, or it does not answer.
+        status: of the running daemon; None: no daemon runs, or it does not answer.
         daemon_error: why it does not answer, or None.
     """
 
@@ -52,7 +52,7 @@ class Examination:
     """What an earlier check found out, for later ones."""
 
     def read(self, path: str) -> str | None:
-        """A file of the kernel's, without the space around; None where there is none."""
+        """A file of the kernel's, without the space around; None if it is missing."""
         try:
             return (self.root / path).read_text(errors="replace").strip()
         except OSError:

@@ -53,7 +53,7 @@ def interpreter(examination: Examination) -> Iterator[Row]:
     names = installed_interpreters()
     if not names:
         extra = "litert" if sys.maxsize > 2**32 else "tflite"
-        yield Row("interpreter", "fail", "none installed", f"{_pip()} 'familiar-edge[{extra}]'")
+        yield Row("interpreter", "fail", "not installed", f"{_pip()} 'familiar-edge[{extra}]'")
         return
     module = {"litert": litert, "tflite": tflite}[names[0]]
     try:
@@ -110,6 +110,19 @@ def daemon(examination: Examination) -> Iterator[Row]:
         reasons = "; ".join(f"{one['part']}: {one['reason']}" for one in status["troubles"])
         state = states.get(status["state"], "fail")
         yield Row("daemon", state, reasons or status["state"], "" if state == "ok" else "journalctl -u familiar -n 20")
+
+
+def sinks(examination: Examination) -> Iterator[Row]:
+    """Every sink takes events, and has passed over none."""
+    for name, sink in ((examination.status or {}).get("events") or {}).get("sinks", {}).items():
+        if sink["error"]:
+            aside = "set aside: " if sink.get("aside") else ""
+            yield Row(f"sink {name}", "fail" if aside else "warn", f"{aside}{sink['error']}", "familiar config show")
+        elif sink.get("refused"):
+            found = f"{sink['refused']} events passed over, which the receiver never takes"
+            yield Row(f"sink {name}", "warn", found, "familiar config show")
+        else:
+            yield Row(f"sink {name}", "ok", f"{sink['delivered']} delivered, {sink['behind']} behind")
 
 
 def _systemctl(*arguments: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from edge_runtime.drawing.picture_file import encode_picture
 from edge_runtime.storage.files import write_whole
 from edge_runtime.types import Pixels
 
@@ -60,15 +60,13 @@ def draw_sheet(tiles: list[Tile], heading: str, subheading: str, columns: int = 
     return np.asarray(sheet, np.uint8)
 
 
-def save_sheet(sheet: Pixels, path: Path, mode: int = 0o666) -> None:
-    """Write a PNG, whole or not at all; see ``files.write_whole``.
+def save_sheet(sheet: Pixels, path: Path, mode: int | None = None) -> None:
+    """Write a picture of the kind that the name's ending says, whole or not at all; see ``files.write_whole``.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or has no picture's ending.
     """
-    data = io.BytesIO()
-    Image.fromarray(sheet).save(data, "PNG", optimize=True)
-    write_whole(path, data.getbuffer(), mode)
+    write_whole(path, encode_picture(sheet, path), mode)
 
 
 def annotated(tile: Tile, width: int, height: int) -> Image.Image:
@@ -81,7 +79,7 @@ def annotated(tile: Tile, width: int, height: int) -> Image.Image:
         left, top, right, bottom = (round(v * scale) for v in xyxy)
         draw.rectangle((left, top, right, bottom), outline=colour, width=3)
         text = draw.textbbox((0, 0), label, font=font)
-        label_top = top - 22 if top >= 22 else bottom
+        label_top = top - 22 if top >= 22 else bottom if bottom + 22 <= height else max(top, 0)
         draw.rectangle((left, label_top, left + text[2] + 10, label_top + 22), fill=colour)
         draw.text((left + 5, label_top + 2), label, (255, 255, 255), font)
     return image

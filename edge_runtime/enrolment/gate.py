@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.bundle.cohort_correction import CohortCorrection
 from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.lookalikes import find_lookalikes
-from edge_runtime.enrolment.outliers import consistency
-from edge_runtime.gallery.names import same_name
+from edge_runtime.enrolment.outliers import FirstLook, consistency
+from edge_runtime.gallery.names import folded
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.types import Floats
 
 SAME_PHOTO = 0.9999
 """Two embeddings this alike (cosine) are of one photo."""
+_BLOCK = 512
 _COLLISION_PER_1000 = 10.0
 """A photo collides with a person whom so few strangers come near."""
 
@@ -50,6 +52,19 @@ class Enrolled:
     strangers: Strangers
 
     @cached_property
+    def averages(self) -> Floats:
+        """float32 (P, D), one of unit length a person."""
+        return self.templates.person_embeddings()
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {folded(name): number for number, name in enumerate(self.templates.names)}
+
+    def number(self, name: str) -> int | None:
+        """Which of the people has this name, in whatever writing; None: nobody."""
+        return self._numbers.get(folded(name))
+
+    @cached_property
     def too_alike(self) -> float:
         """The score to somebody enrolled that hardly any stranger reaches."""
         strangers, picture = self.strangers, self.strangers.realism.picture()
@@ -67,7 +82,7 @@ def collision(enrolled: Enrolled, name: str, embedding: Floats) -> str | None:
         embedding: float32 (D,) of unit length.
     """
     templates = enrolled.templates
-    mine = np.array([same_name(other, name) for other in templates.names], np.bool_)
+    mine = np.arange(len(templates.names)) == enrolled.number(name)
     if mine.all():
         return None
     foreign = ~mine[templates.person_index]
@@ -75,7 +90,7 @@ def collision(enrolled: Enrolled, name: str, embedding: Floats) -> str | None:
     if len(same):
         other = templates.names[templates.person_index[same[0]]]
         return f"the same photo is enrolled as {other}; one face has one name, forget one of the two"
-    scores = templates.person_embeddings() @ embedding
+    scores = enrolled.averages @ embedding
     best = int(np.argmax(np.where(mine, -np.inf, scores)))
     own = float(scores[mine].max()) if mine.any() else -1.0
     if own >= scores[best]:
@@ -94,7 +109,7 @@ def inconsistency(embeddings: Floats, weights: Floats, strangers: Strangers) -> 
     Args:
         embeddings: float32 (T, D) of unit length, the person's, with the one in question last.
         weights: float32 (T,), > 0.
-        strangers: tell how alike is alike enough.
+        strangers: show how alike is alike enough.
     """
     found = consistency(embeddings, weights, strangers.embeddings)
     if not found.outlier[-1]:
@@ -125,33 +140,70 @@ class Finding:
     other: str | None = None
 
 
-def check(enrolled: Enrolled, margin: float, forced: Sequence[int] = ()) -> list[Finding]:
-    """Look over a whole gallery.
+def check(enrolled: Enrolled, margin: float, forced: Sequence[int] = (), name: str | None = None) -> list[Finding]:
+    """Look over a whole gallery, or at one person in it.
 
     Args:
         enrolled: the gallery.
-        margin: the usual lead.
+        margin: the usual margin of a name.
         forced: ids of templates that somebody insisted on.
+        name: the one person that findings are wanted of; None: everybody.
     """
-    templates, strangers, findings = enrolled.templates, enrolled.strangers, list[Finding]()
-    for number, name in enumerate(templates.names):
-        rows = np.flatnonzero(templates.person_index == number)
-        findings += _of_person(templates, rows, name, strangers, forced)
+    templates, strangers = enrolled.templates, enrolled.strangers
+    only = None if name is None else enrolled.number(name)
+    if name is not None and only is None:
+        return []
+    order = np.argsort(templates.person_index, kind="stable")
+    rows = order if only is None else np.flatnonzero(templates.person_index == only)
+    photos = _Photos.of(enrolled, rows)
+    starts = np.flatnonzero(np.diff(templates.person_index[rows], prepend=-1))
+    findings = list[Finding]()
+    for places in np.split(np.arange(len(rows)), starts[1:]) if len(rows) else []:
+        findings += _of_person(templates, rows[places], photos.rows(places), strangers, frozenset(forced))
     alike_from = enrolled.too_alike
-    for pair in find_lookalikes(templates, strangers.embeddings, margin, alike_from).pairs:
+    for pair in find_lookalikes(templates, strangers.embeddings, margin, alike_from, only).pairs:
         first, second = templates.names[pair.first], templates.names[pair.second]
         why = "look alike" if pair.similarity >= alike_from else "may be mistaken, as photos of one person differ much"
-        text = f"{first} and {second} {why} ({pair.similarity:.2f}): a name needs a lead of {pair.margin:.2f}"
+        text = f"{first} and {second} {why} ({pair.similarity:.2f}): a name needs a margin of {pair.margin:.2f}"
         findings.append(Finding("lookalike", first, None, text, second))
     return findings
 
 
+@dataclass(frozen=True)
+class _Photos:
+    """Some photos of a gallery, each compared with its person's others and with everybody.
+
+    Attributes:
+        fit: with the person's others.
+        nearest: int64 (T,), who is most alike.
+        score: float32 (T,), how much.
+    """
+
+    fit: FirstLook
+    nearest: NDArray[np.int64]
+    score: Floats
+
+    @classmethod
+    def of(cls, enrolled: Enrolled, rows: NDArray[np.int64]) -> _Photos:
+        embeddings = enrolled.templates.embeddings[rows]
+        nearest, score = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.float32)
+        for start in range(0, len(rows), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            scores = embeddings[part] @ enrolled.averages.T
+            nearest[part] = scores.argmax(1)
+            score[part] = scores.max(1)
+        fit = FirstLook.of(embeddings, enrolled.templates.rest()[rows], enrolled.strangers.embeddings)
+        return cls(fit, nearest, score)
+
+    def rows(self, which: NDArray[np.int64]) -> _Photos:
+        return _Photos(self.fit.rows(which), self.nearest[which], self.score[which])
+
+
 def _of_person(
-    templates: Templates, rows: np.ndarray, name: str, strangers: Strangers, forced: Sequence[int]
+    templates: Templates, rows: NDArray[np.int64], photos: _Photos, strangers: Strangers, forced: frozenset[int]
 ) -> list[Finding]:
-    findings = []
-    found = consistency(templates.embeddings[rows], templates.weights[rows], strangers.embeddings)
-    averages = templates.person_embeddings()
+    findings, name = list[Finding](), templates.names[templates.person_index[rows[0]]]
+    found = consistency(templates.embeddings[rows], templates.weights[rows], strangers.embeddings, photos.fit)
     for place, row in enumerate(rows):
         number = int(templates.ids[row])
         if found.outlier[place]:
@@ -160,11 +212,10 @@ def _of_person(
                 f"expected at least {found.needed[place]:.2f}); familiar people drop {name!r} {number}"
             )
             findings.append(Finding("outlier", name, number, text))
-        scores = averages @ templates.embeddings[row]
-        nearest = int(np.argmax(scores))
-        if templates.names[nearest] != name:
-            text = f"photo {number} of {name} looks more like {templates.names[nearest]} ({scores[nearest]:.2f})"
-            findings.append(Finding("collision", name, number, text, templates.names[nearest]))
+        other = templates.names[photos.nearest[place]]
+        if other != name:
+            text = f"photo {number} of {name} looks more like {other} ({photos.score[place]:.2f})"
+            findings.append(Finding("collision", name, number, text, other))
         if number in forced:
             findings.append(Finding("forced", name, number, f"photo {number} of {name} was enrolled with --force"))
     if len(rows) == 1:

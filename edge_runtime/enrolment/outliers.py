@@ -18,6 +18,7 @@ _OF_USUAL = 0.5
 poorly would else refuse many good photos, and one that does it well take a tenth of the wrong ones."""
 _STRANGERS = 1000
 """As many say where that is."""
+_BLOCK = 2048
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,34 @@ class Consistency:
     needed: Floats
 
 
-def consistency(embeddings: Floats, weights: Floats, strangers: Floats) -> Consistency:
+@dataclass(frozen=True)
+class FirstLook:
+    """Photos of several people against the averages of their persons' others; one product for all of them.
+
+    Attributes:
+        score: float32 (T,), the cosine.
+        least, most: float32 (T,), what two shares of strangers stay below.
+    """
+
+    score: Floats
+    least: Floats
+    most: Floats
+
+    @classmethod
+    def of(cls, embeddings: Floats, rest: Floats, strangers: Floats) -> FirstLook:
+        """Compare embeddings (T, D) with the averages of the others, ``rest`` (T, D), and those with ``strangers``."""
+        bounds = np.zeros((2, len(embeddings)), np.float32)
+        for start in range(0, len(embeddings) if len(strangers) else 0, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            bounds[:, part] = _bounds(_some(strangers) @ rest[part].T)
+        return cls((rest * embeddings).sum(1), *bounds)
+
+    def rows(self, which: NDArray[np.int64]) -> FirstLook:
+        """Of some of the photos."""
+        return FirstLook(self.score[which], self.least[which], self.most[which])
+
+
+def consistency(embeddings: Floats, weights: Floats, strangers: Floats, first: FirstLook | None = None) -> Consistency:
     """Set aside, one by one, the photo that fits the others least, until all that are left fit.
 
     Two photos that do not fit each other are no majority: the later one is set aside.
@@ -44,16 +72,19 @@ def consistency(embeddings: Floats, weights: Floats, strangers: Floats) -> Consi
         embeddings: float32 (T, D) of unit length, the oldest first.
         weights: float32 (T,), > 0.
         strangers: float32 (S, D) of unit length.
+        first: how each photo fits the others, where that is known already.
     """
     count = len(embeddings)
     outlier, needed = np.zeros(count, np.bool_), np.full(count, -1.0, np.float32)
     score = np.ones(count, np.float32)
     if count < 2 or not len(strangers):
         return Consistency(outlier, score, needed)
-    others = strangers[:: max(len(strangers) // _STRANGERS, 1)]
+    others = _some(strangers)
     weighted = embeddings * weights[:, None]
     while (left := np.flatnonzero(~outlier)).size > 1:
-        _judge(left, weighted, embeddings, others, score, needed)
+        if first is None or len(left) < count:
+            first = FirstLook.of(embeddings[left], normalise(weighted[left].sum(0)[None] - weighted[left])[0], others)
+        score[left], needed[left] = first.score, _needed(first.least, first.most, float(np.median(first.score)))
         lack = score[left] - needed[left]
         # Of equally bad ones the latest goes, as with two that are each other's only measure.
         worst = left[len(left) - 1 - int(np.argmin(lack[::-1]))]
@@ -68,12 +99,12 @@ def consistency(embeddings: Floats, weights: Floats, strangers: Floats) -> Consi
     for row in np.flatnonzero(outlier):
         rest = normalise(weighted[left].sum(0, keepdims=True))[0]
         score[row] = float(rest[0] @ embeddings[row])
-        needed[row] = float(_needed(others @ rest.T, float(np.median(score[left])))[0])
+        needed[row] = float(_needed(*_bounds(others @ rest.T), float(np.median(score[left])))[0])
     return Consistency(outlier, score, needed)
 
 
 def _of_another(left: NDArray[np.int64], weighted: Floats, embeddings: Floats, strangers: Floats) -> NDArray[np.bool_]:
-    """Photos that fit each other and not the rest, bool (T,): two people, each with photos that vouch for each other.
+    """Photos that fit each other and not the rest, bool (T,): two people, each with photos that support each other.
 
     The two groups are those of average linkage (Sokal and Michener, 1958) cut where two are left. They are of two
     people if their averages are no nearer than strangers are; the smaller group is another's, of two equal ones the
@@ -106,17 +137,16 @@ def _two_groups(rows: NDArray[np.int64], embeddings: Floats) -> list[list[int]]:
     return [group for group in groups if group]
 
 
-def _judge(
-    left: NDArray[np.int64], weighted: Floats, embeddings: Floats, strangers: Floats, score: Floats, needed: Floats
-) -> None:
-    """Each photo against the average of the others that are left."""
-    total = weighted[left].sum(0)
-    rest = normalise(total[None] - weighted[left])[0]
-    score[left] = (rest * embeddings[left]).sum(1)
-    needed[left] = _needed(strangers @ rest.T, float(np.median(score[left])))
+def _some(strangers: Floats) -> Floats:
+    return strangers[:: max(len(strangers) // _STRANGERS, 1)]
 
 
-def _needed(scores: Floats, usual: float) -> Floats:
-    """What a photo has to reach, float32 (T,), by strangers' scores (S, T) and how near photos usually are."""
+def _bounds(scores: Floats) -> tuple[Floats, Floats]:
+    """What two shares of strangers' scores (S, T) stay below, float32 (T,) each."""
     least, most = np.quantile(scores, _STRANGERS_BELOW, axis=0)
-    return np.asarray(np.minimum(most, np.maximum(least, _OF_USUAL * usual)), np.float32)
+    return np.asarray(least, np.float32), np.asarray(most, np.float32)
+
+
+def _needed(least: Floats, most: Floats, usual: float) -> Floats:
+    """What a photo has to reach, float32 (T,), by strangers' scores and how near photos usually are."""
+    return np.minimum(most, np.maximum(least, np.float32(_OF_USUAL * usual)))

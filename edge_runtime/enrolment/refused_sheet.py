@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -47,12 +46,16 @@ def _tile(photo: Path, result: EnrolmentResult, max_megapixels: float) -> Tile:
     except ImageError:
         pixels = np.full((_SIDE, _SIDE, 3), 200, np.uint8)
     square, scale, shift = _squared(pixels)
-    boxes: tuple[Any, ...] = ()
+    marked = [(box, str(number)) for number, box in enumerate(result.boxes, 1)]
     if result.xyxy is not None:
-        left, top, right, bottom = (value * scale for value in result.xyxy)
-        box = (left + shift[0], top + shift[1], right + shift[0], bottom + shift[1])
-        boxes = ((box, (result.reason or "").partition(" (")[0][:40], RED),)
+        marked = [(result.xyxy, (result.reason or "").partition(" (")[0][:40])]
+    boxes = tuple((_placed(box, scale, shift), label, RED) for box, label in marked)
     return Tile(square, boxes, photo.name[:44], textwrap.shorten(result.reason or "", 62, placeholder=" ..."))
+
+
+def _placed(box: tuple[float, ...], scale: float, shift: tuple[float, float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (value * scale for value in box)
+    return left + shift[0], top + shift[1], right + shift[0], bottom + shift[1]
 
 
 def _example() -> Tile:

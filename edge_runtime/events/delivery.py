@@ -1,20 +1,30 @@
-"""One sink's way through the log: on a thread of its own, so that none waits for another."""
+"""One sink's way through the log: on a thread of its own, so that no sink waits for another."""
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from edge_runtime.errors import EventLogError
+from edge_runtime.errors import EventLogError, SinkRefusedError
+from edge_runtime.events.filters import EventFilter
+from edge_runtime.events.reader import EventReader
 from edge_runtime.events.record import Record
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import Sink
-from edge_runtime.system.retry import delay_s
+from edge_runtime.sinks import CommonKeys
+from edge_runtime.timing.retry import delay_s
+from edge_runtime.types import Event
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 60.0
+REFUSALS = 8
+"""A sink that refuses so often in a row is set aside: a server that starts may refuse for a moment."""
+ASIDE_RETRY_S = 900.0
+_RECALL = 500
 
 
 class Delivery:
@@ -26,8 +36,9 @@ class Delivery:
         position: number of the last event that the sink has had for good; None until the log is open.
         taken: number of the last event taken from the log, had or not.
         delivered: events the sink has had from this delivery.
-        skipped: events that were deleted before it had them, over all runs.
+        skipped: events that were deleted before it had them, or that are damaged, over all runs.
         error: why the sink cannot take events now; None: it can.
+        aside: whether it refuses until somebody changes something: events no longer wait for it beyond their time.
         moved: whether a lasting sink's ``position`` has changed since somebody last cleared this.
     """
 
@@ -39,6 +50,8 @@ class Delivery:
         directory: Callable[[], Directory],
         on_trouble: Callable[[Delivery, Exception | None], None],
         retry_s: tuple[float, float] = (FIRST_RETRY_S, LAST_RETRY_S),
+        keys: CommonKeys | None = None,
+        reader: Callable[[], EventReader] | None = None,
     ) -> None:
         """Prepare; :meth:`start` begins.
 
@@ -47,8 +60,11 @@ class Delivery:
             sink: see ``protocols.Sink``.
             fetch: the next events behind ``taken``, which it moves on; may raise ``EventLogError``.
             directory: who is who now.
-            on_trouble: called from the thread with the first of a row of errors, and with None when it is over.
+            on_trouble: called from the thread with the first of a row of errors, again when the sink is set aside, and
+                with None when it is over.
             retry_s: first and last wait before another try, seconds.
+            keys: which events it gets; None: all.
+            reader: opens the log, for what the filter has to know of earlier events and for pictures.
         """
         self.name, self.sink = name, sink
         self.position: int | None = None
@@ -56,11 +72,16 @@ class Delivery:
         self.delivered = 0
         self.skipped = 0
         self.error: Exception | None = None
+        self.aside = False
         self.moved = False
         self._fetch, self._directory, self._on_trouble, self._retry_s = fetch, directory, on_trouble, retry_s
+        self._filter, self._reader = EventFilter(keys), reader
+        self._recall = False
+        self._refusals = 0
         self._held: list[Record] = []
         self._news = threading.Event()
         self._closing = threading.Event()
+        self._hurry = threading.Event()
         # A daemon thread: a write that never returns must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
 
@@ -68,8 +89,9 @@ class Delivery:
         """Start the thread; it waits for :meth:`begin`."""
         self._thread.start()
 
-    def begin(self, event_id: int, skipped: int) -> None:
-        """Hand over what is behind this number."""
+    def begin(self, event_id: int, skipped: int, again: bool) -> None:
+        """Hand over what is behind this number; ``again``: it has had what is before."""
+        self._recall = again
         self.position = self.taken = event_id
         self.skipped = skipped
         self.wake()
@@ -78,9 +100,15 @@ class Delivery:
         """There are new events."""
         self._news.set()
 
+    def retry(self) -> None:
+        """Somebody has changed something: what was set aside is tried again now."""
+        self._refusals = 0
+        self._hurry.set()
+
     def close(self, timeout_s: float) -> bool:
         """Deliver what is stored, for at most ``timeout_s`` and without another try; whether the sink was closed."""
         self._closing.set()
+        self._hurry.set()
         self._news.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -102,14 +130,15 @@ class Delivery:
             except Exception as error:
                 if self._closing.is_set():
                     break
-                # A log that cannot be read is the log's own trouble, and it knows.
-                if self.error is None and not isinstance(error, EventLogError):
-                    self.error = error
-                    self._on_trouble(self, error)
-                self._closing.wait(delay_s(attempt, random.random(), *self._retry_s))
+                self._note(error)
+                self._hurry.clear()
+                if not self._closing.is_set():
+                    wait_s = delay_s(attempt, random.random(), *self._retry_s)
+                    self._hurry.wait(max(wait_s, ASIDE_RETRY_S) if self.aside else wait_s)
                 attempt += 1
                 continue
-            attempt = 0
+            attempt = self._refusals = 0
+            self.aside = False
             if self.error is not None:
                 self.error = None
                 self._on_trouble(self, None)
@@ -120,21 +149,60 @@ class Delivery:
         with suppress(Exception):
             self.sink.close()
 
+    def _note(self, error: Exception) -> None:
+        """Remember why a sink takes nothing; what refuses again and again is set aside."""
+        if isinstance(error, EventLogError):
+            return  # a log that cannot be read is the log's own trouble, and it knows
+        self._refusals = self._refusals + 1 if isinstance(error, SinkRefusedError) else 0
+        aside = self._refusals >= REFUSALS
+        news = self.error is None or aside != self.aside
+        self.aside = aside
+        if news:
+            self.error = error
+            self._on_trouble(self, error)
+
     def _deliver(self) -> None:
         """Give the sink what is held; what it had for good by an error is not given again."""
-        done = given = 0
+        if self._recall and self._held:
+            self._remember()
+        done = given = passed = 0
         directory = self._directory()
+        self._filter.restore()
         try:
             for record in self._held:
                 event = record.event(directory)
-                if event is not None and not event.ignored:
-                    self.sink.emit(event)
+                if event is not None and not event.ignored and self._filter.admits(event):
+                    self.sink.emit(self._with_picture(event, record, directory))
+                    self._filter.note(event)
                     given += 1
+                passed += not record.sound
                 done += 1
         finally:
             if done:
                 self.sink.flush()
+                self._filter.keep()
                 self.position = self._held[done - 1].event_id
                 self.delivered += given
+                self.skipped += passed
                 self.moved = self.sink.lasting
                 del self._held[:done]
+
+    def _remember(self) -> None:
+        """Let the filter know what the sink has had before this run."""
+        if self._reader is not None and self._filter.memory_s and self.position:
+            directory, since_s, at = self._directory(), time.time() - self._filter.memory_s, 0
+            with self._reader() as reader:
+                while records := reader.after(at, _RECALL, since_s):
+                    at = records[-1].event_id
+                    for record in records:
+                        event = record.event(directory) if record.event_id <= self.position else None
+                        if event is not None and not event.ignored and self._filter.admits(event):
+                            self._filter.note(event)
+            self._filter.keep()
+        self._recall = False
+
+    def _with_picture(self, event: Event, record: Record, directory: Directory) -> Event:
+        if not self.sink.pictures or self._reader is None:
+            return event
+        with self._reader() as reader:
+            return dataclasses.replace(event, crop=reader.crop(record, directory)[1])

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.clock import LogClock
-from edge_runtime.events.database import BrokenLogError, damage, newest_in, set_aside
+from edge_runtime.events.database import LOG, REPAIR, newest_in
 from edge_runtime.events.queue import Waiting
 from edge_runtime.events.store import EventStore, Position, Pruned
-from edge_runtime.storage.sqlite import is_damage
+from edge_runtime.storage.database import SMALL_BYTES, BrokenError, damage_of, set_aside
+from edge_runtime.storage.sqlite import is_busy, is_damage
 
 _DAY_S = 86_400.0
 _PROBE_BYTES = 65_536
@@ -40,6 +41,7 @@ class Keeper:
         path: of the log.
         newest: number of the newest event stored.
         positions: how far the sinks were when the log was opened.
+        remains: whether something that was to be forgotten is still in the write-ahead log; the next call tries again.
         is_open: whether the file is open now.
         doubted: whether the file has to be looked through before it is trusted again; may be set by any thread.
     """
@@ -51,6 +53,7 @@ class Keeper:
         keep_mb: float,
         say: Callable[[str], None],
         on_replaced: Callable[[], None],
+        on_damage: Callable[[str | None], None] = lambda reason: None,
     ) -> None:
         """Prepare; :meth:`ready` opens the log.
 
@@ -60,17 +63,21 @@ class Keeper:
             keep_mb: megabytes (10^6 bytes) the log may take.
             say: gets a line for people.
             on_replaced: called when another log took the place of the one that was open.
+            on_damage: called with what is damaged and the command that saves the rest, and with None when nothing is.
         """
         self.path = path
         self.newest = 0
         self.positions: dict[str, Position] = {}
+        self.remains = False
         self.doubted = False
         self._keep_s, self._keep_bytes = keep_days * _DAY_S, int(keep_mb * 1e6)
-        self._say, self._on_replaced = say, on_replaced
+        self._say, self._on_replaced, self._on_damage = say, on_replaced, on_damage
+        self._aside: Path | None = None
         self._store: EventStore | None = None
         self._clock = LogClock(0.0, None, self._keep_s / 2)
         self._lost_before = 0
         self._first = True
+        self._lost_positions = self._uncounted = False
         self._kept: tuple[Mapping[str, Position], int] = ({}, 0)
 
     @property
@@ -94,17 +101,22 @@ class Keeper:
             # Where an older copy was put in place, numbers go on all the same.
             self.newest = store.newest = max(store.newest, self.newest)
             self.positions = store.positions()
+            self._lost_positions = store.lost_positions
+            self._uncounted = self.path.stat().st_size <= SMALL_BYTES
             self._kept = self.positions, self._kept[1]
             self.doubted |= not store.clean
 
     def ready(self) -> None:
         """Open the log, and look through one that was not closed, or that could not be read."""
         self.open()
-        with self._guarded():
+        with self._guarded() as store:
             if self.doubted:
-                if (found := damage(self.path)) is not None:
-                    raise BrokenLogError(found)
-                self.doubted = False
+                if (found := damage_of(self.path, LOG)) is not None:
+                    raise BrokenError(found)
+                self.doubted, self._uncounted = False, True
+            if self._uncounted:
+                self._uncounted = False
+                self._count(store.damaged)
 
     def commit(
         self, events: Sequence[Waiting], forgotten: frozenset[str], positions: Mapping[str, Position], lost: int
@@ -118,10 +130,18 @@ class Keeper:
             self._kept = {**self._kept[0], **positions}, lost + unfit
             return unfit
 
+    def start_of(self, name: str) -> Position | None:
+        """Where a lasting sink was; None: it is new. Where its place was damaged it gets everything kept once more."""
+        return self.positions.get(name) or (Position(0) if self._lost_positions else None)
+
     def forget(self, forgotten: frozenset[str]) -> None:
         """See ``EventStore.forget``."""
         with self._guarded() as store:
             store.forget(forgotten)
+            self.remains = store.remains
+            if self._aside is not None and not self._aside.exists():
+                self._aside = None
+                self._on_damage(None)
 
     def prune(self, delivered: int) -> Pruned:
         """Delete a few events that are old and delivered, or too many; see ``EventStore.prune``."""
@@ -146,34 +166,42 @@ class Keeper:
     def _guarded(self) -> Iterator[EventStore]:
         try:
             yield self._store  # type: ignore[misc]  # ``open`` alone works without one
-        except BrokenLogError as error:
-            self._set_aside(str(error))
+        except BrokenError as error:
+            self._set_aside(error)
             raise LogTroubleError(None) from error
         except EventLogError:
             self._let_go()
             raise
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             if is_damage(error):
-                self._set_aside(str(error))
+                self._set_aside(BrokenError(str(error)))
                 raise LogTroubleError(None) from error
             self._let_go()
             raise LogTroubleError(_reason(error, self.path)) from error
 
-    def _set_aside(self, found: str) -> None:
+    def _set_aside(self, error: BrokenError) -> None:
         was_open = self._store is not None
         self._let_go()
         self.doubted = False
         self.newest = max(self.newest, newest_in(self.path))
         try:
             aside = set_aside(self.path)
-        except OSError as error:
-            raise LogTroubleError(_reason(error, self.path)) from error
-        self._say(
-            f"{self.path}: expected a sound log of events, found {found}; it is set aside as {aside.name}, "
-            "a new one is begun"
-        )
+        except OSError as refused:
+            raise LogTroubleError(_reason(refused, self.path)) from refused
+        told = f"{self.path}: expected a sound log of events, found {error}; it is set aside as {aside.name}"
+        saves = f"; stop the daemon, then {REPAIR} takes back what is good of it" if error.fault == "damaged" else ""
+        self._say(f"{told}, a new one is begun{saves}")
+        if saves:
+            self._aside = aside
+            self._on_damage(f"was damaged and is set aside as {aside.name}{saves}")
         if was_open:
             self._on_replaced()
+
+    def _count(self, damaged: int) -> None:
+        """Tell how many rows are damaged, as long as no whole log is."""
+        if self._aside is None:
+            saves = f"; stop the daemon, then {REPAIR} deletes them"
+            self._on_damage(f"{damaged} rows are damaged and passed over{saves}" if damaged else None)
 
     def _let_go(self) -> None:
         if self._store is not None:
@@ -185,7 +213,7 @@ class Keeper:
 def _reason(error: Exception, path: Path) -> str:
     """What keeps the disk from taking anything, in a few words."""
     code = getattr(error, "sqlite_errorcode", -1) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    if is_busy(error):
         return "log of events held by another program"
     number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else getattr(error, "errno", None) or _tried(path.parent)
     told = {errno.ENOSPC: "disk full", errno.EDQUOT: "disk full", errno.EROFS: "disk read-only"}

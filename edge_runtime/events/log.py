@@ -6,6 +6,7 @@ one sync an event, a crowd five a second, and the sync of a slow card holds up t
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -16,16 +17,17 @@ from edge_runtime.errors import EventLogError
 from edge_runtime.events.delivery import FIRST_RETRY_S, LAST_RETRY_S, Delivery
 from edge_runtime.events.keeper import Keeper, LogTroubleError
 from edge_runtime.events.queue import EventQueue
-from edge_runtime.events.reader import read_after
+from edge_runtime.events.reader import EventReader, read_after
 from edge_runtime.events.record import Record
 from edge_runtime.events.store import Position
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.protocols import Sink
+from edge_runtime.sinks import CommonKeys
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
 
 CAPACITY = 10_000
-"""Events held in memory while the disk takes none."""
+"""Events held in memory while the disk takes no writes."""
 COMMIT_EVERY_S = 0.2
 POSITIONS_EVERY_S = 5.0
 """Sinks' positions are stored with the next events, or after this time; a crash repeats what came since."""
@@ -54,12 +56,13 @@ class EventLog(Closing):
         keep_mb: float,
         on_trouble: Callable[[str | None], None],
         say: Callable[[str], None],
+        on_damage: Callable[[str | None], None] = lambda reason: None,
         capacity: int = CAPACITY,
         prune_every_s: float = PRUNE_EVERY_S,
     ) -> None:
         """Open the log, or make it, and start the writer.
 
-        A log that is damaged or none at all is set aside; where the disk fails, events wait in memory.
+        A file that is damaged or is no log is set aside; where the disk fails, events wait in memory.
 
         Args:
             path: of the log, mode 0600.
@@ -68,6 +71,7 @@ class EventLog(Closing):
             keep_mb: megabytes (10^6 bytes); the oldest events are deleted beyond, whoever has had them.
             on_trouble: called from the writer with why nothing can be stored, and with None when it can again.
             say: called from any thread with a line for people.
+            on_damage: called from the writer with what of the log is damaged, and with None when nothing is.
             capacity: events held in memory at most; more while the disk fails are lost, the oldest first.
             prune_every_s: pause between looks for what is to be deleted, seconds.
 
@@ -89,7 +93,7 @@ class EventLog(Closing):
         self._closing = False
         self._commit_at_s = self._retry_at_s = self._prune_at_s = self._positions_at_s = 0.0
         self._skipped = 0
-        self._keeper = Keeper(path, keep_days, keep_mb, say, self._replaced)
+        self._keeper = Keeper(path, keep_days, keep_mb, say, self._replaced, on_damage)
         if not self._try(self._keeper.open, start=True) and self.trouble is None:
             self._try(self._keeper.open, start=True)
         # A daemon thread: a sync that never returns must not keep the process alive.
@@ -98,7 +102,7 @@ class EventLog(Closing):
 
     @property
     def lost(self) -> int:
-        """Events given up because the disk took none for too long."""
+        """Events given up because the disk took no writes for too long."""
         return self._queue.lost
 
     def append(self, event: Event) -> None:
@@ -113,6 +117,7 @@ class EventLog(Closing):
         sink: Sink,
         on_trouble: Callable[[Delivery, Exception | None], None],
         retry_s: tuple[float, float] = (FIRST_RETRY_S, LAST_RETRY_S),
+        keys: CommonKeys | None = None,
     ) -> Delivery:
         """Hand events to a sink: from where it was, or from now if it is new or belongs to this run alone.
 
@@ -121,20 +126,32 @@ class EventLog(Closing):
             sink: owned from now on, and closed with this.
             on_trouble: see ``Delivery``.
             retry_s: first and last wait before another try, seconds.
+            keys: which events it gets; None: all.
         """
-        delivery = Delivery(name, sink, self._fetch, lambda: self._directory, on_trouble, retry_s)
+        reader = functools.partial(EventReader, self.path)
+        delivery = Delivery(name, sink, self._fetch, lambda: self._directory, on_trouble, retry_s, keys, reader)
         with self._changed:
             self.deliveries.append(delivery)
             self._place()
         delivery.start()
         return delivery
 
+    @property
+    def directory(self) -> Directory:
+        """Who is who now."""
+        return self._directory
+
     def know(self, directory: Directory) -> None:
-        """Who is who from now on; what tells of people forgotten goes with the next :meth:`flush`, or soon."""
+        """Who is who from now on; what is about people forgotten goes with the next :meth:`flush`, or soon."""
         with self._changed:
             self._directory = directory.after(self._directory)
             self._asked += 1
             self._changed.notify_all()
+
+    @property
+    def remains(self) -> bool:
+        """Whether something of somebody forgotten is still on the disk; every look at what is old tries again."""
+        return self._keeper.remains
 
     def flush(self, timeout_s: float) -> bool:
         """Store what waits and delete who is forgotten; False where the disk fails or it takes longer."""
@@ -160,6 +177,8 @@ class EventLog(Closing):
                         "behind": 0 if delivery.position is None else max(self._keeper.newest - delivery.position, 0),
                         "skipped": delivery.skipped,
                         "error": None if delivery.error is None else str(delivery.error),
+                        "refused": delivery.sink.refused,
+                        "aside": delivery.aside,
                     }
                     for delivery in self.deliveries
                 },
@@ -262,7 +281,7 @@ class EventLog(Closing):
 
     def _prune(self) -> None:
         with self._fetching:
-            had = [delivery.position or 0 for delivery in self.deliveries]
+            had = [delivery.position or 0 for delivery in self.deliveries if not delivery.aside]
             pruned = self._keeper.prune(min(had, default=self._keeper.newest))
             for delivery in self.deliveries:
                 self._skip(delivery, sum(event_id > delivery.taken for event_id in pruned.event_ids))
@@ -294,9 +313,9 @@ class EventLog(Closing):
             return
         for delivery in self.deliveries:
             if delivery.position is None:
-                start = self._keeper.positions.get(delivery.name) if delivery.sink.lasting else None
-                start = start or Position(self._keeper.newest)
-                delivery.begin(start.event_id, start.skipped)
+                known = self._keeper.start_of(delivery.name) if delivery.sink.lasting else None
+                start = known or Position(self._keeper.newest)
+                delivery.begin(start.event_id, start.skipped, known is not None)
 
     def _positions(self) -> dict[str, Position]:
         """How far the lasting sinks are."""
@@ -320,12 +339,18 @@ class EventLog(Closing):
                 if not records:
                     delivery.position = delivery.taken
         except EventLogError:
-            with self._changed:
-                self._keeper.doubted = True
-                self._asked += 1
-                self._changed.notify_all()
+            self._doubt()
             raise
+        if not all(record.sound for record in records):
+            self._doubt()
         if delivery.moved:
             with self._changed:
                 self._changed.notify_all()
         return records
+
+    def _doubt(self) -> None:
+        """Let the writer look through the log, as something of it cannot be read or believed."""
+        with self._changed:
+            self._keeper.doubted = True
+            self._asked += 1
+            self._changed.notify_all()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edge_runtime.gallery.directory import STRANGER, Directory
-from edge_runtime.storage.keys import seal, unseal
-from edge_runtime.types import Event
+from edge_runtime.storage.keys import row_mac, seal, unseal
+from edge_runtime.types import Event, Floats
 
 FORGOTTEN = ""
 """Stands for a person whom the gallery has forgotten; no person at all is None."""
@@ -18,8 +21,12 @@ FORGOTTEN = ""
 _PEOPLE = {"person": "person_id", "candidate": "candidate_id", "runner_up": "runner_up_id"}
 _PLAIN = {"wall_time": "at_s", "kind": "kind", "camera": "camera", "track_id": "track_id", "template_id": "template_id"}
 _FIELDS = frozenset(item.name for item in dataclasses.fields(Event))
-_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "event_id"}))
-COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop")
+_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "embedding", "encoder", "event_id"}))
+COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop", "face", "mac")
+PLAIN_COLUMNS = tuple(name for name in COLUMNS if name not in ("crop", "face"))
+"""Without what is sealed, and so shows by itself whether it was altered."""
+_SIGNED = tuple(name for name in PLAIN_COLUMNS if name != "mac")
+_ENCODER_BYTES = 32
 
 
 def to_row(
@@ -49,6 +56,10 @@ def to_row(
     crop = None
     if event.crop is not None and key is not None and not nearest_is_gone:
         crop = seal(key, event.crop, _place(event_id))
+    face = None
+    if event.embedding is not None and event.encoder is not None and people["person_id"] and key is not None:
+        plain = bytes.fromhex(event.encoder) + event.embedding.astype("<f4").tobytes()
+        face = seal(key, plain, _place(event_id, "face"))
     row = {
         "event_id": event_id,
         "clock_s": clock_s,
@@ -57,8 +68,23 @@ def to_row(
         **people,
         "body": json.dumps({name: getattr(event, name) for name in _BODY}, ensure_ascii=False, separators=(",", ":")),
         "crop": crop,
+        "face": face,
     }
-    return row | {"template_id": None} if nearest_is_gone else row
+    return signed(row | {"template_id": None} if nearest_is_gone else row)
+
+
+def signed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what shows later that it is as it was written."""
+    return row | {"mac": _mac(row)}
+
+
+def is_sound(row: Mapping[str, Any] | sqlite3.Row) -> bool:
+    """Whether a row of ``event`` is as it was written; its crop need not be there."""
+    return bool(row["mac"] == _mac(row))
+
+
+def _mac(row: Mapping[str, Any] | sqlite3.Row) -> bytes:
+    return row_mac(b"", "event", *(row[name] for name in _SIGNED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +93,25 @@ class Record:
 
     Attributes:
         event_id: its number.
-        values: the other columns but the crop.
+        values: the other columns but crop and face.
+        has_crop: a crop is kept beside it.
+        sound: whether they are as they were written; nothing else is told of one that is not.
     """
 
     event_id: int
     values: dict[str, Any]
+    has_crop: bool = False
+    sound: bool = True
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Record:
         values = dict(row)
-        return cls(values.pop("event_id"), values)
+        has_crop = bool(values.pop("has_crop", False))
+        return cls(values.pop("event_id"), values, has_crop, is_sound(row))
 
     def event(self, directory: Directory) -> Event | None:
-        """The event with the names that people have now; None if it is of a person forgotten by now."""
-        if self.values["person_id"] in directory.forgotten:
+        """The event with the names that people have now; None: of a person forgotten by now, or damaged."""
+        if not self.sound or self.values["person_id"] in directory.forgotten:
             return None
         body = {name: value for name, value in json.loads(self.values["body"]).items() if name in _FIELDS}
         if body.get("xyxy") is not None:
@@ -104,5 +135,17 @@ def open_crop(sealed: bytes, record: Record, directory: Directory) -> bytes | No
         return None
 
 
-def _place(event_id: int) -> str:
-    return f"event/{event_id}"
+def open_face(sealed: bytes, record: Record, directory: Directory) -> tuple[str, Floats] | None:
+    """The encoder and the embedding float32 (D,) beside an event; None if the key they were sealed with is gone."""
+    key = directory.crop_keys.get(record.values["person_id"] or STRANGER)
+    try:
+        plain = None if key is None else unseal(key, sealed, _place(record.event_id, "face"))
+    except ValueError:
+        return None
+    if plain is None:
+        return None
+    return plain[:_ENCODER_BYTES].hex(), np.frombuffer(plain[_ENCODER_BYTES:], "<f4").astype(np.float32)
+
+
+def _place(event_id: int, kind: str = "") -> str:
+    return f"event/{event_id}/{kind}" if kind else f"event/{event_id}"

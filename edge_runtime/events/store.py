@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events import database
-from edge_runtime.events.record import COLUMNS, FORGOTTEN, to_row
+from edge_runtime.events.record import COLUMNS, FORGOTTEN, PLAIN_COLUMNS, is_sound, signed, to_row
 from edge_runtime.gallery.directory import Directory
-from edge_runtime.storage.files import is_still
-from edge_runtime.storage.sqlite import is_damage, scrub, transaction
+from edge_runtime.storage.database import BrokenError
+from edge_runtime.storage.sqlite import is_damage, pragma, scrub, transaction
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
 
@@ -51,18 +52,22 @@ class Pruned:
     more: bool = False
 
 
-def forget_without_daemon(path: Path, directory: Directory) -> None:
-    """Delete what a log tells of everybody whom the gallery has forgotten; no log, nothing to do.
+def forget_without_daemon(path: Path, directory: Directory) -> bool:
+    """Delete what a log holds about everybody whom the gallery has forgotten; no log, nothing to do.
+
+    Returns:
+        Whether nothing is left of it on the disk; if not, the next opening of the log finishes it.
 
     Raises:
         EventLogError: the log cannot be written.
     """
     if not path.exists():
-        return
+        return True
     try:
         with EventStore(path) as store:
             store.forget(directory.forgotten)
-    except (database.BrokenLogError, sqlite3.Error, OSError) as error:
+            return not store.remains
+    except (BrokenError, sqlite3.Error, OSError) as error:
         if isinstance(error, EventLogError):
             raise
         raise EventLogError(
@@ -79,6 +84,10 @@ class EventStore(Closing):
         clock_s, wall_s: of the last commit, see ``LogClock``.
         lost: events that could not be stored, over all runs.
         clean: whether the last run closed it.
+        remains: whether something that :meth:`forget` deleted is still in the write-ahead log, as another program
+            reads it; the next call tries again.
+        lost_positions: whether the place of a sink was damaged when :meth:`positions` was called; one without a place
+            then begins with the oldest event kept.
     """
 
     def __init__(self, path: Path, newest: int = 0) -> None:
@@ -89,36 +98,45 @@ class EventStore(Closing):
             newest: a new log's first event gets the next number.
 
         Raises:
-            EventLogError, BrokenLogError, sqlite3.Error, OSError: see ``database.connect``.
+            EventLogError, BrokenError, sqlite3.Error, OSError: see ``database.open_log``.
         """
         self.path = path
-        self._connection = database.connect(path, newest)
+        self.remains = self.lost_positions = False
+        self._database = database.open_log(path, newest)
+        self._connection = self._database.connection
         try:
-            meta = self._connection.execute("SELECT * FROM meta").fetchone()
-            row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
-            if meta is None or row is None:
-                raise database.BrokenLogError("a log without its own first rows")
+            self.newest = database.newest_number(self._connection)
+            sound = database.rows_of(self._connection, "meta")
+            # Where the row was damaged, the events themselves tell enough.
+            left = {"clock_s": self._latest_clock_s(), "wall_s": None, "lost": 0, "clean": 0, "rid_of": None}
+            meta: dict[str, Any] = sound[0] if sound else left
         except BaseException as error:
             self._connection.close()
             if is_damage(error):
-                raise database.BrokenLogError(str(error)) from error
+                raise BrokenError(str(error)) from error
             raise
-        self.newest = int(row[0])
         self.clock_s: float = meta["clock_s"]
         self.wall_s: float | None = meta["wall_s"]
         self.lost: int = meta["lost"]
         self.clean = bool(meta["clean"])
         self._rid_of: str | None = meta["rid_of"]
-        self._opened = path.stat()
+        self._deleted: str | None = self._rid_of
 
     @property
     def in_place(self) -> bool:
         """Whether the file opened is still the one of that name."""
-        return is_still(self.path, self._opened)
+        return self._database.in_place
+
+    @property
+    def damaged(self) -> int:
+        """How many rows are not as they were written; each is looked at."""
+        return database.damaged_rows(self._connection)
 
     def positions(self) -> dict[str, Position]:
-        """How far each sink was, by its name."""
-        rows = self._connection.execute("SELECT name, position, skipped FROM sink").fetchall()
+        """How far each sink was, by its name; see ``lost_positions``."""
+        rows = database.rows_of(self._connection, "sink")
+        (kept,) = self._connection.execute("SELECT count(*) FROM sink").fetchone()
+        self.lost_positions = kept != len(rows)
         return {row["name"]: Position(row["position"], row["skipped"]) for row in rows}
 
     def commit(
@@ -157,16 +175,15 @@ class EventStore(Closing):
         with transaction(self._connection, write=True):
             marks = ", ".join(f":{name}" for name in COLUMNS)
             self._connection.executemany(f"INSERT INTO event ({', '.join(COLUMNS)}) VALUES ({marks})", rows)
-            self._connection.executemany(
-                "INSERT INTO sink (name, position, skipped) VALUES (?, ?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET position = excluded.position, skipped = excluded.skipped",
-                [(name, position.event_id, position.skipped) for name, position in positions.items()],
-            )
-            self._connection.execute(
-                "UPDATE meta SET clock_s = ?, wall_s = ?, lost = ?, clean = ?", (*clock, lost + unfit, clean)
-            )
+            if self.lost_positions and positions:
+                self._connection.execute("DELETE FROM sink")
+            for name, position in positions.items():
+                row = {"name": name, "position": position.event_id, "skipped": position.skipped}
+                database.put(self._connection, "sink", row)
+            self._put_meta(clock=clock, lost=lost + unfit, clean=clean)
         self.newest, self.clean, self.lost = newest, clean, lost + unfit
         self.clock_s, self.wall_s = clock
+        self.lost_positions &= not positions
         return unfit
 
     def prune(self, before_s: float, delivered: int, keep_bytes: int) -> Pruned:
@@ -178,15 +195,17 @@ class EventStore(Closing):
             keep_bytes: while the log is larger, the oldest go whoever has had them.
         """
         rows = self._connection.execute(
-            "SELECT event_id, clock_s, length(body) + ifnull(length(crop), 0) AS bytes FROM event"
-            " ORDER BY event_id LIMIT ?",
+            "SELECT event_id, cast(clock_s AS REAL) AS clock_s, length(body) + ifnull(length(crop), 0)"
+            " + ifnull(length(face), 0) AS bytes"
+            " FROM event ORDER BY event_id LIMIT ?",
             (PRUNE_ROWS + 1,),
         ).fetchall()
         surplus = self._used_bytes() - keep_bytes
         going: list[int] = []
         gone_bytes, more = 0, False
         for row in rows:
-            if gone_bytes >= surplus and not (row["clock_s"] < before_s and row["event_id"] <= delivered):
+            old = not before_s <= row["clock_s"] <= self.clock_s  # one from the future was damaged
+            if gone_bytes >= surplus and not (old and row["event_id"] <= delivered):
                 break
             if more := len(going) == PRUNE_ROWS or gone_bytes >= _PRUNE_BYTES:
                 break
@@ -195,13 +214,13 @@ class EventStore(Closing):
         if going:
             with transaction(self._connection, write=True):
                 self._connection.execute("DELETE FROM event WHERE event_id <= ?", (going[-1],))
-        if self._pragma("freelist_count") > _SPARE_PAGES:
+        if pragma(self._connection, "freelist_count") > _SPARE_PAGES:
             # It gives a row a page, without columns, of which ``execute`` would take the first alone.
             self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return Pruned(tuple(going), more)
 
     def forget(self, person_ids: frozenset[str]) -> int:
-        """Delete what tells of people, here and in logs that were set aside; returns how many events went.
+        """Delete what is about people, here and in logs that were set aside; returns how many events went.
 
         Their tracks go whole, from the first sight to leaving, but for what was decided of others. Events of
         strangers whom a person came near stay, without that person and without the crop. Nothing is done where the
@@ -214,7 +233,24 @@ class EventStore(Closing):
         if digest == self._rid_of:
             return 0
         gone = 0
+        first = digest != self._deleted
+        if first:
+            gone = self._delete_people(person_ids)
+            # A new log has nothing to do with those set aside before it, unless they are about the same people.
+            database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
+            self._deleted = digest
+        # Where another program still reads what was deleted, it is tried again by every call, without a wait.
+        self.remains = not scrub(self._connection, wait=first)
+        if not self.remains:
+            self._rid_of = digest
+            self._put_meta()
+        return gone
+
+    def _delete_people(self, person_ids: frozenset[str]) -> int:
+        gone = 0
         with transaction(self._connection, write=True):
+            # What is damaged may be about people whose ids no search finds in it.
+            self._delete(database.unsound(self._connection) if person_ids else [])
             for person_id in person_ids & self._mentioned():
                 cursor = self._connection.execute(
                     "DELETE FROM event WHERE person_id = :id OR (person_id IS NULL AND track_id IN"
@@ -222,25 +258,88 @@ class EventStore(Closing):
                     {"id": person_id},
                 )
                 gone += cursor.rowcount
-                self._connection.execute(
-                    "UPDATE event SET candidate_id = ?, template_id = NULL, crop = NULL WHERE candidate_id = ?",
-                    (FORGOTTEN, person_id),
-                )
-                self._connection.execute(
-                    "UPDATE event SET runner_up_id = ? WHERE runner_up_id = ?", (FORGOTTEN, person_id)
-                )
-            self._connection.execute("UPDATE meta SET rid_of = ?", (digest,))
-        clean = scrub(self._connection)
-        if not clean:  # another program still reads what was deleted: the next time it is tried again
-            self._connection.execute("UPDATE meta SET rid_of = NULL")
-        # A new log has nothing to do with those set aside before it, unless they tell of the same people.
-        database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
-        self._rid_of = digest if clean else None
+                self._leave_out(person_id)
         return gone
+
+    def _leave_out(self, person_id: str) -> None:
+        """Keep the events of others without a person who came near."""
+        columns = ", ".join(PLAIN_COLUMNS)
+        for found in self._connection.execute(
+            f"SELECT {columns} FROM event WHERE candidate_id = :id OR runner_up_id = :id", {"id": person_id}
+        ).fetchall():
+            row = dict(found)
+            if row["candidate_id"] == person_id:
+                row |= {"candidate_id": FORGOTTEN, "template_id": None}
+                self._connection.execute("UPDATE event SET crop = NULL, face = NULL WHERE event_id = :event_id", row)
+            if row["runner_up_id"] == person_id:
+                row["runner_up_id"] = FORGOTTEN
+            self._connection.execute(
+                "UPDATE event SET candidate_id = :candidate_id, template_id = :template_id,"
+                " runner_up_id = :runner_up_id, mac = :mac WHERE event_id = :event_id",
+                signed(row),
+            )
+
+    def _delete(self, event_ids: Iterable[int]) -> None:
+        self._connection.executemany("DELETE FROM event WHERE event_id = ?", [(number,) for number in event_ids])
+
+    def _put_meta(
+        self,
+        clock: tuple[float, float | None] | None = None,
+        lost: int | None = None,
+        clean: bool | None = None,
+    ) -> None:
+        """Write the log's own row; what is not given is as it was."""
+        clock_s, wall_s = (self.clock_s, self.wall_s) if clock is None else clock
+        row = {
+            "id": 1,
+            "clock_s": clock_s,
+            "wall_s": wall_s,
+            "lost": self.lost if lost is None else lost,
+            "clean": int(self.clean if clean is None else clean),
+            "rid_of": self._rid_of,
+        }
+        database.put(self._connection, "meta", row)
+
+    def _latest_clock_s(self) -> float:
+        """The clock of the newest sound event; 0 without one."""
+        columns = ", ".join(PLAIN_COLUMNS)
+        rows = self._connection.execute(f"SELECT {columns} FROM event ORDER BY event_id DESC")
+        return next((float(row["clock_s"]) for row in rows if is_sound(row)), 0.0)
+
+    @property
+    def count(self) -> int:
+        """How many events are kept."""
+        return int(self._connection.execute("SELECT count(*) FROM event").fetchone()[0])
+
+    def delete_damaged(self) -> int:
+        """Delete rows that are not as they were written, and write the log's own anew; returns how many went."""
+        damaged = self.damaged
+        if damaged:
+            places = database.rows_of(self._connection, "sink")
+            with transaction(self._connection, write=True):
+                self._delete(database.unsound(self._connection))
+                self._connection.execute("DELETE FROM sink")
+                for row in places:
+                    database.put(self._connection, "sink", {name: row[name] for name in database.SINK})
+                self._put_meta()
+        return damaged
+
+    def take_back(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Store rows of a log that was set aside, under their own numbers; returns how many were not here."""
+        with transaction(self._connection, write=True):
+            # Else they would be of the future by this log's own clock.
+            self.clock_s = max([self.clock_s, *(row["clock_s"] for row in rows)])
+            self._put_meta()
+            before = self._connection.total_changes
+            marks = ", ".join(f":{name}" for name in COLUMNS)
+            self._connection.executemany(f"INSERT OR IGNORE INTO event ({', '.join(COLUMNS)}) VALUES ({marks})", rows)
+            taken = self._connection.total_changes - before
+        self.newest = database.newest_number(self._connection)
+        return taken
 
     def close(self) -> None:
         """Let go of the file; may be called again."""
-        self._connection.close()
+        self._database.close()
 
     def _mentioned(self) -> set[str]:
         """Ids of the people in any event."""
@@ -251,7 +350,7 @@ class EventStore(Closing):
         }
 
     def _used_bytes(self) -> int:
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._pragma("page_size")
-
-    def _pragma(self, name: str) -> int:
-        return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+        page_count, free, size = (
+            pragma(self._connection, name) for name in ("page_count", "freelist_count", "page_size")
+        )
+        return (page_count - free) * size

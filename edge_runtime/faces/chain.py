@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from edge_runtime.config import Config, bundle_path, trusted_keys
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
 from edge_runtime.geometry.alignment import align
+from edge_runtime.geometry.embeddings import embedding_hash
 from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Detections, Floats, Pixels
@@ -28,14 +30,21 @@ class FaceChain(Closing):
         encoder: gives embeddings.
         encoder_hash: sha256 of the encoder's file.
         preprocessing_hash: sha256 of everything between picture and encoder; both mark a gallery.
+        turn: held by whoever uses the models, where several threads do; they serve one caller at a time.
     """
 
     def __init__(self, bundle: Bundle, detector: Detector, encoder: TfliteEncoder) -> None:
+        self.turn = threading.Lock()
         self.bundle = bundle
         self.detector = detector
         self.encoder = encoder
         self.encoder_hash = bundle.encoder_hash
         self.preprocessing_hash = bundle.manifest.preprocessing_hash(detector.name)
+
+    @property
+    def embedding_hash(self) -> str:
+        """By which an embedding is known to be of this encoder and preprocessing, 64 hex digits."""
+        return embedding_hash(self.encoder_hash, self.preprocessing_hash)
 
     @classmethod
     def open(

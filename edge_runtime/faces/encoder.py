@@ -93,7 +93,7 @@ def open_encoder(bundle: Bundle, interpreter: str = "auto", threads: int = 1) ->
     """A bundle's encoder on an installed interpreter.
 
     Raises:
-        InterpreterError: none is installed, or it refuses the model.
+        InterpreterError: no interpreter is installed, or it refuses the model.
         BundleError: model and manifest do not fit together.
     """
     opened = open_interpreter(interpreter, bundle.path / bundle.manifest.encoder_file, threads)

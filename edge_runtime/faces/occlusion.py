@@ -43,7 +43,7 @@ def reliance(encoder: TfliteEncoder, chips: Pixels, template: Template) -> dict[
 
 
 def covered(encoder: TfliteEncoder, chip: Pixels, template: Template, least: Mapping[str, float]) -> str | None:
-    """Which part is covered and what would do, for people to read; None: none.
+    """Which part is covered and what would do, for people to read; None: nothing is covered.
 
     Args:
         encoder: of the bundle.

@@ -22,7 +22,7 @@ WHAT_WOULD_DO = {
     "flat": "take it in clearer light",
     "blurred": "hold still, and let the camera focus",
 }
-"""What would mend each reason of :func:`rejection`."""
+"""What would fix each reason of :func:`rejection`."""
 
 _TEMPLATE = Template.arcface(64, 6)
 

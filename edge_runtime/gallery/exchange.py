@@ -69,11 +69,13 @@ class MovedPerson:
     """Somebody on their way.
 
     Attributes:
+        person_id: opaque; by it a device knows again whom it has forgotten.
         consent: the note, or "".
         expires: seconds since the Unix epoch, or None.
         templates: at least one.
     """
 
+    person_id: str
     name: str
     consent: str
     expires: float | None
@@ -228,6 +230,7 @@ def _fingerprint(public: Ed25519PublicKey) -> str:
 
 def _as_json(person: MovedPerson) -> dict[str, Any]:
     return {
+        "id": person.person_id,
         "name": person.name,
         "consent": person.consent,
         "expires": person.expires,
@@ -252,8 +255,12 @@ def _from_json(document: dict[str, Any], size: int) -> MovedPerson:
     templates = tuple(_template(_whole(item, dict), size) for item in _whole(document["templates"], list))
     if not templates:
         raise ValueError("a person without photos")
+    # Files of before there were tombstones name no id.
+    person_id = _whole(document["id"], str) if "id" in document else secrets.token_hex(16)
+    if not re.fullmatch(r"[0-9a-f]{32}", person_id):
+        raise ValueError("an id of another kind")
     consent = document["consent"]
-    return MovedPerson(_whole(document["name"], str), _text(consent) if consent else "", expires, templates)
+    return MovedPerson(person_id, _whole(document["name"], str), _text(consent) if consent else "", expires, templates)
 
 
 def _template(item: dict[str, Any], size: int) -> MovedTemplate:

@@ -38,7 +38,7 @@ def open_gallery(config: Config, chain: FaceChain, create: bool = True, key: Key
     Args:
         config: says where gallery and key are.
         chain: of the bundle in use.
-        create: make gallery and key where there are none.
+        create: make gallery and key if they are missing.
         key: instead of the configured one.
 
     Raises:
@@ -56,7 +56,7 @@ def open_gallery(config: Config, chain: FaceChain, create: bool = True, key: Key
 
 
 def open_directory(config: Config) -> Directory:
-    """Who is who in the configured gallery; nobody where there is none yet.
+    """Who is who in the configured gallery; nobody if there is no gallery yet.
 
     Raises:
         GalleryError: it cannot be read.

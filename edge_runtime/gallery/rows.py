@@ -1,15 +1,42 @@
-"""The rows of a gallery's tables, opened and sealed; every call is inside a transaction of the caller's."""
+"""The rows of a gallery's tables, opened and sealed; every call is inside a transaction of the caller's.
+
+A row that does not open any more, as damage leaves it, is passed over: it costs its person or photo, nothing else.
+"""
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from edge_runtime.gallery.names import same_name
-from edge_runtime.gallery.templates import Person
-from edge_runtime.gallery.vault import PersonKeys, Vault
+from edge_runtime.errors import DamagedGalleryError
+from edge_runtime.gallery.names import folded
+from edge_runtime.gallery.tables import META
+from edge_runtime.gallery.templates import Damage, Person
+from edge_runtime.gallery.vault import PersonKeys, Vault, negative_row
 from edge_runtime.types import Floats
+
+UNREADABLE = "(unreadable)"
+"""Stands for a text that was damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A person whose row opens.
+
+    Attributes:
+        row: of ``person``.
+        folded: see ``names.folded``.
+    """
+
+    row: sqlite3.Row
+    person_id: str
+    keys: PersonKeys
+    name: str
+    folded: str
 
 
 class Rows:
@@ -22,64 +49,139 @@ class Rows:
     def __init__(self, connection: sqlite3.Connection, vault: Vault) -> None:
         self.vault = vault
         self._connection = connection
+        self._opened: dict[str, tuple[tuple[bytes, bytes], PersonKeys, str, str]] = {}
+        """Keys, name and folded name of each person's row, and the sealed values that say them."""
 
-    def expired(self) -> list[str]:
-        """Ids of the people whose time is up."""
-        rows = self._connection.execute("SELECT id FROM person WHERE expires_s <= ?", (time.time(),)).fetchall()
-        return [row["id"] for row in rows]
+    def forget_opened(self) -> None:
+        """Keep nothing in memory that was opened."""
+        self._opened.clear()
+
+    def known(self) -> list[Known]:
+        """Everybody whose row opens, in the order they were added."""
+        rows = self._connection.execute("SELECT * FROM person ORDER BY rowid").fetchall()
+        return [known for row in rows if (known := self.open_person(row)) is not None]
+
+    def open_person(self, row: sqlite3.Row | dict[str, Any]) -> Known | None:
+        """A row of ``person``; None if key or name were damaged."""
+        sealed = row["sealed_key"], row["name"]
+        opened = self._opened.get(row["id"])
+        if opened is None or opened[0] != sealed:
+            try:
+                keys = self.vault.open_keys(row["id"], row["sealed_key"])
+                name = self.vault.open(keys.key, row["name"], "name", row["id"]).decode()
+            except DamagedGalleryError:
+                return None
+            opened = self._opened[row["id"]] = sealed, keys, name, folded(name)
+        return Known(row, row["id"], *opened[1:])  # type: ignore[arg-type]
+
+    def expiries(self) -> dict[str, float]:
+        """When people are to be forgotten, seconds since the Unix epoch, by id; without those who stay."""
+        found = {}
+        for row in self._connection.execute("SELECT id, dates FROM person").fetchall():
+            dates = self.vault.read_dates(row["id"], row["dates"])
+            if dates is not None and dates[1] is not None:
+                found[row["id"]] = dates[1]
+        return found
 
     def keys(self, person_id: str) -> PersonKeys:
-        """A person's keys."""
+        """A person's keys.
+
+        Raises:
+            DamagedGalleryError: they do not open any more.
+        """
         row = self._connection.execute("SELECT sealed_key FROM person WHERE id = ?", (person_id,)).fetchone()
         return self.vault.open_keys(person_id, row["sealed_key"])
 
-    def person(self, row: sqlite3.Row) -> Person:
-        """A row of ``person``, with their number of ``templates``."""
-        key = self.vault.open_keys(row["id"], row["sealed_key"]).key
-        consent = row["consent"]
-        return Person(
-            row["id"],
-            self.vault.open(key, row["name"], "name", row["id"]).decode(),
-            row["templates"],
-            row["added_s"],
-            "" if consent is None else self.vault.open(key, consent, "consent", row["id"]).decode(),
-            row["expires_s"],
-        )
-
-    def name(self, row: sqlite3.Row) -> str:
-        """The name in a row of ``person``."""
-        key = self.vault.open_keys(row["id"], row["sealed_key"]).key
-        return self.vault.open(key, row["name"], "name", row["id"]).decode()
+    def person(self, known: Known) -> Person:
+        """Somebody, with their number of templates; a date or note that was damaged is left out."""
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM template WHERE person_id = ?", (known.person_id,)
+        ).fetchone()
+        consent = self.vault.read(known.keys.key, known.row["consent"], "consent", known.person_id)
+        added_s, expires_s = self.vault.read_dates(known.person_id, known.row["dates"]) or (None, None)
+        return Person(known.person_id, known.name, count, added_s, (consent or b"").decode(), expires_s)
 
     def text(self, key: bytes, row: sqlite3.Row, kind: str) -> str | None:
         """A text of a row of ``template``: its ``source``, or why it was ``forced``."""
         if row[kind] is None:
             return None
-        return self.vault.open(key, row[kind], kind, f"{row['person_id']}/{row['id']}").decode()
+        plain = self.vault.read(key, row[kind], kind, f"{row['person_id']}/{row['id']}")
+        return UNREADABLE if plain is None else plain.decode()
 
-    def embedding(self, key: bytes, row: sqlite3.Row) -> tuple[float, Floats]:
-        """(weight, embedding float32 (D,)) of a row of ``template``."""
-        return self.vault.open_embedding(key, row["code"], f"{row['person_id']}/{row['id']}")
+    def added(self, key: bytes, row: sqlite3.Row) -> float | None:
+        """When a row of ``template`` was added, seconds since the Unix epoch; None: that was damaged."""
+        (added_s,) = self.vault.read_added(key, row["added"], f"{row['person_id']}/{row['id']}", row["photo_mac"]) or (
+            None,
+        )
+        return added_s
 
-    def find(self, name: str) -> str | None:
-        """The id of the person of a name, or None."""
-        rows = self._connection.execute("SELECT * FROM person").fetchall()
-        return next((row["id"] for row in rows if same_name(self.name(row), name)), None)
+    def templates(self, known: Known) -> list[tuple[sqlite3.Row, float, Floats]]:
+        """(row, weight, embedding float32 (D,)) of a person's templates that open, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM template WHERE person_id = ? ORDER BY id", (known.person_id,)
+        ).fetchall()
+        opened = ((row, self.embedding(known.keys.key, row)) for row in rows)
+        return [(row, *found) for row, found in opened if found is not None]
+
+    def all_templates(self, people: Sequence[Known]) -> list[tuple[int, int, float, Floats]]:
+        """(place in ``people``, template id, weight, embedding float32 (D,)) of all that open, person by person."""
+        places = {known.person_id: place for place, known in enumerate(people)}
+        found = []
+        for row in self._connection.execute("SELECT id, person_id, code FROM template ORDER BY id").fetchall():
+            place = places.get(row["person_id"])
+            if place is not None and (opened := self.embedding(people[place].keys.key, row)) is not None:
+                found.append((place, int(row["id"]), *opened))
+        return sorted(found, key=lambda one: one[:2])
+
+    def negatives(self, people: Sequence[Known]) -> dict[str, list[tuple[sqlite3.Row, str, float | None, Floats]]]:
+        """(row, source, when added, embedding float32 (D,)) of the negatives that open, by person id, oldest first."""
+        keys = {known.person_id: known.keys.key for known in people}
+        found: dict[str, list[tuple[sqlite3.Row, str, float | None, Floats]]] = {}
+        for row in self._connection.execute("SELECT * FROM negative ORDER BY id").fetchall():
+            if (key := keys.get(row["person_id"])) is None:
+                continue
+            place = negative_row(row["person_id"], row["id"])
+            try:
+                embedding = self.vault.open_embedding(key, row["code"], place)[1]
+            except DamagedGalleryError:
+                continue
+            source = self.vault.read(key, row["source"], "source", place)
+            (added_s,) = self.vault.read_added(key, row["added"], place, row["event_mac"]) or (None,)
+            told = UNREADABLE if source is None else source.decode()
+            found.setdefault(row["person_id"], []).append((row, told, added_s, embedding))
+        return found
+
+    def embedding(self, key: bytes, row: sqlite3.Row | dict[str, Any]) -> tuple[float, Floats] | None:
+        """(weight, embedding float32 (D,)) of a row of ``template``; None: damaged."""
+        try:
+            return self.vault.open_embedding(key, row["code"], f"{row['person_id']}/{row['id']}")
+        except DamagedGalleryError:
+            return None
+
+    def find(self, name: str) -> Known | None:
+        """The person of a name, or None."""
+        wanted = folded(name)
+        return next((known for known in self.known() if known.folded == wanted), None)
 
     def insert(self, name: str, person_id: str | None = None) -> str:
-        """A new person, with a new id if none is given; returns their id."""
+        """A new person, with a new id unless one is given; returns their id."""
         person_id, keys = person_id or secrets.token_hex(16), PersonKeys.new()
         self._connection.execute(
-            "INSERT INTO person (id, sealed_key, name, added_s) VALUES (?, ?, ?, ?)",
+            "INSERT INTO person (id, sealed_key, name, dates) VALUES (?, ?, ?, ?)",
             (
                 person_id,
                 self.vault.seal_keys(person_id, keys),
                 self.vault.seal(keys.key, name.encode(), "name", person_id),
-                time.time(),
+                self.vault.seal_dates(person_id, time.time(), None),
             ),
         )
         self.audit("added", person_id)
         return person_id
+
+    def delete(self, person_id: str, action: str) -> None:
+        """Delete a person with everything of theirs; the audit keeps no name."""
+        self._connection.execute("DELETE FROM person WHERE id = ?", (person_id,))
+        self.audit(action, person_id)
 
     def photo(self, person_id: str, mac: bytes) -> int | None:
         """The id of the template made from a photo of this fingerprint, or None."""
@@ -90,6 +192,100 @@ class Rows:
 
     def audit(self, action: str, person_id: str) -> None:
         """Note what was done to whom."""
+        (last,) = self._connection.execute("SELECT ifnull(max(id), 0) FROM audit").fetchone()
+        self.put_audit(last + 1, time.time(), action, person_id)
+
+    def put_audit(self, number: int, at_s: float, action: str, person_id: str) -> None:
+        """Write a line of the audit."""
         self._connection.execute(
-            "INSERT INTO audit (at_s, action, person_id) VALUES (?, ?, ?)", (time.time(), action, person_id)
+            "INSERT INTO audit (id, at_s, action, person_id, mac) VALUES (?, ?, ?, ?, ?)",
+            (number, at_s, action, person_id, audit_mac(self.vault, number, at_s, action, person_id)),
         )
+
+    def history(self) -> list[tuple[float, str, str]]:
+        """(seconds since the Unix epoch, action, person id) of the audit's lines that are sound, oldest first."""
+        rows = self._connection.execute("SELECT * FROM audit ORDER BY id").fetchall()
+        return [(row["at_s"], row["action"], row["person_id"]) for row in rows if self.is_sound(row)]
+
+    def is_sound(self, row: sqlite3.Row | dict[str, Any]) -> bool:
+        """Whether a row of ``audit`` is as it was written."""
+        return bool(row["mac"] == audit_mac(self.vault, row["id"], row["at_s"], row["action"], row["person_id"]))
+
+    def forgotten(self) -> frozenset[str]:
+        """Ids of everybody whom the audit says to be forgotten."""
+        return frozenset(person_id for _, action, person_id in self.history() if action in ("forgotten", "expired"))
+
+    def damage(self) -> Damage:
+        """What does not open any more, every value being tried."""
+        execute, read = self._connection.execute, self.vault.read
+        people = photos = values = 0
+        for row in execute("SELECT * FROM person").fetchall():
+            known = self.open_person(row)
+            templates = execute("SELECT * FROM template WHERE person_id = ?", (row["id"],)).fetchall()
+            if known is None:
+                people, photos = people + 1, photos + len(templates)
+                continue
+            key = known.keys.key
+            values += self.vault.read_dates(row["id"], row["dates"]) is None
+            values += row["consent"] is not None and read(key, row["consent"], "consent", row["id"]) is None
+            for template in templates:
+                if self.embedding(key, template) is None:
+                    photos += 1
+                    continue
+                place = f"{row['id']}/{template['id']}"
+                values += self.vault.read_added(key, template["added"], place, template["photo_mac"]) is None
+                for kind in ("source", "crop", "forced"):
+                    values += template[kind] is not None and read(key, template[kind], kind, place) is None
+            for negative in execute("SELECT * FROM negative WHERE person_id = ?", (row["id"],)).fetchall():
+                place = negative_row(row["id"], negative["id"])
+                values += read(key, negative["code"], "code", place) is None
+                values += read(key, negative["source"], "source", place) is None
+                values += self.vault.read_added(key, negative["added"], place, negative["event_mac"]) is None
+        photos += len(
+            execute("SELECT id FROM template WHERE person_id NOT IN (SELECT id FROM person)").fetchall()
+        )  # fmt: skip
+        values += sum(not self.is_sound(row) for row in execute("SELECT * FROM audit").fetchall())
+        values += len(META) - sum(is_meta_sound(self.vault, row) for row in read_metas(self._connection))
+        return Damage(people, photos, values)
+
+
+def audit_mac(vault: Vault, number: int, at_s: float, action: str, person_id: str) -> bytes:
+    """What shows that a line of the audit is as it was written."""
+    return vault.mac("audit", number, at_s, action, person_id)
+
+
+def meta_row(vault: Vault, preprocessing_hash: str, embedding_size: int, bundle_name: str) -> dict[str, Any]:
+    """A row of ``meta`` but for its number."""
+    open_values = (vault.encoder_hash, preprocessing_hash, embedding_size, bundle_name)
+    return {
+        "encoder_hash": vault.encoder_hash,
+        "preprocessing_hash": preprocessing_hash,
+        "code_size": embedding_size,
+        "bundle_name": bundle_name,
+        "gallery_id": vault.gallery_id,
+        "key_check": vault.key_check(),
+        "mac": vault.mac("meta", *open_values),
+    }
+
+
+def put_meta(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
+    """Write both copies of the ``meta`` row."""
+    values = {"id": 1, **row}
+    marks = ", ".join(f":{name}" for name in values)
+    for table in META:
+        connection.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(values)}) VALUES ({marks})", values)
+
+
+def read_metas(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Both copies of the ``meta`` row, sound or not."""
+    return [dict(row) for table in META for row in connection.execute(f"SELECT * FROM {table}").fetchall()]
+
+
+def is_meta_sound(vault: Vault, row: sqlite3.Row | dict[str, Any]) -> bool:
+    """Whether a row of ``meta`` is as it was written."""
+    open_values = (row["encoder_hash"], row["preprocessing_hash"], row["code_size"], row["bundle_name"])
+    return (
+        row["gallery_id"] == vault.gallery_id
+        and vault.fits(row["key_check"])
+        and row["mac"] == vault.mac("meta", *open_values)
+    )

@@ -11,11 +11,13 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from edge_runtime.errors import InputError
+from edge_runtime.errors import DamagedGalleryError, InputError, MissingError
+from edge_runtime.gallery.corrections import Corrections
 from edge_runtime.gallery.directory import STRANGER, Directory
 from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
-from edge_runtime.gallery.file import GalleryFile
-from edge_runtime.gallery.names import clean_name, same_name
+from edge_runtime.gallery.faults import REPAIR
+from edge_runtime.gallery.names import clean_name
+from edge_runtime.gallery.rows import Known
 from edge_runtime.gallery.templates import Person, TemplateRecord, Templates
 from edge_runtime.text.plain import printable
 from edge_runtime.types import Floats
@@ -32,96 +34,95 @@ MAX_CONSENT = 2000
 """Characters of a consent note."""
 
 
-class Gallery(GalleryFile):
+class Gallery(Corrections):
     """Everybody enrolled; see :meth:`open`."""
 
     def people(self) -> list[Person]:
         """Everybody enrolled, in the order they were added."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT p.*, (SELECT count(*) FROM template t WHERE t.person_id = p.id) AS templates "
-                "FROM person p ORDER BY p.added_s, p.rowid"
-            ).fetchall()
-            return [self._rows.person(row) for row in rows]
+        with self._reading():
+            return [self._rows.person(known) for known in self._rows.known()]
 
     def person(self, name: str) -> Person:
         """The person of that name; case does not matter.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
-        people = self.people()
-        for person in people:
-            if same_name(person.name, name):
-                return person
-        near = get_close_matches(name, [person.name for person in people], 1, 0.5)
+        with self._reading():
+            known = self._rows.find(name)
+            if known is not None:
+                return self._rows.person(known)
+            names = [other.name for other in self._rows.known()]
+        near = get_close_matches(name, names, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
-        raise InputError(f"{name!r}: nobody of this name is enrolled; {hint}")
+        if unreadable := self.damage().people:
+            hint += f"; {unreadable} people are damaged and unreadable, see {REPAIR}"
+        raise MissingError(f"{name!r}: nobody of this name is enrolled; {hint}")
 
     def records(self, name: str) -> list[TemplateRecord]:
-        """What is kept of one person, oldest first.
+        """What is kept of one person, oldest first; without what is damaged.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
-        with self._reading() as connection:
-            person_id = self.person(name).person_id
-            key = self._rows.keys(person_id).key
-            rows = connection.execute("SELECT * FROM template WHERE person_id = ? ORDER BY id", (person_id,))
+        with self._reading():
+            known = self._known(name)
+            key = known.keys.key
             return [
                 TemplateRecord(
                     row["id"],
                     self._rows.text(key, row, "source") or "",
-                    self._rows.embedding(key, row)[0],
-                    row["added_s"],
+                    weight,
+                    self._rows.added(key, row),
                     self._rows.text(key, row, "forced"),
                     row["crop"] is not None,
                 )
-                for row in rows.fetchall()
+                for row, weight, _ in self._rows.templates(known)
             ]
 
     def templates(self) -> Templates:
         """Every embedding, decrypted; one moment of the gallery. Whoever's time is up is forgotten first."""
         self.forget_expired()
-        with self._reading() as connection:
-            people = connection.execute("SELECT * FROM person ORDER BY added_s, rowid").fetchall()
-            names = tuple(self._rows.name(row) for row in people)
-            index, embeddings, weights, ids = [], [], [], []
-            for number, person in enumerate(people):
-                key = self._rows.keys(person["id"]).key
-                rows = connection.execute("SELECT * FROM template WHERE person_id = ? ORDER BY id", (person["id"],))
-                for row in rows.fetchall():
-                    weight, embedding = self._rows.embedding(key, row)
-                    index.append(number)
-                    embeddings.append(embedding)
-                    weights.append(weight)
-                    ids.append(row["id"])
+        with self._reading():
+            people = self._rows.known()
+            found = self._rows.all_templates(people)
+            wrong = self._rows.negatives(people)
+        numbers = {known.person_id: number for number, known in enumerate(people)}
+        negatives = [(numbers[person_id], view[-1]) for person_id, views in wrong.items() for view in views]
+
+        def rows(embeddings: list[Floats]) -> Floats:
+            return np.array(embeddings, np.float32).reshape(-1, self.embedding_size)
+
         return Templates(
-            names,
-            np.array(index, np.int64),
-            np.array(embeddings, np.float32).reshape(-1, self.embedding_size),
-            np.array(weights, np.float32),
-            np.array(ids, np.int64),
+            tuple(known.name for known in people),
+            np.array([place for place, _, _, _ in found], np.int64),
+            rows([embedding for _, _, _, embedding in found]),
+            np.array([weight for _, _, weight, _ in found], np.float32),
+            np.array([template_id for _, template_id, _, _ in found], np.int64),
+            rows([embedding for _, embedding in negatives]),
+            np.array([number for number, _ in negatives], np.int64),
         )
+
+    def forced(self) -> list[int]:
+        """Ids of the templates that somebody insisted on."""
+        with self._reading() as connection:
+            return [row["id"] for row in connection.execute("SELECT id FROM template WHERE forced IS NOT NULL")]
 
     def directory(self) -> Directory:
         """Who is who, for the log of events; one moment of the gallery."""
-        with self._reading() as connection:
+        with self._reading():
             vault = self._rows.vault
             names, keys = {}, {STRANGER: vault.crop_key(vault.device_key)}
-            for row in connection.execute("SELECT * FROM person").fetchall():
-                names[row["id"]] = self._rows.name(row)
-                keys[row["id"]] = vault.crop_key(self._rows.keys(row["id"]).key)
-            gone = connection.execute("SELECT person_id FROM audit WHERE action IN ('forgotten', 'expired')")
-            return Directory.of(names, keys, frozenset(row["person_id"] for row in gone.fetchall()))
+            for known in self._rows.known():
+                names[known.person_id] = known.name
+                keys[known.person_id] = vault.crop_key(known.keys.key)
+            return Directory.of(names, keys, self._rows.forgotten())
 
     def has_photo(self, name: str, digest: bytes) -> int | None:
         """The template made from a photo for this person, by the sha256 of the photo's file; None if there is none."""
         with self._reading():
-            person_id = self._rows.find(clean_name(name))
-            if person_id is None:
-                return None
-            return self._rows.photo(person_id, self._rows.keys(person_id).photo_mac(digest))
+            known = self._rows.find(clean_name(name))
+            return None if known is None else self._rows.photo(known.person_id, known.keys.photo_mac(digest))
 
     def add(
         self,
@@ -155,35 +156,34 @@ class Gallery(GalleryFile):
         """
         name, source = clean_name(name), printable(source)
         embedding = np.asarray(embedding)
-        if embedding.shape != (self.embedding_size,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:
-            raise InputError(
-                f"code: expected unit length and shape ({self.embedding_size},), received {embedding.shape}"
-            )
+        self._check_embedding(embedding)
         if not 0 < quality_weight < float("inf"):
             raise InputError(f"quality_weight: expected a positive number, received {quality_weight!r}")
         with self._writing() as connection:
-            person_id = self._rows.find(name) or self._rows.insert(name, person_id)
+            known = self._rows.find(name)
+            person_id = self._rows.insert(name, person_id) if known is None else known.person_id
             keys = self._rows.keys(person_id)
             mac = None if digest is None else keys.photo_mac(digest)
-            known = None if mac is None else self._rows.photo(person_id, mac)
-            if known is not None:
-                return known
+            photo = None if mac is None else self._rows.photo(person_id, mac)
+            if photo is not None:
+                return photo
             last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'template'").fetchone()
             template_id = int(last[0]) + 1 if last else 1
             row = f"{person_id}/{template_id}"
             kept = None if crop is None else self._rows.vault.seal(keys.key, (digest or _NO_PHOTO) + crop, "crop", row)
+            vault, key = self._rows.vault, keys.key
             connection.execute(
-                "INSERT INTO template (id, person_id, code, source, photo_mac, forced, crop, added_s)"
+                "INSERT INTO template (id, person_id, code, source, added, photo_mac, crop, forced)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     template_id,
                     person_id,
-                    self._rows.vault.seal_embedding(keys.key, quality_weight, embedding.astype(np.float32), row),
-                    self._rows.vault.seal(keys.key, source.encode(errors="replace"), "source", row),
+                    vault.seal_embedding(key, quality_weight, embedding.astype(np.float32), row),
+                    vault.seal(key, source.encode(errors="replace"), "source", row),
+                    vault.seal_added(key, time.time(), row, mac),
                     mac,
-                    None if forced is None else self._rows.vault.seal(keys.key, forced.encode(), "forced", row),
                     kept,
-                    time.time(),
+                    None if forced is None else vault.seal(key, forced.encode(), "forced", row),
                 ),
             )
             if forced is not None:
@@ -191,13 +191,18 @@ class Gallery(GalleryFile):
             return template_id
 
     def crop(self, template_id: int) -> tuple[bytes | None, bytes] | None:
-        """What was kept of a template's face: sha256 of the photo's file, if known, and JPEG; None: nothing."""
+        """What was kept of a template's face: sha256 of the photo's file, if known, and JPEG; None: nothing
+        readable.
+        """
         with self._reading() as connection:
             row = connection.execute("SELECT * FROM template WHERE id = ?", (template_id,)).fetchone()
             if row is None or row["crop"] is None:
                 return None
             place = f"{row['person_id']}/{template_id}"
-            kept = self._rows.vault.open(self._rows.keys(row["person_id"]).key, row["crop"], "crop", place)
+            try:
+                kept = self._rows.vault.open(self._rows.keys(row["person_id"]).key, row["crop"], "crop", place)
+            except DamagedGalleryError:
+                return None
             digest, jpeg = kept[: len(_NO_PHOTO)], kept[len(_NO_PHOTO) :]
             return (None if digest == _NO_PHOTO else digest), jpeg
 
@@ -209,11 +214,10 @@ class Gallery(GalleryFile):
         """
         new = clean_name(new)
         with self._writing() as connection:
-            person = self.person(old)
+            person, key = self.person(old), self._known(old).keys.key
             owner = self._rows.find(new)
-            if owner not in (None, person.person_id):
+            if owner is not None and owner.person_id != person.person_id:
                 raise InputError(f"{new!r}: expected a free name, somebody else is called so; choose another")
-            key = self._rows.keys(person.person_id).key
             sealed = self._rows.vault.seal(key, new.encode(), "name", person.person_id)
             connection.execute("UPDATE person SET name = ? WHERE id = ?", (sealed, person.person_id))
             self._rows.audit("renamed", person.person_id)
@@ -223,13 +227,15 @@ class Gallery(GalleryFile):
         """Delete one template of a person, who keeps at least one.
 
         Raises:
-            InputError: nobody is called so, the template is none of theirs, or their last one.
+            InputError: nobody is called so, the template is not theirs, or their last one.
         """
         with self._writing() as connection:
             person = self.person(name)
             rows = connection.execute("SELECT id FROM template WHERE person_id = ?", (person.person_id,)).fetchall()
             if template_id not in {row["id"] for row in rows}:
-                raise InputError(f"{template_id}: no photo of {person.name} has this number; familiar people show NAME")
+                raise MissingError(
+                    f"{template_id}: no photo of {person.name} has this number; familiar people show NAME"
+                )
             if len(rows) == 1:
                 raise InputError(f"{person.name}: this is the last photo; familiar people forget NAME")
             connection.execute("DELETE FROM template WHERE id = ?", (template_id,))
@@ -254,44 +260,47 @@ class Gallery(GalleryFile):
         if expires_s is not None and not expires_s > time.time():
             raise InputError("expiry: expected a time to come, received one that is past; to end it now, forget them")
         with self._writing() as connection:
-            person_id = self.person(name).person_id
+            person, key = self.person(name), self._known(name).keys.key
+            person_id, vault = person.person_id, self._rows.vault
             if consent is not None:
-                sealed = self._rows.vault.seal(self._rows.keys(person_id).key, consent.encode(), "consent", person_id)
+                sealed = vault.seal(key, consent.encode(), "consent", person_id)
                 connection.execute(
                     "UPDATE person SET consent = ? WHERE id = ?", (sealed if consent else None, person_id)
                 )
             if expires_s is not None:
-                until = expires_s if expires_s < float("inf") else None
-                connection.execute("UPDATE person SET expires_s = ? WHERE id = ?", (until, person_id))
+                until_s = expires_s if expires_s < float("inf") else None
+                dates = vault.seal_dates(person_id, person.added, until_s)
+                connection.execute("UPDATE person SET dates = ? WHERE id = ?", (dates, person_id))
             self._rows.audit("noted", person_id)
             return self.person(name)
 
     def forget(self, name: str) -> Person:
         """Delete a person, their embeddings and their key, everywhere here; the audit keeps no name.
 
-        That is the database, its write-ahead log, and the older galleries that migrations and changes of the encoder
-        have left beside it.
+        That is the database, its write-ahead log, and the galleries that migrations, repairs and changes of the encoder
+        have left beside it. A tombstone stays, written first: where a power cut comes between, the next opening
+        finishes it.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
-        with self._writing() as connection:
+        with self._writing():
             person = self.person(name)
-            connection.execute("DELETE FROM person WHERE id = ?", (person.person_id,))
-            self._rows.audit("forgotten", person.person_id)
+            self._tombstones.add([person.person_id])
+            self._rows.delete(person.person_id, "forgotten")
         self._clean()
         return person
 
     def forget_expired(self) -> list[str]:
         """Forget everybody whose time is up; returns their opaque ids."""
-        with self._guarded():
-            if not self._rows.expired():
-                return []
-        with self._writing() as connection:
-            expired = self._rows.expired()
+        if not self.version[-1]:
+            return []
+        now_s = time.time()
+        with self._writing():
+            expired = [person_id for person_id, until_s in self._rows.expiries().items() if until_s <= now_s]
+            self._tombstones.add(expired)
             for person_id in expired:
-                connection.execute("DELETE FROM person WHERE id = ?", (person_id,))
-                self._rows.audit("expired", person_id)
+                self._rows.delete(person_id, "expired")
         self._clean()
         return expired
 
@@ -299,54 +308,65 @@ class Gallery(GalleryFile):
         """People ready for another device.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
-        with self._reading() as connection:
+        with self._reading():
             people = []
-            for person in map(self.person, names):
-                key = self._rows.keys(person.person_id).key
-                rows = connection.execute(
-                    "SELECT * FROM template WHERE person_id = ? ORDER BY id", (person.person_id,)
-                ).fetchall()
-                templates = []
-                for row in rows:
-                    weight, embedding = self._rows.embedding(key, row)
-                    source, forced = self._rows.text(key, row, "source"), self._rows.text(key, row, "forced")
-                    templates.append(MovedTemplate(embedding, weight, source or "", forced))
-                people.append(MovedPerson(person.name, person.consent, person.expires, tuple(templates)))
+            for known in map(self._known, names):
+                key, person = known.keys.key, self._rows.person(known)
+                templates = tuple(
+                    MovedTemplate(
+                        embedding,
+                        weight,
+                        self._rows.text(key, row, "source") or "",
+                        self._rows.text(key, row, "forced"),
+                    )
+                    for row, weight, embedding in self._rows.templates(known)
+                )
+                if templates:
+                    people.append(MovedPerson(person.person_id, person.name, person.consent, person.expires, templates))
             return tuple(people)
 
     def note_export(self, names: list[str]) -> None:
         """Leave an audit line for everybody who was exported.
 
         Raises:
-            InputError: nobody is called so.
+            MissingError: nobody is called so.
         """
         with self._writing():
             for name in names:
                 self._rows.audit("exported", self.person(name).person_id)
 
-    def take_moved(self, people: tuple[MovedPerson, ...], merge: bool) -> tuple[int, int]:
-        """Add people of another device, all or nobody.
+    def take_moved(self, people: tuple[MovedPerson, ...], merge: bool, again: bool = False) -> tuple[int, int]:
+        """Add people of another device, all or nobody; new ones keep the id they had there.
 
         Args:
             people: whose embeddings are of this gallery's encoder.
             merge: add to people of the same name; else such a name is refused.
+            again: also people who were forgotten here; they get a new id.
 
         Returns:
             How many templates were added, and how many were here already.
 
         Raises:
-            InputError: an unusable or a known name, or an embedding that does not fit.
+            InputError: an unusable or a known name, an embedding that does not fit, or somebody who was forgotten here.
         """
+        gone = [person.name for person in people if person.person_id in self._tombstones]
+        if gone and not again:
+            raise InputError(
+                f"{', '.join(map(repr, gone))}: expected people who were not forgotten here, this file was made before "
+                "they were; export it again without them, or add --forgotten to enrol them again"
+            )
         added = known = 0
-        with self._writing():
+        with self._writing() as connection:
+            ids = {row["id"] for row in connection.execute("SELECT id FROM person").fetchall()}
             for person in people:
                 name = clean_name(person.name)
                 here = self._rows.find(name)
                 if here is not None and not merge:
                     raise InputError(f"{name!r}: somebody of this name is enrolled; rename one, or add --merge")
                 have = self._embeddings_of(here)
+                person_id = None if person.name in gone or person.person_id in ids else person.person_id
                 for item in person.templates:
                     if (
                         item.embedding.shape == (self.embedding_size,)
@@ -354,21 +374,26 @@ class Gallery(GalleryFile):
                     ):
                         known += 1
                         continue
-                    self.add(name, item.embedding, item.weight, item.source, forced=item.forced)
+                    self.add(name, item.embedding, item.weight, item.source, forced=item.forced, person_id=person_id)
                     added += 1
-                if here is None and self._rows.find(name) is not None:
+                now_here = self._rows.find(name)
+                if here is None and now_here is not None:
                     expires = None if person.expires is None else max(person.expires, time.time() + 1)
                     self.note(name, person.consent, expires)
-                if (person_id := self._rows.find(name)) is not None:
-                    self._rows.audit("imported", person_id)
+                if now_here is not None:
+                    self._rows.audit("imported", now_here.person_id)
         return added, known
 
-    def _embeddings_of(self, person_id: str | None) -> Floats:
+    def _known(self, name: str) -> Known:
+        """The row of the person of that name; in a transaction.
+
+        Raises:
+            InputError: nobody is called so.
+        """
+        person_id = self.person(name).person_id
+        return next(known for known in self._rows.known() if known.person_id == person_id)
+
+    def _embeddings_of(self, known: Known | None) -> Floats:
         """A person's embeddings, float32 (T, D); in a transaction."""
-        if person_id is None:
-            return np.zeros((0, self.embedding_size), np.float32)
-        key = self._rows.keys(person_id).key
-        rows = self._connection.execute("SELECT * FROM template WHERE person_id = ?", (person_id,)).fetchall()
-        return np.array([self._rows.embedding(key, row)[1] for row in rows], np.float32).reshape(
-            -1, self.embedding_size
-        )
+        found = [] if known is None else [embedding for _, _, embedding in self._rows.templates(known)]
+        return np.array(found, np.float32).reshape(-1, self.embedding_size)

@@ -1,4 +1,4 @@
-"""How values of a gallery are sealed: a key per person under the device key, embeddings turned by a rotation.
+"""How values of a gallery are sealed: a key per person under the device key.
 
 Every value is bound (as associated data) to its kind, its row, its person, the encoder and the gallery, so that none
 can be moved within a gallery or to another one unnoticed.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
+import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.errors import GalleryError
-from edge_runtime.storage.keys import KEY_BYTES, seal, unseal
+from edge_runtime.errors import DamagedGalleryError
+from edge_runtime.gallery.faults import SAVE
+from edge_runtime.storage.keys import KEY_BYTES, row_mac, seal, unseal
 from edge_runtime.types import Floats
 
 KEY_CHECK = b"familiar"
@@ -53,15 +56,13 @@ class Vault:
         path: of the gallery, for messages.
         device_key: 32 bytes.
         encoder_hash: of the embeddings.
-        gallery_id: of the gallery; "" in galleries of schema 1.
-        rotation: float32 (D, D), orthogonal: embeddings are kept turned by it; None: as they are (schema 1).
+        gallery_id: of the gallery.
     """
 
     path: Path
     device_key: bytes
     encoder_hash: str
     gallery_id: str
-    rotation: Floats | None = None
 
     def place(self, kind: str, row: str) -> str:
         """What a value is bound to."""
@@ -75,15 +76,26 @@ class Vault:
         """Decrypt a value of this place.
 
         Raises:
-            GalleryError: it was altered, or belongs elsewhere.
+            DamagedGalleryError: it was altered, or belongs elsewhere.
         """
         try:
             return unseal(key, sealed, self.place(kind, row))
         except ValueError as error:
-            raise GalleryError(
-                f"{self.path}: expected the {kind} that was written, found altered bytes (row {row}); "
-                "put a backup in its place, or move it away and enrol again"
+            raise DamagedGalleryError(
+                f"{self.path}: expected the {kind} that was written, found altered bytes (row {row}); {SAVE}"
             ) from error
+
+    def read(self, key: bytes, sealed: bytes | None, kind: str, row: str) -> bytes | None:
+        """The same, but None for one that does not open, or that there is none of."""
+        try:
+            return None if sealed is None else self.open(key, sealed, kind, row)
+        except DamagedGalleryError:
+            return None
+
+    def mac(self, table: str, *values: str | bytes | float | int | None) -> bytes:
+        """What shows that values that stand in the open in a row are as they were written."""
+        key = hmac.digest(self.device_key, b"rows/" + self.gallery_id.encode(), hashlib.sha256)
+        return row_mac(key, table, *values)
 
     def key_check(self) -> bytes:
         """A proof of the device key, for the ``meta`` table."""
@@ -109,55 +121,66 @@ class Vault:
         return self.seal(self.device_key, keys.key + keys.photo_key, "key", person_id)
 
     def open_keys(self, person_id: str, sealed: bytes) -> PersonKeys:
-        """The inverse of :meth:`seal_keys`; in schema 1 one key did both.
+        """The inverse of :meth:`seal_keys`.
 
         Raises:
-            GalleryError: altered, or of another person.
+            DamagedGalleryError: altered, or of another person.
         """
         both = self.open(self.device_key, sealed, "key", person_id)
-        return PersonKeys(both[:KEY_BYTES], both[KEY_BYTES:] or both)
+        return PersonKeys(both[:KEY_BYTES], both[KEY_BYTES:])
 
-    def seal_rotation(self) -> bytes:
-        """The rotation, sealed with the device key."""
-        assert self.rotation is not None
-        return self.seal(self.device_key, self.rotation.astype("<f4").tobytes(), "rotation", "")
+    def seal_dates(self, person_id: str, added_s: float | None, expires_s: float | None) -> bytes:
+        """When a person was added (None: that is not known any more) and when they are to be forgotten (None: never).
 
-    def with_rotation(self, sealed: bytes, embedding_size: int) -> Vault:
-        """The same vault with the rotation that :meth:`seal_rotation` gave.
-
-        Raises:
-            GalleryError: altered, or of another gallery.
+        Both in seconds since the Unix epoch.
         """
-        plain = self.open(self.device_key, sealed, "rotation", "")
-        if len(plain) != 4 * embedding_size**2:
-            raise GalleryError(
-                f"{self.path}: expected a rotation of embeddings of {embedding_size}, found {len(plain)} bytes; "
-                "the gallery was altered, put a backup in its place"
-            )
-        return replace(
-            self, rotation=np.frombuffer(plain, "<f4").reshape(embedding_size, embedding_size).astype(np.float32)
-        )
+        plain = struct.pack("<2d", _or_nan(added_s), math.inf if expires_s is None else expires_s)
+        return self.seal(self.device_key, plain, "dates", person_id)
+
+    def read_dates(self, person_id: str, sealed: bytes) -> tuple[float | None, float | None] | None:
+        """The inverse of :meth:`seal_dates`; None: altered."""
+        plain = self.read(self.device_key, sealed, "dates", person_id)
+        if plain is None:
+            return None
+        added_s, expires_s = struct.unpack("<2d", plain)
+        return _or_none(added_s), None if expires_s == math.inf else expires_s
+
+    def seal_added(self, key: bytes, added_s: float | None, row: str, photo_mac: bytes | None) -> bytes:
+        """When a template was added, seconds since the Unix epoch; None: that is not known any more."""
+        return self.seal(key, struct.pack("<d", _or_nan(added_s)), "added", added_place(row, photo_mac))
+
+    def read_added(self, key: bytes, sealed: bytes, row: str, photo_mac: bytes | None) -> tuple[float | None] | None:
+        """The inverse of :meth:`seal_added`, a tuple of one; None: altered."""
+        plain = self.read(key, sealed, "added", added_place(row, photo_mac))
+        return None if plain is None else (_or_none(struct.unpack("<d", plain)[0]),)
 
     def seal_embedding(self, key: bytes, weight: float, embedding: Floats, row: str) -> bytes:
         """A template's weight and embedding (D,)."""
-        turned = embedding if self.rotation is None else embedding @ self.rotation
-        return self.seal(key, np.concatenate([[weight], turned]).astype("<f4").tobytes(), "code", row)
+        return self.seal(key, np.concatenate([[weight], embedding]).astype("<f4").tobytes(), "code", row)
 
     def open_embedding(self, key: bytes, sealed: bytes, row: str) -> tuple[float, Floats]:
-        """The inverse of :meth:`seal_code`: (weight, embedding float32 (D,)).
+        """The inverse of :meth:`seal_embedding`: (weight, embedding float32 (D,)).
 
         Raises:
-            GalleryError: altered, or of another place.
+            DamagedGalleryError: altered, or of another place.
         """
         numbers = np.frombuffer(self.open(key, sealed, "code", row), "<f4").astype(np.float32)
-        embedding = numbers[1:]
-        return float(numbers[0]), embedding if self.rotation is None else np.asarray(
-            self.rotation @ embedding, np.float32
-        )
+        return float(numbers[0]), numbers[1:]
 
 
-def new_rotation(embedding_size: int) -> Floats:
-    """A random rotation or reflection, uniform over all of them, float32 (D, D) (Mezzadri, 2007: QR with signs)."""
-    rng = np.random.default_rng(secrets.randbits(256))
-    q, r = np.linalg.qr(rng.standard_normal((embedding_size, embedding_size)))
-    return np.asarray(q * np.sign(np.diag(r)), np.float32)
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def negative_row(person_id: str, negative_id: int) -> str:
+    """What the values of a negative are bound to: not to be taken for those of a template."""
+    return f"{person_id}/not/{negative_id}"
+
+
+def added_place(row: str, photo_mac: bytes | None) -> str:
+    """What the date of a template is bound to: the fingerprint of its photo too, which stands in the open."""
+    return f"{row}/{(photo_mac or b'').hex()}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.types import Floats
 
@@ -16,3 +19,18 @@ def normalise(embeddings: Floats) -> tuple[Floats, Floats]:
     unit = np.zeros_like(embeddings, dtype=np.float32)
     unit[good] = embeddings[good] / norms[good, None]
     return unit, np.where(good, norms, np.float32(0))
+
+
+def embedding_hash(encoder_hash: str, preprocessing_hash: str) -> str:
+    """By which embeddings are known to be comparable, 64 hex digits."""
+    return hashlib.sha256(f"{encoder_hash}/{preprocessing_hash}".encode()).hexdigest()
+
+
+def summed(rows: Floats, index: NDArray[np.int64], count: int) -> Floats:
+    """float32 (count, D): the sum of the rows (N, D) of each index (N,), zeros where there is no row."""
+    order = np.argsort(index, kind="stable")
+    sums = np.zeros((count, rows.shape[1]), np.float32)
+    if len(order):
+        present, starts = np.unique(index[order], return_index=True)
+        sums[present] = np.add.reduceat(rows[order], starts, axis=0)
+    return sums

@@ -37,6 +37,17 @@ def on_cpu(name: str) -> str:
     return "cpu" if name.partition(":")[0] in ("auto", _TPU) else name
 
 
+def check_interpreter(name: str) -> None:
+    """See that ``name`` is an interpreter or accelerator, without opening it.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if name not in ("auto", "cpu", *backend_names(_HERE)) and not _TPU_NAME.fullmatch(name):
+        known = ", ".join((*_CHOICES, *backend_names(_HERE)))
+        raise ConfigError(f"interpreter {name!r}: expected one of {known}; check the spelling")
+
+
 def open_interpreter(name: str, model: str | Path, threads: int = 1) -> Interpreter:
     """Open a .tflite file.
 
@@ -51,6 +62,7 @@ def open_interpreter(name: str, model: str | Path, threads: int = 1) -> Interpre
         ConfigError: no such interpreter or accelerator.
         InterpreterError: it is not there, or does not take the model.
     """
+    check_interpreter(name)
     model = Path(model)
     tpu = _TPU_NAME.fullmatch(name)
     if tpu is not None:
@@ -65,12 +77,9 @@ def open_interpreter(name: str, model: str | Path, threads: int = 1) -> Interpre
         try:
             return _open_tpu(_first_installed(), "", model, threads)
         except InterpreterError:
-            pass  # none here: what `auto` is for; the status and `familiar doctor` say which is in use
+            pass  # no Edge TPU here: what `auto` is for; the status and `familiar doctor` say which is in use
     if name in ("auto", "cpu"):
         name = _first_installed()
-    elif name not in backend_names(_HERE):
-        known = ", ".join((*_CHOICES, *backend_names(_HERE)))
-        raise ConfigError(f"interpreter {name!r}: expected one of {known}; check the spelling")
     return FlatbufferInterpreter(_loaded(name, "interpreter_class"), model, threads, _package(name))
 
 

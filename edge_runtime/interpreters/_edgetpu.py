@@ -73,7 +73,7 @@ def open_delegate(load_delegate: Any, device: str) -> Any:
 
 
 class EdgeTpuInterpreter:
-    """See ``protocols.Interpreter``; runs on the TPU, and on the CPU while there is none.
+    """See ``protocols.Interpreter``; runs on the TPU, and on the CPU while no TPU is there.
 
     Opening again happens on a thread beside, with growing pauses. A run that hangs is abandoned with its thread.
     """
@@ -99,6 +99,7 @@ class EdgeTpuInterpreter:
         self._attempt = self._hung = 0
         self._retry_at_s = 0.0
         self.degraded: str | None = None
+        self.package = self._tpu.package
         self.input_shape, self.input_dtype = self._tpu.input_shape, self._tpu.input_dtype
         self.input_quantization, self.outputs = self._tpu.input_quantization, self._tpu.outputs
 

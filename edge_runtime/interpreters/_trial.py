@@ -33,7 +33,7 @@ def try_in_child(model: Path, interpreter: str) -> str | None:
             timeout=_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        return f"{model}: expected an answer within {_TIMEOUT_S} s, the interpreter gave none; do not use this model"
+        return f"{model}: expected an answer within {_TIMEOUT_S} s, no answer came; do not use this model"
     try:
         return str(json.loads(done.stdout.splitlines()[-1])["error"] or "") or None
     except (IndexError, ValueError, KeyError, TypeError):

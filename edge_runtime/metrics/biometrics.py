@@ -362,7 +362,7 @@ def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple
     share, shrink = successes / trials, 1 + z * z / trials
     centre = share + z * z / (2 * trials)
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    # Exactly none and exactly all are not left to rounding.
+    # Exactly 0 and exactly all are not left to rounding.
     low = (centre - half) / shrink if successes > 0 else 0.0
     high = (centre + half) / shrink if successes < trials else 1.0
     return max(low, 0.0), min(high, 1.0)

@@ -114,7 +114,7 @@ def _key(name: str, number: str) -> str:
 def make_pairs(
     names: Sequence[str], seed: int = 0, folds: int = 10, per_person: int = 10
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
-    """Pairs out of photos that have none: as many same as different ones, and no person in two folds.
+    """Pairs of photos that come without a list of pairs: as many same as different ones, and no person in two folds.
 
     Same pairs are all of a person's, at most ``per_person`` drawn from them, so that somebody with a hundred
     photos does not decide; a different pair draws two people of the fold first, then a photo of each.

@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from edge_runtime.config import ImagesConfig
 from edge_runtime.control.protocol import Answer
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
     from edge_runtime.enrolment.photo import Enroller
     from edge_runtime.gallery.store import Gallery
-    from edge_runtime.types import Frame
+    from edge_runtime.recognizer import NamedFace
+    from edge_runtime.types import Frame, Pixels
     from edge_runtime.unknowns.book import UnknownsBook
 
 _LARGEST = ImagesConfig().max_megapixels
+
+
+def no_recognizer(pixels: Pixels) -> Sequence[NamedFace]:
+    """Where no models are open.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError("expected a gallery opened for recognising; familiar identify does it without a daemon")
 
 
 class Holdings:
     """A gallery, if there is one, and what goes with it; safe to use from several threads.
 
     Attributes:
-        gallery: None: there is none yet, and nobody in it.
+        gallery: None: there is no gallery yet, so nobody is enrolled.
         max_megapixels: the largest photo taken.
-        margin: the usual lead of a name.
+        margin: the usual margin of a name.
         latest: a camera's latest frame by its name; None: there are no cameras.
-        on_forget: called when somebody was forgotten; None: nothing else is to do.
+        on_forget: called when somebody was forgotten; whether nothing is left of them elsewhere; None: nothing else is
+            to do.
         unknowns: gives the unknowns who are remembered; None: nobody ever was.
+        events: file of the log of events; None: there is none to read.
+        recognize: names the faces of a picture, uint8 (H, W, 3) RGB, upright.
     """
 
     def __init__(
@@ -39,8 +53,10 @@ class Holdings:
         max_megapixels: float = _LARGEST,
         margin: float = 0.0,
         latest: Callable[[str], Frame] | None = None,
-        on_forget: Callable[[], None] | None = None,
+        on_forget: Callable[[], bool] | None = None,
         unknowns: Callable[[], UnknownsBook | None] = lambda: None,
+        events: Path | None = None,
+        recognize: Callable[[Pixels], Sequence[NamedFace]] = no_recognizer,
     ) -> None:
         """Hold what the attributes say.
 
@@ -50,6 +66,7 @@ class Holdings:
         """
         self.gallery, self.max_megapixels, self.margin = gallery, max_megapixels, margin
         self.latest, self.on_forget, self.unknowns = latest, on_forget, unknowns
+        self.events, self.recognize = events, recognize
         self._make_enroller = enroller
         self._enroller: Enroller | None = None
         self._opening = threading.Lock()
@@ -72,15 +89,36 @@ class Holdings:
         """The gallery, for a request about one person.
 
         Raises:
-            InputError: there is none yet.
+            MissingError: there is no gallery yet.
         """
         if self.gallery is None:
-            raise InputError(f"{name!r}: nobody is enrolled yet; familiar enroll NAME PHOTO")
+            raise MissingError(f"{name!r}: nobody is enrolled yet; familiar enroll NAME PHOTO")
         return self.gallery
 
 
+class Controls(Protocol):
+    """What can be changed in a running daemon; a restart takes it back to the configuration."""
+
+    def set_target(self, per_1000: float) -> None:
+        """Another target FPIR, in thousandths."""
+        ...
+
+    def switch(self, camera: str, on: bool) -> None:
+        """A camera off or on; ``InputError`` if there is no such camera."""
+        ...
+
+    def recheck(self, camera: str) -> list[str]:
+        """Look again whose the faces in view of a camera are, of all cameras if it is empty; their names."""
+        ...
+
+
 class Daemon(Protocol):
-    """What a running daemon tells of itself."""
+    """What a running daemon says about itself."""
+
+    @property
+    def controls(self) -> Controls:
+        """What can be changed in it."""
+        ...
 
     def status(self) -> Answer:
         """What is going on."""
@@ -112,7 +150,7 @@ class Access(Protocol):
         """The running daemon.
 
         Raises:
-            ControlError: none runs.
+            ControlError: no daemon runs.
         """
         ...
 
@@ -127,7 +165,7 @@ class PeopleAccess(Protocol):
             UsageError: an unknown request, or fields other than its own.
             InputError: an unusable name, or nobody of that name.
             GalleryError: the gallery cannot be read or written.
-            ControlError: the daemon cannot be reached or refuses, or none runs and the request needs one.
+            ControlError: the daemon cannot be reached or refuses, or no daemon runs and the request needs one.
         """
         ...
 

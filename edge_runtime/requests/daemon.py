@@ -26,6 +26,30 @@ class Live:
     camera: str = key(help="its name in the configuration")
 
 
+@dataclass(frozen=True)
+class SetTarget:
+    """Another target FPIR until the next start or reload: ``false_accepts_per_1000_strangers``."""
+
+    false_accepts_per_1000_strangers: float = key(
+        help="of 1,000 strangers, so many may get a name", low=0.001, high=1000
+    )
+
+
+@dataclass(frozen=True)
+class SwitchCamera:
+    """A camera off or on until the next start: ``camera``, ``on``."""
+
+    camera: str = key(help="its name in the configuration")
+    on: bool = key(help="false: it is closed, and its tracks end")
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """Look again now whose the faces in view are: ``cameras``, those that do."""
+
+    camera: str = key("", "its name in the configuration; empty: all")
+
+
 def status(access: Access, request: Status, payload: bytes) -> Answer:
     return access.daemon.status()
 
@@ -36,3 +60,17 @@ def reload(access: Access, request: Reload, payload: bytes) -> Answer:
 
 def live(access: Access, request: Live, payload: bytes) -> Answer:
     return access.daemon.live(request.camera)
+
+
+def set_target(access: Access, request: SetTarget, payload: bytes) -> Answer:
+    access.daemon.controls.set_target(request.false_accepts_per_1000_strangers)
+    return {"false_accepts_per_1000_strangers": request.false_accepts_per_1000_strangers}
+
+
+def switch_camera(access: Access, request: SwitchCamera, payload: bytes) -> Answer:
+    access.daemon.controls.switch(request.camera, request.on)
+    return {"camera": request.camera, "on": request.on}
+
+
+def recheck(access: Access, request: Recheck, payload: bytes) -> Answer:
+    return {"cameras": access.daemon.controls.recheck(request.camera)}

@@ -31,6 +31,7 @@ class EnrollPhoto:
     name: str = key(help="the person's")
     source: str = key(help="where the photo came from, for people to read")
     force: bool = key(False, "take a photo that is poor or looks like somebody else")
+    face: int = key(0, "number of the face that is meant, from the left; 0: the only one, or the one that fits")
     photo: str = key("", "fingerprint that enroll.look gave; empty: the photo's file comes with the request")
 
 
@@ -40,22 +41,24 @@ class LookAtPhoto:
 
     name: str = key(help="the person's")
     source: str = key(help="where the photo came from, for people to read")
+    face: int = key(0, "number of the face that is meant, from the left; 0: the only one, or the one that fits")
 
 
 @dataclass(frozen=True)
 class LookForPose:
-    """Look through a camera: ``guidance``, ``box``, ``seq``, and ``picture`` of the view that is wanted, a PNG in
-    base64, or "". Nothing is enrolled.
+    """Look through a camera: ``guidance``, ``box``, ``seq``, ``picture`` of the view that is wanted, a PNG in base64,
+    or "", and ``objection``: whom else that view looks like, or "". Nothing is enrolled.
     """
 
     camera: str = key(help="its name in the configuration")
     want: str = key(help="the pose that is wanted", choices=(*POSES, ANY))
-    box: tuple[float, ...] = key((), "the face's box of the look before; empty: none")
+    box: tuple[float, ...] = key((), "the face's box of the look before; empty: no look before")
+    name: str = key("", "whose view it is to be; empty: it is compared with nobody")
 
 
 @dataclass(frozen=True)
 class EnrollViews:
-    """Enrol several photos at once: ``results``: an ``EnrolmentResult``'s fields each; after an error none is enrolled.
+    """Enrol several photos at once: ``results``: the fields of ``EnrolmentResult``; after an error nobody is enrolled.
 
     Their files come as payload, one behind the other.
     """
@@ -73,11 +76,11 @@ def enroll_photo(access: Access, request: EnrollPhoto, payload: bytes) -> Answer
         return (
             held.enroller().photo(request.name, None, _digest(request.photo), request.source, request.force).as_json()
         )
-    return _enrol(held, request, *_look(held, request, payload), request.force).as_json()
+    return _enrol(held, request, *_look(held, request, payload, request.face), request.force).as_json()
 
 
 def look_at_photo(access: Access, request: LookAtPhoto, payload: bytes) -> Answer:
-    digest, result = _look(access.holdings, request, payload)
+    digest, result = _look(access.holdings, request, payload, request.face)
     return result.as_json() | {"photo": digest.hex()}
 
 
@@ -88,7 +91,16 @@ def look_for_pose(access: Access, request: LookForPose, payload: bytes) -> Answe
     frame = held.latest(request.camera)
     view = held.enroller().pose(frame.pixels, request.want, request.box[:4])
     picture = "" if view.picture is None else base64.b64encode(_png(view.picture)).decode()
-    return {"guidance": view.guidance, "box": list(view.box), "seq": frame.seq, "picture": picture}
+    objection = (
+        held.enroller().objection(request.name, view.picture) if request.name and view.picture is not None else None
+    )
+    return {
+        "guidance": view.guidance,
+        "box": list(view.box),
+        "seq": frame.seq,
+        "picture": picture,
+        "objection": objection or "",
+    }
 
 
 def enroll_views(access: Access, request: EnrollViews, payload: bytes) -> Answer:
@@ -107,7 +119,7 @@ def enroll_views(access: Access, request: EnrollViews, payload: bytes) -> Answer
 
 
 def _look(
-    held: Holdings, request: EnrollPhoto | LookAtPhoto | EnrollViews, photo: bytes
+    held: Holdings, request: EnrollPhoto | LookAtPhoto | EnrollViews, photo: bytes, face: int = 0
 ) -> tuple[bytes, EnrolmentResult]:
     """A photo's digest, and what is seen in it; one enrolled before is not decoded."""
     enroller, digest = held.enroller(), hashlib.sha256(photo).digest()
@@ -118,13 +130,13 @@ def _look(
         pixels = decode_image(photo, request.source, held.max_megapixels)
     except ImageError as error:
         return digest, EnrolmentResult(False, str(error).removeprefix(f"{request.source}: "))
-    return digest, enroller.look(request.name, pixels, digest)
+    return digest, enroller.look(request.name, pixels, digest, face)
 
 
 def _enrol(
     held: Holdings, request: EnrollPhoto | EnrollViews, digest: bytes, seen: EnrolmentResult, force: bool = False
 ) -> EnrolmentResult:
-    """Enrol a photo that was looked at, unless that told everything."""
+    """Enrol a photo that was looked at, unless the look said everything."""
     if seen.known or not held.enroller().looked_at(request.name, digest):
         return seen
     return held.enroller().photo(request.name, None, digest, request.source, force)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from edge_runtime.types import Floats, Frame
@@ -23,7 +23,7 @@ class LiveView:
     """Draws one camera's latest frame at most every ``SHORTEST_PAUSE_S``; safe to use from several threads."""
 
     def __init__(self, latest: Callable[[str], tuple[Frame, Sightings]]) -> None:
-        """Take frames from ``latest``, which gets a camera's name and raises ``FamiliarError`` where it has none."""
+        """Take frames from ``latest``, which gets a camera's name and raises ``FamiliarError`` if it has no frame."""
         self._latest = latest
         self._lock = threading.Lock()
         self._drawn: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -56,16 +56,8 @@ class LiveView:
 def draw(frame: Frame, sightings: Sightings) -> bytes:
     """A JPEG, at most ``LONGEST_SIDE_PX`` wide and high, with a box and a name, or a state, for each face."""
     # Nothing a daemon needs before somebody looks.
-    from edge_runtime.drawing.contact_sheet import GREEN, GREY, RED, Tile, annotated
+    from edge_runtime.drawing.faces import draw_faces
+    from edge_runtime.drawing.picture_file import encode_picture
 
-    colours = {"identified": GREEN, "unknown": RED}
-    height, width = frame.pixels.shape[:2]
-    boxes = tuple(
-        ((float(box[0]), float(box[1]), float(box[2]), float(box[3])), person or state, colours.get(state, GREY))
-        for box, person, state in sightings
-    )
-    scale = min(1.0, LONGEST_SIDE_PX / max(width, height))
-    size_wh = max(round(width * scale), 1), max(round(height * scale), 1)
-    stream = io.BytesIO()
-    annotated(Tile(frame.pixels, boxes, "", ""), *size_wh).save(stream, "JPEG", quality=85)
-    return stream.getvalue()
+    faces = [(box.tolist(), person or state, state) for box, person, state in sightings]
+    return encode_picture(draw_faces(frame.pixels, faces, LONGEST_SIDE_PX), Path("live.jpg"))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from edge_runtime.control.protocol import Answer
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import InputError, UsageError
+from edge_runtime.gallery.names import clean_name, same_name
+from edge_runtime.geometry.embeddings import embedding_hash
 from edge_runtime.requests.access import Access
 from edge_runtime.schema.table import key
 
@@ -23,11 +27,13 @@ class ListPeople:
 class CheckPeople:
     """What an owner should look at: ``findings``: [{``kind``, ``name``, ``template_id``, ``text``, ``other``}]."""
 
+    name: str = key("", "of one person alone; empty: of everybody")
+
 
 @dataclass(frozen=True)
 class ShowPerson:
     """The person's mapping with ``records``: [{``template_id``, ``source``, ``weight``, ``added``, ``forced``,
-    ``crop``}].
+    ``crop``}], and ``negatives``: [{``negative_id``, ``source``, ``added``}].
     """
 
     name: str = key(help="whose")
@@ -66,6 +72,60 @@ class NotePerson:
     for_good: bool = key(False, "they are never forgotten by themselves")
 
 
+@dataclass(frozen=True)
+class NotThisPerson:
+    """A view got a person's name and is not theirs: the person's mapping with ``effect``; see ``Enroller.correct``.
+
+    The embedding comes as payload, float32 little-endian.
+    """
+
+    name: str = key(help="whose name it got")
+    view: str = key(help="sha256 of what stands for the view, hex; the same one again changes nothing")
+    encoder: str = key(help="by which the embedding is known to be of the encoder in use")
+    source: str = key(help="which view, for people to read")
+    was: str = key("", "who it was; empty: a stranger, or nobody knows")
+    force: bool = key(False, "enrol the view for who it was although it looks like somebody else")
+
+
+@dataclass(frozen=True)
+class TakeBack:
+    """Undo ``people.wrong``: ``people``: names of those of whom it was; ``only``: of those who keep what was
+    enrolled, as they have nothing else.
+    """
+
+    view: str = key(help="as it was given")
+
+
+def not_this_person(access: Access, request: NotThisPerson, payload: bytes) -> Answer:
+    held = access.holdings
+    gallery, digest = held.gallery_with(request.name), _digest(request.view)
+    embedding = np.frombuffer(payload, "<f4").astype(np.float32)
+    here = embedding_hash(gallery.encoder_hash, gallery.preprocessing_hash)
+    if request.encoder != here:
+        raise InputError(
+            f"{request.source}: expected a view of the encoder in use, found one of another; views from before a "
+            "change of the bundle cannot be used"
+        )
+    was = clean_name(request.was) if request.was else ""
+    if was and same_name(was, request.name):
+        raise InputError(f"{request.was!r}: expected somebody else than the name that was wrong")
+    effect = held.enroller().correct(request.name, embedding, request.source, digest, was, request.force)
+    return asdict(gallery.person(request.name)) | {"effect": effect}
+
+
+def take_back(access: Access, request: TakeBack, payload: bytes) -> Answer:
+    gallery = access.holdings.gallery
+    touched, only = gallery.take_back(_digest(request.view)) if gallery is not None else ([], [])
+    return {"people": touched, "only": only}
+
+
+def _digest(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise UsageError(f"people.wrong: expected a sha256 in hex, received {text!r}") from error
+
+
 def list_people(access: Access, request: ListPeople, payload: bytes) -> Answer:
     gallery = access.holdings.gallery
     return {"people": [asdict(person) for person in gallery.people()] if gallery else []}
@@ -73,14 +133,17 @@ def list_people(access: Access, request: ListPeople, payload: bytes) -> Answer:
 
 def check_people(access: Access, request: CheckPeople, payload: bytes) -> Answer:
     held = access.holdings
-    findings = held.enroller().check(held.margin) if held.gallery and held.gallery.people() else []
+    findings = (
+        held.enroller().check(held.margin, request.name or None) if held.gallery and held.gallery.people() else []
+    )
     return {"findings": [asdict(finding) for finding in findings]}
 
 
 def show_person(access: Access, request: ShowPerson, payload: bytes) -> Answer:
     gallery = access.holdings.gallery_with(request.name)
     records = [asdict(record) for record in gallery.records(request.name)]
-    return asdict(gallery.person(request.name)) | {"records": records}
+    negatives = [asdict(record) for record in gallery.negatives(request.name)]
+    return asdict(gallery.person(request.name)) | {"records": records, "negatives": negatives}
 
 
 def rename_person(access: Access, request: RenamePerson, payload: bytes) -> Answer:
@@ -88,13 +151,14 @@ def rename_person(access: Access, request: RenamePerson, payload: bytes) -> Answ
 
 
 def forget_person(access: Access, request: ForgetPerson, payload: bytes) -> Answer:
-    """The person as they were, and ``remains``: whether another program keeps what was deleted from going at once."""
+    """The person as they were, and ``remains``: whether another program, or the disk, keeps what was deleted from going
+    at once; the daemon tries again until it has gone.
+    """
     held = access.holdings
     gallery = held.gallery_with(request.name)
     person = asdict(gallery.forget(request.name))
-    if held.on_forget is not None:
-        held.on_forget()
-    return person | {"remains": gallery.remains}
+    gone = held.on_forget is None or held.on_forget()
+    return person | {"remains": gallery.remains or not gone}
 
 
 def drop_photo(access: Access, request: DropPhoto, payload: bytes) -> Answer:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edge_runtime.control.protocol import Answer
 from edge_runtime.enrolment.photo import Enroller, EnrolmentResult
-from edge_runtime.errors import InputError
+from edge_runtime.errors import MissingError
 from edge_runtime.gallery.names import clean_name
 from edge_runtime.requests.access import Access
 from edge_runtime.schema.table import key
@@ -40,14 +40,14 @@ class ShowUnknown:
 
 @dataclass(frozen=True)
 class IgnoreUnknown:
-    """The stranger's mapping, of whom no sink hears from now on."""
+    """The stranger's mapping; from now on no sink gets events of them."""
 
     stranger: str = key(help="id of who was remembered")
 
 
 @dataclass(frozen=True)
 class UnignoreUnknown:
-    """The stranger's mapping, of whom sinks hear again."""
+    """The stranger's mapping; sinks get events of them again."""
 
     stranger: str = key(help="id of who was remembered")
 
@@ -105,7 +105,7 @@ def name_unknown(access: Access, request: NameUnknown, payload: bytes) -> Answer
 def _book(access: Access, stranger_id: str) -> UnknownsBook:
     book = access.holdings.unknowns()
     if book is None:
-        raise InputError(f"{stranger_id!r}: no stranger is remembered; set [strangers] remember to true and restart")
+        raise MissingError(f"{stranger_id!r}: no stranger is remembered; set [strangers] remember to true and restart")
     return book
 
 

@@ -1,23 +1,26 @@
 """Where events go: one file a sink, configured by ``[[sink]]`` tables; ``events.delivery`` hands them on.
 
 A sink's file holds ``Settings``, a frozen dataclass of the keys its table may have, with a property ``target`` that
-tells it from others of its kind; and ``open(settings)``, which returns a ``protocols.Sink``.
+distinguishes it from others of its kind; and ``open(settings)``, which returns a ``protocols.Sink``. What events a
+sink gets is said by keys that all tables have; ``events.filters`` applies them, so that no sink needs to.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.backends import backend_names, load_backend
-from edge_runtime.schema.table import check_known, key, section
+from edge_runtime.schema.table import check_known, described, key, section
 
 if TYPE_CHECKING:
     from edge_runtime.protocols import Sink
 
 _HERE = __name__
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,22 @@ class CommonKeys:
 
     type: str = key(help="what takes the events, as jsonlines")
     name: str = key("", "the place in the log is kept under this name; empty: made of type and target")
+    cameras: tuple[str, ...] = key((), "only events of these cameras; empty: of all, and of the device")
+    kinds: tuple[str, ...] = key((), "only events of these kinds, as identified; empty: of all")
+    people: tuple[str, ...] = key(
+        (), "only events of these people; unknown stands for everybody without a name; empty: of all"
+    )
+    hours: tuple[str, ...] = key((), "only events in these hours of local time, as 22:00-06:00; empty: always")
+    cooldown_s: float = key(
+        0.0, "seconds after an event in which no other of its kind, camera and person is handed on", 0, 604_800
+    )
+    first_of_day: bool = key(False, "of each kind only the first event of a person in a day of local time")
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """``hours`` as minutes of the day, first and last; one that ends before it begins goes over midnight."""
+        found = [_HOURS.fullmatch(text) for text in self.hours]
+        return tuple((int(m[1]) * 60 + int(m[2]), int(m[3]) * 60 + int(m[4])) for m in found if m)
 
 
 @dataclass(frozen=True)
@@ -33,18 +52,30 @@ class SinkConfig:
     """One sink, checked.
 
     Attributes:
-        type: the backend's name.
-        name: unique; its place in the log of events is kept under it.
+        common: what all tables have; its name is never empty.
         settings: an instance of the backend's ``Settings``.
     """
 
-    type: str
-    name: str
+    common: CommonKeys
     settings: Any
 
-    def as_table(self) -> dict[str, Any]:
-        """The ``[[sink]]`` table that makes it."""
-        return {"type": self.type, "name": self.name, **dataclasses.asdict(self.settings)}
+    @property
+    def type(self) -> str:
+        """The backend's name."""
+        return self.common.type
+
+    @property
+    def name(self) -> str:
+        """Unique; its place in the log of events is kept under it."""
+        return self.common.name
+
+    def as_table(self, show_secrets: bool = True) -> dict[str, Any]:
+        """The ``[[sink]]`` table that makes it; without its secrets on request."""
+        table = {**dataclasses.asdict(self.common), **dataclasses.asdict(self.settings)}
+        if not show_secrets:
+            hidden = {item.name for item in dataclasses.fields(self.settings) if item.metadata["secret"]}
+            table |= {name: "***" for name in hidden if table[name]}
+        return table
 
 
 def read_sink(table: Any, where: str) -> SinkConfig:
@@ -58,13 +89,26 @@ def read_sink(table: Any, where: str) -> SinkConfig:
         ConfigError: no table, an unknown type or key, a wrong type of a value, or a value out of range.
     """
     if not isinstance(table, dict):
-        raise ConfigError(f"{where}: expected a table, found {table!r}")
+        raise ConfigError(f"{where}: expected a table, found {described(table)}")
     names = [item.name for item in dataclasses.fields(CommonKeys)]
     common = section(CommonKeys, {name: value for name, value in table.items() if name in names}, where)
     check_known(common.type, dict.fromkeys(backend_names(_HERE)), where, "type")
+    _check_filters(common, where)
     kind = load_backend(_HERE, common.type, "sink").Settings
     settings = section(kind, {name: value for name, value in table.items() if name not in names}, where)
-    return SinkConfig(common.type, common.name or f"{common.type}:{settings.target}", settings)
+    name = common.name or f"{common.type}:{settings.target}"
+    return SinkConfig(dataclasses.replace(common, name=name), settings)
+
+
+def _check_filters(common: CommonKeys, where: str) -> None:
+    if common.kinds:
+        from edge_runtime.types import EventKind  # brings numpy along
+
+        for kind in common.kinds:
+            check_known(kind, dict.fromkeys(get_args(EventKind)), f"{where} kinds", "kind")
+    for text in common.hours:
+        if not _HOURS.fullmatch(text):
+            raise ConfigError(f"{where} hours: expected HH:MM-HH:MM, as 22:00-06:00, found {text!r}")
 
 
 def read_sinks(tables: Any, where: str) -> tuple[SinkConfig, ...]:
@@ -74,7 +118,9 @@ def read_sinks(tables: Any, where: str) -> tuple[SinkConfig, ...]:
         ConfigError: as for :func:`read_sink`; no list of tables, or two sinks of one name.
     """
     if not isinstance(tables, list):
-        raise ConfigError(f"{where}: [[sink]]: expected a list of tables, found {tables!r}; write [[sink]] in the file")
+        raise ConfigError(
+            f"{where}: [[sink]]: expected a list of tables, found {described(tables)}; write [[sink]] in the file"
+        )
     sinks = tuple(read_sink(table, f"{where}: [[sink]] {number}") for number, table in enumerate(tables, 1))
     names = [sink.name for sink in sinks]
     for number, name in enumerate(names, 1):
@@ -87,7 +133,7 @@ def read_sinks(tables: Any, where: str) -> tuple[SinkConfig, ...]:
 
 
 def settings_types() -> dict[str, type[Any]]:
-    """The ``Settings`` of every sink there is, by type; this imports them all."""
+    """The ``Settings`` of every sink there is, by type; this imports their files, and no package of others'."""
     return {name: load_backend(_HERE, name, "sink").Settings for name in backend_names(_HERE)}
 
 

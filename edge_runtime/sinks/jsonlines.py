@@ -1,4 +1,4 @@
-"""One JSON object a line: to standard output, or behind what a file already holds."""
+"""One JSON object a line, or on a terminal one sentence: to standard output, or behind what a file already holds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.table import key
 from edge_runtime.storage.files import is_still
+from edge_runtime.text.plain import printable
+from edge_runtime.text.sentences import event_sentence
 from edge_runtime.types import Event
 
 
@@ -21,16 +24,17 @@ class Settings:
     """Keys of a ``[[sink]]`` table of this type."""
 
     path: str = key("-", "file that gets one JSON line an event; -: standard output")
+    readable: str = key("auto", "a sentence instead of JSON on a terminal: auto, or never", choices=("auto", "never"))
 
     @property
     def target(self) -> str:
-        """What tells it from others of its kind."""
+        """What distinguishes it from others of its kind."""
         return self.path
 
 
 def open(settings: Settings) -> JsonLinesSink:
     """A sink to the file of that path; ``-`` is standard output."""
-    return JsonLinesSink(settings.path)
+    return JsonLinesSink(settings.path, settings.readable == "auto")
 
 
 class JsonLinesSink:
@@ -39,13 +43,21 @@ class JsonLinesSink:
     A file that was moved or deleted, as by logrotate, is made anew with the next event.
     """
 
-    def __init__(self, path: str) -> None:
+    pictures = False
+    refused = 0
+
+    def __init__(self, path: str, readable: bool = False) -> None:
         """Open the file; a new one is readable by its owner alone, as it says who was where.
+
+        Args:
+            path: of the file; ``-``: standard output.
+            readable: on a terminal write sentences.
 
         Raises:
             ConfigError: it cannot be opened.
         """
         self._path = path
+        self._readable = readable
         self._descriptor = -1
         self._closed = False
         try:
@@ -69,7 +81,7 @@ class JsonLinesSink:
         if self.lasting and not self._in_place():
             self._release()
             self._open()
-        line = json.dumps(event.as_json(), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        line = self._line(event).encode() + b"\n"
         end = os.fstat(self._descriptor).st_size
         try:
             while line:
@@ -80,6 +92,16 @@ class JsonLinesSink:
                 with suppress(OSError):
                     os.ftruncate(self._descriptor, end)
             raise
+
+    def _line(self, event: Event) -> str:
+        values = event.as_json()
+        if not (self._readable and os.isatty(self._descriptor)):
+            return json.dumps(values, ensure_ascii=False, allow_nan=False)
+        at, number = (
+            time.strftime("%H:%M:%S", time.localtime(event.wall_time)),
+            (event.track_id or "").rpartition("-")[2],
+        )
+        return printable(f"{at}  {event.camera}  {number:>3}  {event_sentence(values)}")
 
     def flush(self) -> None:
         """Make a file outlive a power cut.

@@ -12,7 +12,7 @@ from edge_runtime.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Mode:
     """What a camera is asked for; None: what it gives by itself.
 
     Attributes:
@@ -24,14 +24,14 @@ class Wishes:
     fps: float | None = None
 
 
-def split_wishes(argument: str, where: str) -> tuple[str, Wishes]:
-    """A camera's argument, and the size and rate wished for behind it.
+def split_mode(argument: str, where: str) -> tuple[str, Mode]:
+    """A camera's argument, and the size and rate asked for behind it.
 
     Raises:
-        ConfigError: an unknown wish, or one that cannot be read; it begins with ``where``.
+        ConfigError: an unknown option, or one that cannot be read; it begins with ``where``.
     """
     argument, values = split_options(argument, {"size": _size, "fps": _fps}, where)
-    return argument, Wishes(**values)
+    return argument, Mode(**values)
 
 
 def split_options(argument: str, known: Mapping[str, Callable[[str], Any]], where: str) -> tuple[str, dict[str, Any]]:

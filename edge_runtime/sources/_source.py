@@ -31,6 +31,7 @@ class Source(Closing):
     live = False
     sensor = False
     first_seq = 0
+    announced_wh = (0, 0)
     room: Room = staticmethod(fresh_room)
 
     def _converted(self, picture: Pixels, code: int, height: int, width: int) -> Pixels:
@@ -105,6 +106,11 @@ def jpeg_pixels(data: bytes) -> int:
         else:
             at += 2 + length
     return 0
+
+
+def announced_wh(capture: Any) -> tuple[int, int]:
+    """Width and height that an open ``VideoCapture`` says its pictures have; zeros where it does not say."""
+    return int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
 
 def is_motion_jpeg(capture: Any) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_runtime.errors import CameraError, ConfigError, ImageError, InputError
-from edge_runtime.pictures.reader import list_images, read_image
+from edge_runtime.pictures.folder import list_images
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.sources._source import Source
 from edge_runtime.system.log import log
 from edge_runtime.types import Frame
@@ -21,9 +22,18 @@ PAUSE_S = 5.0
 
 def open(argument: str, camera: str) -> DirSource:
     """The photos below the folder ``argument``."""
+    return DirSource(parse(argument, camera), camera)
+
+
+def parse(argument: str, camera: str) -> Path:
+    """The folder.
+
+    Raises:
+        ConfigError: none is named.
+    """
     if not argument:
         raise ConfigError(f"camera {camera}: source 'dir': expected dir:FOLDER, found no folder")
-    return DirSource(Path(argument), camera)
+    return Path(argument)
 
 
 class DirSource(Source):
@@ -36,7 +46,7 @@ class DirSource(Source):
             CameraError: the folder is missing or holds no photo.
         """
         try:
-            self._paths = list_images(folder)
+            self._paths = list_images(folder, log.info)
         except InputError as error:
             raise CameraError(str(error)) from error
         self._folder, self._camera, self._open = folder, camera, True

@@ -12,7 +12,7 @@ import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
 from edge_runtime.sources._options import flag, split_options
-from edge_runtime.sources._source import Source
+from edge_runtime.sources._source import Source, announced_wh
 from edge_runtime.types import Frame, Pixels
 
 _DEFAULT_FPS = 25.0
@@ -22,13 +22,23 @@ _WHOLE = 0.9
 
 def open(argument: str, camera: str) -> FileSource:
     """A clip from ``argument``: a path, with ``?realtime`` and ``?loop`` behind it as ``?realtime&loop``."""
+    path, options = parse(argument, camera)
+    return FileSource(path, camera, **options)
+
+
+def parse(argument: str, camera: str) -> tuple[Path, dict[str, bool]]:
+    """The clip's path and the options behind it.
+
+    Raises:
+        ConfigError: no path, or an unknown option.
+    """
     where = f"camera {camera}: source 'file'"
     options: dict[str, bool] = {}
     if not Path(argument).exists():
         argument, options = split_options(argument, {"realtime": flag, "loop": flag}, where)
     if not argument:
         raise ConfigError(f"{where}: expected file:CLIP, found no path")
-    return FileSource(Path(argument), camera, **options)
+    return Path(argument), options
 
 
 class FileSource(Source):
@@ -52,6 +62,7 @@ class FileSource(Source):
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         self._path, self._camera, self._realtime, self._loop = path, camera, realtime, loop
         self._capture: Any = self._opened()
+        self.announced_wh = announced_wh(self._capture)
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if 0 < fps <= 1000 else _DEFAULT_FPS
         self._announced = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import CameraError, ConfigError
-from edge_runtime.sources._options import Wishes, split_wishes
+from edge_runtime.sources._options import Mode, split_mode
 from edge_runtime.sources._source import Source
 from edge_runtime.types import Frame, Pixels
 
@@ -38,18 +38,28 @@ _STREAM = re.compile(r"configuring streams: \(0\) (\d+)x(\d+)-(\w+)")
 
 def open(argument: str, camera: str) -> RpicamSource:
     """The Pi camera number ``argument`` of ``rpicam-hello --list-cameras``; ``?size=1280x720&fps=15`` behind it."""
+    number, mode = parse(argument, camera)
+    return RpicamSource(number, camera, mode)
+
+
+def parse(argument: str, camera: str) -> tuple[int, Mode]:
+    """The camera's number, and its size and rate.
+
+    Raises:
+        ConfigError: no number, an option that cannot be read, or a size the camera does not have.
+    """
     where = f"camera {camera}: source 'rpicam'"
-    argument, wishes = split_wishes(argument, where)
+    argument, mode = split_mode(argument, where)
     if not argument.isdecimal():
         raise ConfigError(f"{where}: expected rpicam:0, found {argument!r}")
-    width, height = wishes.size or _SIZE_WH
+    width, height = mode.size or _SIZE_WH
     if width % _ROW_PX or height % 2:
         near = max(round(width / _ROW_PX), 1) * _ROW_PX, max(height // 2, 1) * 2
         raise ConfigError(
             f"{where}: expected a width in multiples of {_ROW_PX} and an even height, found {width}x{height}; "
             f"take {near[0]}x{near[1]}"
         )
-    return RpicamSource(int(argument), camera, Wishes((width, height), wishes.fps or _FPS))
+    return int(argument), Mode((width, height), mode.fps or _FPS)
 
 
 class RpicamSource(Source):
@@ -58,13 +68,13 @@ class RpicamSource(Source):
     live = True
     sensor = True
 
-    def __init__(self, number: int, camera: str, wishes: Wishes) -> None:
+    def __init__(self, number: int, camera: str, mode: Mode) -> None:
         """Start the program; whether the camera is there shows with the first frame.
 
         Args:
             number: of the camera.
             camera: name the frames carry.
-            wishes: size, in whole multiples of 64 px and 2 px, and rate.
+            mode: size, in whole multiples of 64 px and 2 px, and rate.
 
         Raises:
             CameraError: neither program is installed.
@@ -75,14 +85,14 @@ class RpicamSource(Source):
                 f"camera {camera}: expected rpicam-vid, found neither it nor libcamera-vid; "
                 "sudo apt install rpicam-apps-lite"
             )
-        assert wishes.size and wishes.fps
-        (self._width, self._height), self._camera = wishes.size, camera
+        assert mode.size and mode.fps
+        (self._width, self._height), self._camera = mode.size, camera
         self._program = program
         self._open = True
         self._said: deque[str] = deque(maxlen=20)
         self._process = subprocess.Popen(
             [
-                *(self._program, "--camera", str(number), "--framerate", f"{wishes.fps:g}"),
+                *(self._program, "--camera", str(number), "--framerate", f"{mode.fps:g}"),
                 *("--width", str(self._width), "--height", str(self._height), "--codec", "yuv420"),
                 *("--timeout", "0", "--nopreview", "--verbose", "0", "--flush", "--output", "-"),
             ],

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
-from edge_runtime.sources._source import VideoSource, is_motion_jpeg
-from edge_runtime.text.masking import masked
+from edge_runtime.sources._source import VideoSource, announced_wh, is_motion_jpeg
+from edge_runtime.text.address import Address, AddressError, split_url
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _OPEN_TIMEOUT_S = 15
@@ -26,17 +26,25 @@ _CONNECT_S = 3.0
 
 def open(argument: str, camera: str) -> StreamSource:
     """The stream at the URL ``argument``, user and password in it where it wants them."""
+    return StreamSource(parse(argument, camera), camera)
+
+
+def parse(argument: str, camera: str) -> str:
+    """The URL, once it is clear what in it is host and what password.
+
+    Raises:
+        ConfigError: that is not clear; nothing of the address is repeated.
+    """
     try:
-        url = urlsplit(argument)
-        sound = url.scheme in PORTS and url.hostname and (url.port is None or url.port > 0)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigError(
-            f"camera {camera}: expected {'://, '.join(PORTS)}:// and then HOST/PATH, found {masked(argument)!r}; "
-            "a password is written with %40 for @ and %2F for /"
-        )
-    return StreamSource(argument, camera)
+        if split_url(argument).scheme in PORTS:
+            return argument
+        why = "scheme is another"
+    except AddressError as error:
+        why = str(error)
+    raise ConfigError(
+        f"camera {camera}: expected {'://, '.join(PORTS)}:// and then HOST/PATH, found an address whose {why}; "
+        "in user and password write %23 for #, %2F for /, %3A for :, %3F for ?, %40 for @"
+    )
 
 
 class StreamSource(VideoSource):
@@ -59,15 +67,15 @@ class StreamSource(VideoSource):
         with _options():
             self._capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, wanted)
         if not self._capture.isOpened():
-            raise CameraError(f"camera {camera}: expected a stream at {url}, {_why_not(url)}")
+            raise CameraError(f"camera {camera}: expected a stream at {Address(url)}, {_why_not(url)}")
+        self.announced_wh = announced_wh(self._capture)
         if is_motion_jpeg(self._capture):
             # The files themselves: whether they are whole shows only there.
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)
 
     def _lost(self, seq: int) -> str:
-        return (
-            f"camera {self._camera}: {self._url} gave {seq} frames and then none; check the camera's power and network"
-        )
+        shown = Address(self._url)
+        return f"camera {self._camera}: {shown} gave {seq} frames and then none; check the camera's power and network"
 
 
 @contextmanager
@@ -92,6 +100,6 @@ def _why_not(url: str) -> str:
     except OSError as error:
         return f"{host} port {port} cannot be reached ({error.strerror or error}); check address, power and network"
     return (
-        f"{host} port {port} answers, but with none that can be read; check the path, user and password "
+        f"{host} port {port} answers, but not with a picture that can be read; check the path, user and password "
         "(with %40 for @ and %2F for /)"
     )

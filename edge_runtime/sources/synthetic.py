@@ -271,7 +271,12 @@ class SyntheticSource(Source):
 
 def open(argument: str, camera: str) -> SyntheticSource:
     """A source from ``key=value,key``, see ``SceneOptions``."""
-    return SyntheticSource(SceneOptions.parse(argument), camera)
+    return SyntheticSource(parse(argument, camera), camera)
+
+
+def parse(argument: str, camera: str) -> SceneOptions:
+    """See ``SceneOptions.parse``."""
+    return SceneOptions.parse(argument)
 
 
 _half = _FACE_SIDE * 0.42

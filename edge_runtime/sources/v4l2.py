@@ -9,31 +9,41 @@ from typing import Any
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
-from edge_runtime.sources._options import Wishes, split_wishes
+from edge_runtime.sources._options import Mode, split_mode
 from edge_runtime.sources._source import VideoSource, is_motion_jpeg
 from edge_runtime.system.log import log
 
 _ENOUGH_FPS = 15.0
-"""The rate a camera should reach where only a size is wished for."""
+"""The rate a camera should reach where only a size is asked for."""
 
 
 def open(argument: str, camera: str) -> V4l2Source:
     """The camera ``argument``: a number as in ``/dev/video0``, or a path; ``?size=1280x720&fps=15`` behind it."""
+    device, mode = parse(argument, camera)
+    return V4l2Source(device, camera, mode)
+
+
+def parse(argument: str, camera: str) -> tuple[Path, Mode]:
+    """The device, and the size and rate asked for.
+
+    Raises:
+        ConfigError: no device is named, or an option cannot be read.
+    """
     where = f"camera {camera}: source 'v4l2'"
-    argument, wishes = split_wishes(argument, where)
+    argument, mode = split_mode(argument, where)
     if not (argument.isdecimal() or argument.startswith("/dev/")):
         raise ConfigError(f"{where}: expected v4l2:0 or v4l2:/dev/video0, found {argument!r}")
-    return V4l2Source(Path(f"/dev/video{int(argument)}" if argument.isdecimal() else argument), camera, wishes)
+    return Path(f"/dev/video{int(argument)}" if argument.isdecimal() else argument), mode
 
 
-_NONE = Wishes()
+_NONE = Mode()
 
 
 class V4l2Source(VideoSource):
-    """See ``protocols.FrameSource``; without wishes it gives whatever size and rate the camera is set to."""
+    """See ``protocols.FrameSource``; without a mode it gives whatever size and rate the camera is set to."""
 
-    def __init__(self, device: Path, camera: str, wishes: Wishes = _NONE) -> None:
-        """Open the camera; where it cannot give what is wished for, a line on standard error says what it gives.
+    def __init__(self, device: Path, camera: str, mode: Mode = _NONE) -> None:
+        """Open the camera; where it cannot give what is asked for, a line on standard error says what it gives.
 
         Raises:
             CameraError: no such device, no right to use it, or it gives no pictures.
@@ -57,7 +67,7 @@ class V4l2Source(VideoSource):
                 f"(fuser -v {device}), or it is a metadata node: found {_devices()}"
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        if complaint := negotiate(self._capture, wishes):
+        if complaint := negotiate(self._capture, mode):
             log.warning(
                 "a camera does not give what was asked for", camera=camera, device=str(device), reason=complaint
             )
@@ -69,7 +79,7 @@ class V4l2Source(VideoSource):
         return f"camera {self._camera}: {self._device} gave {seq} frames and then none; check cable and power"
 
 
-def negotiate(capture: Any, wishes: Wishes) -> str:
+def negotiate(capture: Any, mode: Mode) -> str:
     """Ask an open ``VideoCapture`` for a size and a rate.
 
     USB carries few uncompressed pictures a second, so Motion-JPEG is tried where the rate is not reached, and kept
@@ -78,35 +88,35 @@ def negotiate(capture: Any, wishes: Wishes) -> str:
     Returns:
         What it gives instead, in words, or "".
     """
-    if wishes == _NONE:
+    if mode == _NONE:
         return ""
     plain = capture.get(cv2.CAP_PROP_FOURCC)
-    size, fps = _ask(capture, wishes)
-    if size != (wishes.size or size) or fps < (wishes.fps or _ENOUGH_FPS):
+    size, fps = _ask(capture, mode)
+    if size != (mode.size or size) or fps < (mode.fps or _ENOUGH_FPS):
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        compressed = _ask(capture, wishes)
-        if (compressed[0] == wishes.size, compressed[1]) > (size == wishes.size, fps):
+        compressed = _ask(capture, mode)
+        if (compressed[0] == mode.size, compressed[1]) > (size == mode.size, fps):
             size, fps = compressed
         else:
             capture.set(cv2.CAP_PROP_FOURCC, plain)
-            size, fps = _ask(capture, wishes)
-    if size == (wishes.size or size) and fps >= 0.9 * (wishes.fps or 0):
+            size, fps = _ask(capture, mode)
+    if size == (mode.size or size) and fps >= 0.9 * (mode.fps or 0):
         return ""
-    wished = [f"{wishes.size[0]}x{wishes.size[1]}"] if wishes.size else []
-    wished += [f"{wishes.fps:g} fps"] if wishes.fps else []
+    asked = [f"{mode.size[0]}x{mode.size[1]}"] if mode.size else []
+    asked += [f"{mode.fps:g} fps"] if mode.fps else []
     return (
-        f"expected {' and '.join(wished)}, it gives {size[0]}x{size[1]} and {fps:g} fps; "
+        f"expected {' and '.join(asked)}, it gives {size[0]}x{size[1]} and {fps:g} fps; "
         "v4l2-ctl --list-formats-ext lists what it can"
     )
 
 
-def _ask(capture: Any, wishes: Wishes) -> tuple[tuple[int, int], float]:
-    """Set what is wished for; the size and rate granted."""
-    if wishes.size:
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, wishes.size[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, wishes.size[1])
-    if wishes.fps:
-        capture.set(cv2.CAP_PROP_FPS, wishes.fps)
+def _ask(capture: Any, mode: Mode) -> tuple[tuple[int, int], float]:
+    """Set what is asked for; the size and rate granted."""
+    if mode.size:
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, mode.size[0])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, mode.size[1])
+    if mode.fps:
+        capture.set(cv2.CAP_PROP_FPS, mode.fps)
     size = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     return size, float(capture.get(cv2.CAP_PROP_FPS))
 

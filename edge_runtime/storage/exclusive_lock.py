@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge_runtime.errors import BusyError, GalleryError
+from edge_runtime.storage.files import give_to_owner
 
 
 @contextmanager
 def exclusive_lock(database: Path, who: str, what: str = "gallery", key: str = "[gallery] path") -> Iterator[None]:
-    """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds none.
+    """Keep a second daemon from this gallery; the lock is the kernel's, so a dead daemon holds no lock.
 
     Args:
         database: path of the gallery, or of the log of events.
@@ -29,6 +30,7 @@ def exclusive_lock(database: Path, who: str, what: str = "gallery", key: str = "
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        give_to_owner(path)
     except OSError as error:
         raise GalleryError(
             f"{path}: the {what}'s lock cannot be made ({error.strerror}); "

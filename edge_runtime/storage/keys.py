@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import os
 import secrets
 import stat
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +20,11 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from edge_runtime.errors import FamiliarError, GalleryError
+from edge_runtime.errors import DeviceKeyError, FamiliarError, GalleryError
+from edge_runtime.schema.given_file import read_given
 from edge_runtime.storage.files import sync_folder, write_new
 
+_LARGEST_KEY_BYTES = 1 << 16
 KEY_BYTES = 32
 KEY_VARIABLE = "FAMILIAR_DEVICE_KEY"
 CREDENTIAL = "familiar-device-key"
@@ -70,10 +74,10 @@ class KeySource:
         """The 32 bytes of the key.
 
         Args:
-            create: make a key file where there is none; keys of another kind are never made.
+            create: make a key file if it is missing; keys of another kind are never made.
 
         Raises:
-            GalleryError: no key, one that others may read, not 32 bytes, or that cannot be read or made.
+            DeviceKeyError: no key, one that others may read, not 32 bytes, or that cannot be read or made.
         """
         if self.path is not None:
             return load_key(self.path, create)
@@ -82,9 +86,9 @@ class KeySource:
         assert self.credential is not None
         try:
             # systemd guards the file; its mode is systemd's own.
-            return _decoded(self.credential.read_bytes(), self.where)
+            return _decoded(read_given(self.credential, _LARGEST_KEY_BYTES), self.where)
         except OSError as error:
-            raise GalleryError(
+            raise DeviceKeyError(
                 f"{self.where}: the credential cannot be read ({error.strerror}); see LoadCredential= of the unit"
             ) from error
 
@@ -101,7 +105,7 @@ def _decoded(data: bytes, where: str) -> bytes:
             continue
         if len(key) == KEY_BYTES:
             return key
-    raise GalleryError(
+    raise DeviceKeyError(
         f"{where}: expected a device key of {KEY_BYTES} bytes, raw or as hex or base64, found {len(data)} bytes of "
         f"something else; make one with: openssl rand -hex {KEY_BYTES}"
     )
@@ -112,35 +116,35 @@ def load_key(path: str | Path, create: bool = False) -> bytes:
 
     Args:
         path: the key file, mode 0600.
-        create: make one (and its folder, mode 0700) where there is none.
+        create: make one (and its folder, mode 0700) if it is missing.
 
     Raises:
-        GalleryError: no key, one that others may read, of another length, or that cannot be read or made.
+        DeviceKeyError: no key, one that others may read, of another length, or that cannot be read or made.
     """
     path = Path(path)
     try:
         if create and not path.exists():
             _make_key(path)
-        check_private(path, "the device key")
-        key = path.read_bytes()
+        check_private(path, "the device key", DeviceKeyError)
+        key = read_given(path, _LARGEST_KEY_BYTES)
     except FileNotFoundError as error:
-        raise GalleryError(
+        raise DeviceKeyError(
             f"{path}: expected the device key, found nothing there; put the key of this gallery back, "
             "or move the gallery away and enrol again"
         ) from error
     except OSError as error:
-        raise GalleryError(
+        raise DeviceKeyError(
             f"{path}: the device key cannot be read or made ({error.strerror}); "
             "run as the user whose key it is, or set [gallery] key_file"
         ) from error
     if len(key) != KEY_BYTES:
-        raise GalleryError(
+        raise DeviceKeyError(
             f"{path}: expected a device key of {KEY_BYTES} bytes, found {len(key)}; put the original key back"
         )
     return key
 
 
-def check_private(path: Path, what: str, kind: type[FamiliarError] = GalleryError) -> None:
+def check_private(path: Path, what: str, kind: type[FamiliarError]) -> None:
     """Refuse a file that anybody but its owner may touch.
 
     Raises:
@@ -214,3 +218,22 @@ def unseal(key: bytes, sealed: bytes, place: str) -> bytes:
         return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
     except InvalidTag as error:
         raise ValueError(f"{place}: does not open with this key, or was altered") from error
+
+
+def row_mac(key: bytes, *values: str | bytes | float | int | None) -> bytes:
+    """16 bytes that only these values give (keyed BLAKE2b, RFC 7693): of what stands in the open in a row.
+
+    Args:
+        key: up to 64 bytes; a known one finds damage, a secret one alterations too.
+        values: each counts with its kind, so 1, 1.0 and "1" differ.
+    """
+    mac = hashlib.blake2b(key=key, digest_size=16)
+    for value in values:
+        if isinstance(value, float):
+            data = struct.pack("<d", value)
+        elif isinstance(value, bytes):
+            data = value
+        else:
+            data = str(value).encode(errors="replace")
+        mac.update(f"{type(value).__name__} {len(data)}\n".encode() + data)
+    return mac.digest()

@@ -23,6 +23,15 @@ _MOST_REMEMBERED = 500
 """Different messages whose repetitions are counted."""
 _NUMBER = re.compile(r"\d+")
 _NOBODY = re.compile(r"(?!)")
+_SHORTEST_NAME = 2
+_SMALL_WORDS = frozenset({
+    "an", "and", "are", "as", "at", "be", "by", "can", "did", "do", "for", "from", "had", "has", "have", "her", "him",
+    "his", "how", "if", "in", "is", "it", "its", "many", "may", "me", "more", "most", "my", "new", "no", "nor", "not",
+    "now", "of", "off", "on", "one", "or", "other", "our", "out", "own", "see", "set", "she", "so", "some", "such",
+    "than", "that", "the", "their", "then", "there", "they", "this", "to", "two", "up", "us", "was", "we", "what",
+    "when", "who", "why", "will", "with", "you",
+})  # fmt: skip
+"""Of which the log's lines are made, and which would say something else without them."""
 
 
 class Log:
@@ -59,9 +68,16 @@ class Log:
         self._floor = LEVELS.index(settings.level)
 
     def hide(self, names: Iterable[str]) -> None:
-        """Write ``somebody`` for these people's names from now on, unless ``[log] names`` says otherwise."""
-        words = sorted(map(re.escape, filter(None, names)), key=len, reverse=True)
-        self._names = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE) if words else _NOBODY
+        """Write ``somebody`` for these people's names from now on, unless ``[log] names`` says otherwise.
+
+        A name that is also a small word of the language ("a", "in") is one only where it is quoted, or is all there is.
+        """
+        given = sorted(filter(None, names), key=len, reverse=True)
+        plain = "|".join(re.escape(name) for name in given if not _is_small_word(name))
+        small = "|".join(re.escape(name) for name in given if _is_small_word(name))
+        patterns = [rf"(?<!\w)(?:{plain})(?!\w)"] if plain else []
+        patterns += [rf"(?<=['\"])(?:{small})(?=['\"])|^(?:{small})$"] if small else []
+        self._names = re.compile("|".join(patterns), re.IGNORECASE) if patterns else _NOBODY
 
     def debug(self, message: str, **fields: Any) -> None:
         """Something for whoever looks for a fault."""
@@ -76,7 +92,7 @@ class Log:
         self.write("warning", message, fields)
 
     def error(self, message: str, **fields: Any) -> None:
-        """Something is wrong that somebody has to mend."""
+        """Something is wrong that somebody has to fix."""
         self.write("error", message, fields)
 
     def write(self, level: str, message: str, fields: dict[str, Any]) -> None:
@@ -88,8 +104,8 @@ class Log:
             return
         reason = _NUMBER.sub("", str(fields.get("reason", "")))
         key = level, message, fields.get("part"), fields.get("camera"), reason
-        now = self._clock()
         with self._lock:
+            now = self._clock()
             at, left_out, _ = self._said.pop(key, (-float("inf"), 0, fields))
             if now - at < self._settings.every_s:
                 self._said[key] = at, left_out + 1, fields
@@ -134,6 +150,10 @@ class Log:
 
     def _nameless(self, value: Any) -> Any:
         return self._names.sub("somebody", value) if isinstance(value, str) else value
+
+
+def _is_small_word(name: str) -> bool:
+    return len(name) < _SHORTEST_NAME or name.casefold() in _SMALL_WORDS
 
 
 def _quoted(value: Any) -> str:

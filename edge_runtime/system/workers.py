@@ -1,4 +1,4 @@
-"""How a command's worker processes start and end: none outlives it, and Ctrl-C is for the command alone."""
+"""How a command's worker processes start and end: no process outlives it, and Ctrl-C is for the command alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def starting_workers() -> Iterator[None]:
         number: signal.signal(number, lambda number, frame: held.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
-    # The mask is for them, as they inherit it; here the libraries' threads have none, so the handlers are needed too.
+    # The mask is for them, as they inherit it; the libraries' threads here have no mask, so handlers are needed too.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

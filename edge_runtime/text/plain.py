@@ -10,6 +10,8 @@ import io
 import unicodedata
 from typing import IO, Any
 
+from edge_runtime.text.masking import masked, without_known
+
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _ESCAPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _OF_A_STREAM = frozenset("\n\t\r")
@@ -21,22 +23,24 @@ def printable(text: str) -> str:
 
 
 class PlainStream(io.TextIOBase):
-    """A stream in front of another: what is written loses its escape sequences, and a reader that is gone or full
-    costs nothing but the text.
+    """A stream in front of another: what is written loses escape sequences and secrets that are known.
+
+    A reader that is gone or full costs nothing but the text.
     """
 
     def __init__(self, stream: IO[str], may_fail: bool) -> None:
         """Write to ``stream``; with ``may_fail`` its errors are swallowed, as is right for standard error."""
         self._stream, self._may_fail = stream, may_fail
+        self._clean = masked if may_fail else without_known
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
         """Write ``text``; returns its length."""
-        plain = text
-        if not text.isprintable():
-            plain = "".join(c if c in _OF_A_STREAM or not _moves(c, keep=True) else _escaped(c) for c in text)
+        plain = self._clean(text)
+        if not plain.isprintable():
+            plain = "".join(c if c in _OF_A_STREAM or not _moves(c, keep=True) else _escaped(c) for c in plain)
         try:
             self._stream.write(plain)
         except (OSError, ValueError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_runtime.types import Frame
 
 _EVERY_ROW = 16
-"""A sensor's noise is in every row, so a few tell; looking costs a thousandth of a search for faces."""
+"""A sensor's noise is in every row, so a few are enough; looking costs a thousandth of a search for faces."""
 
 
 class FreezeDetector:

@@ -47,7 +47,7 @@ class Identities:
             matcher: the gallery as it is now; assign ``matcher`` again after it changed.
             likeness: what the similarity of two embeddings means.
             decide: how decisions are made.
-            reporter: is told of what is decided.
+            reporter: gets what is decided.
             tally: gets the stage ``match`` and the counts ``exchanged`` and ``joined``.
         """
         self.decide = decide
@@ -68,8 +68,8 @@ class Identities:
     @matcher.setter
     def matcher(self, matcher: Matcher) -> None:
         self._matcher = matcher
+        self.recheck()
         for identity in self._by_track.values():
-            identity.choice.hurry()
             if identity.match and identity.match.person not in matcher.templates.names:
                 # A name forgotten or changed must not be said again; a stranger may have become somebody.
                 identity.match = None
@@ -87,6 +87,11 @@ class Identities:
     def of(self, track: Track) -> Identity | None:
         """The identity of a track; None where it has ended."""
         return self._by_track.get(track.track_id)
+
+    def recheck(self) -> None:
+        """A view of each face is due at once."""
+        for identity in self._by_track.values():
+            identity.choice.hurry()
 
     def follow(self, tracks: list[Track], frame: Frame) -> None:
         """Take over what a search found: new tracks, and those whose faces may have been mistaken for each other.
@@ -142,7 +147,7 @@ class Identities:
                 self._touch(identity, other, captured_s)
 
     def _touch(self, one: Identity, other: Identity, captured_s: float) -> None:
-        # Two of whom nothing is known yet have nothing to be mistaken.
+        # If nothing is known of the two yet, nothing can be mistaken.
         if one.embedding.views or other.embedding.views:
             one.touch(other, captured_s)
             other.touch(one, captured_s)

@@ -74,7 +74,7 @@ class Average:
 
     @property
     def embedding(self) -> Floats:
-        """float32 (D,) of unit length; with no view in it there is none."""
+        """float32 (D,) of unit length; without a view there is no embedding."""
         assert self._sum is not None
         embedding: Floats = normalise(self._sum[None])[0][0]
         return embedding
@@ -110,14 +110,14 @@ class Identity:
         choice: of the views to encode.
         refusals: views that were no good, by reason.
         match: what is said of it; None: nothing is decided.
-        said: the latest decision an event told of.
+        said: the latest decision that an event reported.
         rival, rival_votes: a name that re-checks give instead, and how many in a row did.
         appeared, rejected: whether that was told.
         quality: of the latest view.
-        doubt: since a contact; None: none.
+        doubt: since a contact; None: no doubt.
         stranger: which one it is, once it is decided that it is nobody known and strangers are remembered.
-        held: that it appeared, which is not told before it is clear that it is nobody ignored.
-        told: whether anything was told of it.
+        held: that it appeared, which is not reported before it is clear that the person is not ignored.
+        reported: whether any event was made of it.
     """
 
     track: Track
@@ -135,7 +135,7 @@ class Identity:
     doubt: Doubt | None = None
     stranger: Recognised | None = None
     held: Event | None = None
-    told: bool = False
+    reported: bool = False
 
     @property
     def decided(self) -> bool:
@@ -218,8 +218,8 @@ def verdict(identity: Identity, doubt: Doubt, likeness: Likeness, captured_s: fl
     """Whose face a doubted track holds, by its embeddings before and since, and by its rivals'.
 
     Returns:
-        ``keep``: its own; ``alike``: its own, as far as one can tell without knowing the rivals; ``exchange`` with the
-        rival named; ``unclear``: nobody can tell; ``wait``: not yet.
+        ``keep``: its own; ``alike``: its own, as far as can be known without knowing the rivals; ``exchange`` with the
+        rival named; ``unclear``: it cannot be decided; ``wait``: not yet.
     """
     if doubt.after.views < _AFTER_VIEWS:
         return "wait", None
@@ -232,8 +232,8 @@ def verdict(identity: Identity, doubt: Doubt, likeness: Likeness, captured_s: fl
         # With nobody to mistake it for, it must be like itself.
         return ("alike", None) if not identity.embedding.views or own >= likeness.same else _unclear(doubt)
     rival = max(known, key=lambda other: doubt.after.similarity(other.embedding))
-    lead = (doubt.after.similarity(rival.embedding) - own) / likeness.clear
-    if lead < -1 or (lead < 0 and not identity.embedding.views):
+    gap = (doubt.after.similarity(rival.embedding) - own) / likeness.clear
+    if gap < -1 or (gap < 0 and not identity.embedding.views):
         return "keep", None
     partner = rival.doubt if rival.doubt and not rival.lost(captured_s) else None
     if partner is not None:
@@ -243,10 +243,10 @@ def verdict(identity: Identity, doubt: Doubt, likeness: Likeness, captured_s: fl
             return ("wait", None) if patient else _unclear(doubt)
         theirs = partner.after.similarity(identity.embedding) if identity.embedding.views else likeness.same
         # The sum of two differences spreads by the square root of two more than one.
-        lead = (lead + (theirs - partner.after.similarity(rival.embedding)) / likeness.clear) / 2**0.5
-    if lead > 1 or (lead > 0 and not identity.embedding.views):
+        gap = (gap + (theirs - partner.after.similarity(rival.embedding)) / likeness.clear) / 2**0.5
+    if gap > 1 or (gap > 0 and not identity.embedding.views):
         return "exchange", rival
-    return ("keep", None) if lead < -1 else _unclear(doubt)
+    return ("keep", None) if gap < -1 else _unclear(doubt)
 
 
 def _unclear(doubt: Doubt) -> Verdict:

@@ -2,8 +2,8 @@
 
 The picture is compared with a slow average of those before, on a logarithmic scale and without its rows' medians:
 light that goes up or down everywhere, and the bands of lamps on mains, are then no motion. What each cell is used to
-is learned, so that noise at night and a tree in the wind are none either; a face that is already followed is looked
-for all the same.
+is learned, so that noise at night and a tree in the wind do not count as motion either; a face that is already
+followed is looked for all the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TIMES_HABIT = 5.0
 _TIMES_QUIET = 17.0
 """The quietest quarter of normal noise lies below 0.32 of its standard deviation; this is 5.4 of them."""
 _LEAST = 0.04
-"""Changes of less than 4 % are none."""
+"""Changes of less than 4 % do not count."""
 _CUT = 0.4
 """A mean change this large from one frame to the next (a half) is another scene: of a clip, cuts have 0.56 and more,
 a camera that pans 0.25."""
@@ -39,7 +39,7 @@ class MotionGate:
     """Compares each frame with those before; one a camera.
 
     Attributes:
-        alert: something may have moved; the next frame will tell.
+        alert: something may have moved; the next frame will show it.
     """
 
     def __init__(self) -> None:

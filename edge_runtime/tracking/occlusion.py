@@ -22,7 +22,7 @@ _HIDDEN_S = 0.4
 
 
 class Occlusions:
-    """Of one camera; to be told of every search."""
+    """Of one camera; it must see every search."""
 
     def __init__(self) -> None:
         self._centres: dict[str, Floats] = {}

@@ -13,15 +13,24 @@ from edge_runtime.tracking.tally import Tally
 from edge_runtime.types import Event, EventKind, Frame, Pixels
 from edge_runtime.unknowns.memory import Recognised, Sighting, UnknownsMemory
 
+_CORRECTED = "as near to a visit that was marked as not this person's"
 _HOLD_S = 3.0
-"""While somebody is ignored, that a face appeared is told when it is decided whose, or after this time."""
+"""While somebody is ignored, that a face appeared is reported when it is decided whose, or after this time."""
 
 
 class Reporter:
     """Makes events and keeps them, in order, until they are taken."""
 
-    def __init__(self, camera: str, bundle: str, keep_crops: bool, memory: UnknownsMemory | None, tally: Tally) -> None:
-        """Start with nothing to tell.
+    def __init__(
+        self,
+        camera: str,
+        bundle: str,
+        keep_crops: bool,
+        memory: UnknownsMemory | None,
+        tally: Tally,
+        encoder: str | None = None,
+    ) -> None:
+        """Start with nothing to report.
 
         Args:
             camera: goes into events.
@@ -29,7 +38,10 @@ class Reporter:
             keep_crops: whether decisions come with a JPEG of the face.
             memory: remembers who was never named; None: nobody does.
             tally: gets the counts of what was told.
+            encoder: names come with the embedding they were decided on, which is this encoder's (hex, 32 bytes); None:
+                they come without.
         """
+        self._encoder = encoder
         self._camera = camera
         self._bundle = bundle
         self._keep_crops = keep_crops
@@ -62,6 +74,7 @@ class Reporter:
         identity.rejected = True
         self._tally.counts["rejected"] += 1
         reason = identity.refusals.most_common(1)[0][0]
+        self._tally.rejections[reason] += 1
         self._tell(identity, self._event("rejected", frame, identity, reason))
 
     def decide(self, frame: Frame, identity: Identity, refused: str | None) -> None:
@@ -76,12 +89,16 @@ class Reporter:
         kind: EventKind = "identified" if name else "unknown"
         identity.stranger = self._recognised(identity)
         ignored = identity.stranger is not None and identity.stranger.ignored
-        if identity.said == (kind, name) and (identity.told or ignored):
+        if identity.said == (kind, name) and (identity.reported or ignored):
             # Decided again because of a doubt or a new gallery, with the same answer.
             return
         identity.said = kind, name
         self._tally.counts[kind] += 1
-        reason = refused if kind == "unknown" else None
+        if identity.match is not None:
+            self._tally.scores.add(max(identity.match.score, 0.0))
+        reason = None
+        if kind == "unknown":
+            reason = refused or (_CORRECTED if identity.match is not None and identity.match.corrected else None)
         self._tell(identity, self._event(kind, frame, identity, reason), ignored)
 
     def leave(self, identity: Identity, captured_s: float, wall_time: float) -> None:
@@ -92,13 +109,13 @@ class Reporter:
         if identity.held is not None:
             self._tell(identity)
         self._remember(identity, wall_time)
-        # Where nothing else was told, no leaving is told either.
-        self._tell(identity, self._event("left", at, identity), not identity.told)
+        # If nothing else was reported, the leaving is not reported either.
+        self._tell(identity, self._event("left", at, identity), not identity.reported)
 
     def _tell(self, identity: Identity, event: Event | None = None, ignored: bool = False) -> None:
         """What was held of a face, then an event; ignored ones are marked, for the log alone."""
         held, identity.held = identity.held, None
-        identity.told |= not ignored
+        identity.reported |= not ignored
         self._events += [dataclasses.replace(one, ignored=ignored) for one in (held, event) if one is not None]
 
     def _recognised(self, identity: Identity) -> Recognised | None:
@@ -125,6 +142,8 @@ class Reporter:
             values |= {"stranger": stranger.stranger_id, "visits": stranger.visits}
         if self._keep_crops and kind in ("identified", "unknown", "rejected"):
             values["crop"] = face_crop(frame.pixels, identity.track.xyxy)
+        if kind == "identified" and self._encoder is not None:
+            values |= {"embedding": identity.embedding.embedding, "encoder": self._encoder}
         left, top, right, bottom = (float(side) for side in identity.track.xyxy)
         return Event(
             kind=kind,

@@ -1,4 +1,4 @@
-"""How often to look for faces: as often as wished, less where the machine is too slow or too hot for it.
+"""How often to look for faces: as often as asked, less where the machine is too slow or too hot for it.
 
 A clip is paced by its own times alone, so it gives the same events on any machine. On a live source the measured
 time of a search and of a frame without one decide: the rate falls before frames are lost.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-WISH_S = 0.12
+USUAL_S = 0.12
 """Between two searches, where the configuration names no number of frames."""
 SLOWEST_S = 0.7
 """A camera is searched at least so often, or a face would have left before it is seen again."""
@@ -18,7 +18,7 @@ _BUSY = 0.7
 _MEMORY = 0.8
 _THROTTLED_TIMES = 2
 _DEGRADED_FROM, _DEGRADED_TO = 2.0, 1.5
-"""Searches so many times rarer than wished are told, until they are only so many times rarer."""
+"""Searches so many times rarer than asked are reported, until they are only so many times rarer."""
 
 
 class DetectionScheduler:
@@ -31,16 +31,16 @@ class DetectionScheduler:
     """
 
     def __init__(self, every: int = 0, cameras: int = 1) -> None:
-        """Start with the wish.
+        """Start at the interval asked for.
 
         Args:
-            every: the wished number of frames; 0: as many as pass in ``WISH_S``.
+            every: the number of frames asked for; 0: as many as pass in ``USUAL_S``.
             cameras: how many share the machine.
         """
         self.live = False
         self.throttled: str | None = None
         self.every = every or 1
-        self._wish = every
+        self._asked = every
         self._busy = _BUSY / max(cameras, 1)
         self._since = 0
         self._latest: tuple[int, float] | None = None
@@ -79,30 +79,30 @@ class DetectionScheduler:
 
     @property
     def degraded(self) -> str | None:
-        """In words, that faces are looked for more rarely than wished, and why; None while all is well."""
+        """In words, that faces are looked for more rarely than asked, and why; None while all is well."""
         if not self.live or not self._frame_s:
             return None
-        rarer = self.every / self._wished()
+        rarer = self.every / self._asked_every()
         self._slow = rarer >= _DEGRADED_FROM or (self._slow and rarer > _DEGRADED_TO)
         if not self._slow:
             return None
-        rate, wished = 1 / (self.every * self._frame_s), 1 / (self._wished() * self._frame_s)
+        rate, asked = 1 / (self.every * self._frame_s), 1 / (self._asked_every() * self._frame_s)
         why = self.throttled or f"a search takes {1000 * self._spent_s[True]:.0f} ms"
-        return f"faces are looked for {rate:.2g} times a second instead of {wished:.2g}: {why}"
+        return f"faces are looked for {rate:.2g} times a second instead of {asked:.2g}: {why}"
 
-    def _wished(self) -> int:
-        return self._wish or max(round(WISH_S / self._frame_s), 1) if self._frame_s else self.every
+    def _asked_every(self) -> int:
+        return self._asked or max(round(USUAL_S / self._frame_s), 1) if self._frame_s else self.every
 
     def _chosen(self) -> int:
-        wished = self._wished()
+        asked = self._asked_every()
         if not self.live or not self._frame_s:
-            return wished
+            return asked
         room_s = self._busy * self._frame_s - self._spent_s[False]
-        slowest = max(wished, math.floor(SLOWEST_S / self._frame_s), 1)
+        slowest = max(asked, math.floor(SLOWEST_S / self._frame_s), 1)
         needed = slowest if room_s <= 0 else math.ceil((self._spent_s[True] - self._spent_s[False]) / room_s)
         if self.throttled:
-            needed = max(needed, _THROTTLED_TIMES * wished)
-        return min(max(wished, needed), slowest)
+            needed = max(needed, _THROTTLED_TIMES * asked)
+        return min(max(asked, needed), slowest)
 
 
 def _smooth(before: float, value: float) -> float:
@@ -115,7 +115,7 @@ THROTTLING = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "sof
 
 
 def throttled(root: Path = Path("/sys")) -> str | None:
-    """Why this machine runs slower than it can, or None where it does not or nobody can tell.
+    """Why this machine runs slower than it can, or None if it does not or that is not known.
 
     Args:
         root: where sysfs is mounted.
@@ -132,6 +132,12 @@ def throttled(root: Path = Path("/sys")) -> str | None:
         if celsius is not None and limit is not None and celsius >= limit:
             return f"the processor is hot ({celsius:.0f} °C, slowed down from {limit:.0f} °C); check its cooling"
     return None
+
+
+def hottest_c(root: Path = Path("/sys")) -> float | None:
+    """The temperature of the hottest zone, degrees Celsius; None where no sensor tells."""
+    found = [_celsius(zone / "temp") for zone in (root / "class/thermal").glob("thermal_zone*")]
+    return max((celsius for celsius in found if celsius is not None), default=None)
 
 
 def _passive_limit(zone: Path) -> float | None:

@@ -16,12 +16,13 @@ from pathlib import Path
 from edge_runtime.config import StrangersConfig
 from edge_runtime.errors import UnknownsError
 from edge_runtime.events.clock import LogClock
+from edge_runtime.storage.database import BrokenError, set_aside
 from edge_runtime.storage.sqlite import is_damage
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
 from edge_runtime.types import Floats
 from edge_runtime.unknowns.crowd import Crowd, Unknown
-from edge_runtime.unknowns.file import BrokenUnknownsError, Kind, UnknownsFile, delete_aside, set_aside
+from edge_runtime.unknowns.file import Kind, UnknownsFile, delete_aside
 from edge_runtime.unknowns.linkage import Linkage
 from edge_runtime.unknowns.memory import Recognised, Sighting
 
@@ -30,6 +31,8 @@ IGNORED_LONGER = 6.0
 _NOTED = 0.02
 """So much of ``keep_days`` passes before that alone is written."""
 _DAY_S = 86_400.0
+REPAIR = "familiar repair"
+"""The command that takes back what is good of a file that was set aside."""
 
 
 class _SetAsideError(UnknownsError):
@@ -37,7 +40,14 @@ class _SetAsideError(UnknownsError):
 
 
 class UnknownsBook(Closing):
-    """Safe to use from several threads; :meth:`recognise` and :meth:`remember` never wait for the disk."""
+    """Safe to use from several threads; :meth:`recognise` and :meth:`remember` never wait for the disk.
+
+    Attributes:
+        path: of the file.
+        damage: what of the file is or was damaged, and the command that saves the rest; None: nothing is known to be.
+    """
+
+    damage: str | None = None
 
     def __init__(
         self,
@@ -59,7 +69,7 @@ class UnknownsBook(Closing):
             linkage: how alike two sightings of one stranger are; None: nobody is to be remembered.
 
         Raises:
-            StrangersError: the file cannot be opened at the moment, or others may read it.
+            UnknownsError: the file cannot be opened at the moment, or others may read it.
         """
         self.path = path
         self._device_key, self._config, self._kind = device_key, config, kind
@@ -76,7 +86,7 @@ class UnknownsBook(Closing):
         self._clock = LogClock(0.0, None, config.keep_days * _DAY_S / 2)
         self._closed = False
         self._unclean = False
-        """Whether somebody was forgotten of whom something may still be on the disk."""
+        """Whether something of somebody forgotten may still be on the disk."""
         with self._disk:
             self._open()
         self.expire()
@@ -112,7 +122,7 @@ class UnknownsBook(Closing):
         """The one of that id.
 
         Raises:
-            InputError: nobody remembered has it.
+            MissingError: nobody remembered has it.
         """
         with self._lock:
             return self._crowd.find(stranger_id)
@@ -121,7 +131,7 @@ class UnknownsBook(Closing):
         """The JPEGs kept of a stranger's views, by view id.
 
         Raises:
-            StrangersError: they cannot be read.
+            UnknownsError: they cannot be read.
         """
         self.write()
         with self._disk, self._guarded():
@@ -131,8 +141,8 @@ class UnknownsBook(Closing):
         """Take no interest in somebody, or take it again; on disk when this returns.
 
         Raises:
-            InputError: nobody remembered has that id.
-            StrangersError: it cannot be written; it holds for as long as this runs.
+            MissingError: nobody remembered has that id.
+            UnknownsError: it cannot be written; it holds for as long as this runs.
         """
         with self._lock:
             stranger = self._crowd.ignore(stranger_id, ignored)
@@ -144,8 +154,8 @@ class UnknownsBook(Closing):
         """Delete strangers, from the file, its write-ahead log and what was set aside; gone when this returns.
 
         Raises:
-            InputError: nobody remembered has one of these ids.
-            StrangersError: the file cannot be written; the next :meth:`write` does it.
+            MissingError: nobody remembered has one of these ids.
+            UnknownsError: the file cannot be written; the next :meth:`write` does it.
         """
         with self._lock:
             strangers = [self._crowd.find(stranger_id) for stranger_id in stranger_ids]
@@ -170,7 +180,7 @@ class UnknownsBook(Closing):
         """Make the file what memory is, and leave nothing behind of who is gone; nothing changed, nothing is written.
 
         Raises:
-            StrangersError: it cannot be written; what has changed waits for the next time.
+            UnknownsError: it cannot be written; what has changed waits for the next time.
         """
         with self._disk:
             if self._file is not None and not self._file.in_place:
@@ -214,7 +224,7 @@ class UnknownsBook(Closing):
         """Seal everything anew with another device key; see ``UnknownsFile.reseal``.
 
         Raises:
-            StrangersError: it cannot be written.
+            UnknownsError: it cannot be written.
         """
         with self._disk, self._guarded():
             if self.path.exists():
@@ -234,6 +244,12 @@ class UnknownsBook(Closing):
                 with self._guarded():
                     file = self._opened()
                     strangers = file.strangers()
+                    if damaged := file.damaged:
+                        self.damage = (
+                            f"{self.path}: {damaged} rows are damaged and passed over; stop the daemon, then {REPAIR} "
+                            "deletes them"
+                        )
+                        log.warning(self.damage)
                     self._clock = LogClock(file.clock_s, file.wall_s, self._config.keep_days * _DAY_S / 2)
             except _SetAsideError:
                 pass
@@ -252,8 +268,9 @@ class UnknownsBook(Closing):
             if self.path.exists() or any(changed.values()):
                 file = self._opened()
                 file.write(changed, crops, clock)
-                if self._unclean or None in changed.values():
-                    file.clean()
+                self._unclean |= None in changed.values()
+                if self._unclean and not file.clean():
+                    return  # another program reads what was deleted; the next write tries again
             if self._unclean:
                 delete_aside(self.path)
                 self._unclean = False
@@ -276,11 +293,14 @@ class UnknownsBook(Closing):
         """Turn what disk and SQLite say into one line; a broken file is set aside, and the next write makes another."""
         try:
             yield
-        except (BrokenUnknownsError, sqlite3.Error, OSError) as error:
+        except (BrokenError, sqlite3.Error, OSError) as error:
             self._let_go()
-            if isinstance(error, BrokenUnknownsError) or is_damage(error):
+            if isinstance(error, BrokenError) or is_damage(error):
                 aside = set_aside(self.path)
                 found = f"{self.path}: expected remembered strangers, found {error}; it is set aside as {aside.name}"
+                if getattr(error, "fault", "damaged") == "damaged":
+                    found += f"; stop the daemon, then {REPAIR} takes back what is good of it"
+                    self.damage = found
                 log.warning(found)
                 raise _SetAsideError(found) from error
             raise UnknownsError(
@@ -298,7 +318,7 @@ def reseal(path: Path, old_key: bytes, new_key: bytes, config: StrangersConfig) 
     """Take strangers over to a new device key, without a daemon; those that cannot be opened are set aside.
 
     Raises:
-        StrangersError: they cannot be written.
+        UnknownsError: they cannot be written.
     """
     with UnknownsBook(path, old_key, config) as book:
         book.reseal(new_key)

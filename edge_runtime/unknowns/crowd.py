@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge_runtime.errors import InputError
+from edge_runtime.errors import MissingError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
 from edge_runtime.unknowns.linkage import Linkage
@@ -105,10 +105,10 @@ class Crowd:
         """The one of that id.
 
         Raises:
-            InputError: nobody remembered has it.
+            MissingError: nobody remembered has it.
         """
         if stranger_id not in self._strangers:
-            raise InputError(f"{stranger_id!r}: no such stranger is remembered; familiar strangers lists who is")
+            raise MissingError(f"{stranger_id!r}: no such stranger is remembered; familiar strangers lists who is")
         return self._strangers[stranger_id]
 
     @property
@@ -171,7 +171,7 @@ class Crowd:
         """Take no interest in somebody, or take it again.
 
         Raises:
-            InputError: nobody remembered has that id.
+            MissingError: nobody remembered has that id.
         """
         self._strangers[stranger_id] = replace(self.find(stranger_id), ignored=ignored)
         return self._strangers[stranger_id]
@@ -180,7 +180,7 @@ class Crowd:
         """Forget somebody; who is in view as them now is not remembered either.
 
         Raises:
-            InputError: nobody remembered has that id.
+            MissingError: nobody remembered has that id.
         """
         stranger = self.find(stranger_id)
         self._dismissed.add(stranger_id)
@@ -210,7 +210,7 @@ class Crowd:
         return self._strangers[self._ids[best]] if likeness[best] >= least else None
 
     def _grown_together(self, stranger: Unknown) -> Unknown:
-        """Make those one whose averages came near; of whom one is ignored stay two, for that was said of one face."""
+        """Make those one whose averages came near; if one of two is ignored they stay two: it was said of one."""
         while (twin := self._twin(stranger)) is not None:
             del self._strangers[stranger.stranger_id], self._strangers[twin.stranger_id]
             stranger = _joined(stranger, twin, self._visit_s)

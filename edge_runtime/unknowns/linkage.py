@@ -55,5 +55,5 @@ class Linkage:
         return cls(np.array(needed, np.float32))
 
     def least(self, count: int) -> float:
-        """The least cosine with ``count`` remembered; infinite with none."""
+        """The least cosine with ``count`` remembered; infinite if nobody is remembered."""
         return float(self.needed[min(count, len(self.needed) - 1)])

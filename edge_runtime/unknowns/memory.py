@@ -1,4 +1,4 @@
-"""What a pipeline says of strangers, and what it is told of them."""
+"""What a pipeline says of strangers, and what it gets to know of them."""
 
 from __future__ import annotations
 

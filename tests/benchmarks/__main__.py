@@ -72,7 +72,7 @@ def shown(values: tuple[float, float, float]) -> str:
 
 @contextmanager
 def some_bundle() -> Iterator[Bundle]:
-    """The released bundle, or the tests' tiny one where none is released."""
+    """The released bundle, or the tests' tiny one if no bundle is released."""
     if RELEASED.is_dir():
         yield Bundle(RELEASED)
         return

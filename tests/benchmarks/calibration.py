@@ -1,4 +1,4 @@
-"""Does a wish come true? Thresholds as a device sets them, tried on strangers it has never seen.
+"""Does a target come true? Thresholds as a device sets them, tried on strangers it has never seen.
 
     python -m tests.benchmarks.calibration --codes codes.npz --split lfw_split.csv --out docs/calibration/NAME
 
@@ -32,7 +32,7 @@ from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.biometrics import wilson_interval
 from edge_runtime.types import Floats
 
-WISHES = (10.0, 1.0)
+TARGETS = (10.0, 1.0)
 MARGIN = 0.02
 KINDS = {
     "shipped": "drawn and sharpened, corrected",
@@ -58,7 +58,7 @@ class People:
 
 @dataclass
 class Tally:
-    """What became of strangers and enrolled people, for one size of gallery, wish and kind of cohort."""
+    """What became of strangers and enrolled people, for one size of gallery, target and kind of cohort."""
 
     passed: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     seen: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
@@ -135,12 +135,12 @@ def gallery(people: People, enrolled: np.ndarray, rng: np.random.Generator) -> t
 
 
 def decide(codes: Floats, enrolled: Floats) -> tuple[np.ndarray, Floats]:
-    """Best person and best score, -inf where the lead would not do."""
+    """Best person and best score, -inf where the margin is too small."""
     scores = codes @ enrolled.T
     best = scores.argmax(1)
     top = np.partition(scores, -2, axis=1)[:, -2:]
-    lead = np.abs(top[:, 1] - top[:, 0])
-    return best, np.where(lead >= MARGIN, scores.max(1), -np.inf)
+    ahead = np.abs(top[:, 1] - top[:, 0])
+    return best, np.where(ahead >= MARGIN, scores.max(1), -np.inf)
 
 
 def run(
@@ -187,13 +187,13 @@ def _one(
         passing["track"] = {p: float(s.max()) for p, s in zip(here, np.split(judged, ends), strict=True)}
     for kind, (codes, realism) in kinds.items():
         behind = 1000 if kind != "real" else len(codes)
-        for wish in WISHES:
+        for target in TARGETS:
             for what, strangers_scores in passing.items():
                 if what == "track" and kind != "shipped":
                     continue
                 like = realism if what == "track" else realism.picture()
-                calibration = calibrate(templates, codes, behind, wish, MARGIN, like)
-                tally = tallies[len(enrolled), wish, kind, what]
+                calibration = calibrate(templates, codes, behind, target, MARGIN, like)
+                tally = tallies[len(enrolled), target, kind, what]
                 for person, score in strangers_scores.items():
                     tally.passed[person] += score >= calibration.threshold
                     tally.seen[person] += 1
@@ -209,12 +209,12 @@ def _one(
 
 def summarise(tallies: dict[tuple[int, float, str, str], Tally], seed: int) -> list[dict[str, Any]]:
     rows = []
-    for (size, wish, kind, what), tally in tallies.items():
+    for (size, target, kind, what), tally in tallies.items():
         passed = np.array([tally.passed[person] for person in tally.seen])
         seen = np.array(list(tally.seen.values()))
         rng = np.random.default_rng(seed)
         draws = rng.integers(0, len(seen), (_BOOTSTRAPS, len(seen)))
-        ratios = 1000 * passed[draws].sum(1) / seen[draws].sum(1) / wish
+        ratios = 1000 * passed[draws].sum(1) / seen[draws].sum(1) / target
         held = [low <= rate <= high for rate, (low, high) in zip(tally.rates, tally.intervals, strict=True)]
         # The measured rate is itself uncertain: does the stated interval meet the measurement's own?
         met = []
@@ -224,13 +224,13 @@ def summarise(tallies: dict[tuple[int, float, str, str], Tally], seed: int) -> l
         rows.append(
             {
                 "enrolled": size,
-                "wish_per_1000": wish,
+                "target_per_1000": target,
                 "cohort": kind,
                 "calibrated": what,
                 "galleries": len(tally.rates),
                 "strangers_a_gallery": float(np.mean(tally.strangers)),
                 "measured_per_1000": 1000 * float(passed.sum() / seen.sum()),
-                "ratio": 1000 * float(passed.sum() / seen.sum()) / wish,
+                "ratio": 1000 * float(passed.sum() / seen.sum()) / target,
                 "ratio_95": [float(q) for q in np.quantile(ratios, [0.025, 0.975])],
                 "supported": bool(all(tally.supported)),
                 "interval_per_1000": [float(v) for v in np.mean(tally.intervals, 0)],
@@ -245,14 +245,14 @@ def summarise(tallies: dict[tuple[int, float, str, str], Tally], seed: int) -> l
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| enrolled | wish /1,000 | strangers | calibrated on | measured / wished (95 %) | vouched for | "
+        "| enrolled | target /1,000 | strangers | calibrated on | measured / target (95 %) | supported | "
         "stated interval /1,000 | holds the measured rate | enrolled found: expected / measured |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         low, high = row["ratio_95"]
         lines.append(
-            f"| {row['enrolled']} | {row['wish_per_1000']:g} | {KINDS[row['cohort']]} | {row['calibrated']} | "
+            f"| {row['enrolled']} | {row['target_per_1000']:g} | {KINDS[row['cohort']]} | {row['calibrated']} | "
             f"{row['ratio']:.2f} ({low:.2f} to {high:.2f}) | {'yes' if row['supported'] else 'no'} | "
             f"{row['interval_per_1000'][0]:.2g} to {row['interval_per_1000'][1]:.2g} | "
             f"{row['interval_holds_measured']:.0%} | {row['found_expected']:.1%} / {row['found']:.1%} |"
@@ -267,12 +267,12 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
     import matplotlib.pyplot as plt
 
     shapes = {"shipped": ("o", "C0"), "sharpened": ("s", "C1"), "plain": ("^", "C3"), "real": ("D", "C2")}
-    figure, axes = plt.subplots(1, len(WISHES), figsize=(10, 4), sharey=True)
-    for axis, wish in zip(axes, WISHES, strict=True):
+    figure, axes = plt.subplots(1, len(TARGETS), figsize=(10, 4), sharey=True)
+    for axis, target in zip(axes, TARGETS, strict=True):
         axis.axhspan(0.5, 2, color="0.92")
         axis.axhline(1, color="0.5", lw=1)
         for offset, (kind, what) in enumerate([*((k, "photo") for k in KINDS), ("shipped", "track")]):
-            chosen = [r for r in rows if (r["wish_per_1000"], r["cohort"], r["calibrated"]) == (wish, kind, what)]
+            chosen = [r for r in rows if (r["target_per_1000"], r["cohort"], r["calibrated"]) == (target, kind, what)]
             if not chosen:
                 continue
             x = np.array([r["enrolled"] for r in chosen]) * 1.08 ** (offset - 2)
@@ -290,11 +290,11 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
                 capsize=2,
                 mfc="none" if what == "track" else None,
             )
-        axis.set(xscale="log", yscale="log", xlabel="people enrolled", title=f"wish: {wish:g} of 1,000")
+        axis.set(xscale="log", yscale="log", xlabel="people enrolled", title=f"target: {target:g} of 1,000")
         sizes = sorted({row["enrolled"] for row in rows})
         axis.set_xticks(sizes, [str(size) for size in sizes])
         axis.set_xticks([], minor=True)
-    axes[0].set_ylabel("measured / wished")
+    axes[0].set_ylabel("measured / target")
     figure.legend(*axes[1].get_legend_handles_labels(), loc="lower center", ncols=5, fontsize=7)
     figure.suptitle(title, fontsize=10)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
@@ -318,7 +318,7 @@ def main() -> None:
     order = list(KINDS)
     rows = sorted(
         summarise(tallies, args.seed),
-        key=lambda r: (r["calibrated"], -r["wish_per_1000"], order.index(r["cohort"]), r["enrolled"]),
+        key=lambda r: (r["calibrated"], -r["target_per_1000"], order.index(r["cohort"]), r["enrolled"]),
     )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     document = {name: getattr(args, name) for name in ("people", "rounds", "galleries", "seed")}

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from convert.model.chips import Chips
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.matcher import make_matcher
 from edge_runtime.faces.encoder import open_encoder
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
 from tests.benchmarks.same_group import encode, gallery
 

@@ -32,6 +32,7 @@ class _Clocked:
     """Notes when each event arrives."""
 
     lasting = False
+    pictures, refused = False, 0
 
     def __init__(self, count: int) -> None:
         self.at_s = np.full(count, np.nan)

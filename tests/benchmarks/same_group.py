@@ -1,10 +1,10 @@
-"""Does a wish come true where strangers look like the household? Groups of one gender and origin, by file names.
+"""Does a target come true where strangers look like the household? Groups of one gender and origin, by file names.
 
     python -m tests.benchmarks.same_group --bundle FOLDER --chips utk.npz scut.npz --people lfw.npz \
         --judge edgeface_xs.onnx --out docs/calibration/alike
 
 Chips are those of ``python -m train prepare``. Of chips whose file names state looks (UTKFace, SCUT-FBP5500) the split
-``check`` is used, or all where there is none; of ``--people`` the split ``final``. One photo a person is enrolled, a
+``check`` is used, or all without a split; of ``--people`` the split ``final``. One photo a person is enrolled, a
 gallery is of one group, and so are the strangers; in mixed galleries people of all groups of the first file are
 enrolled, and strangers are of the groups that are. Thresholds are the device's own for pictures; ``mixed`` stands for
 one threshold by strangers in general, as it was before looks were known.
@@ -26,17 +26,17 @@ from typing import Any
 import numpy as np
 
 from convert.cohort.alike import one_each, stated_look
-from convert.model.chips import Chips
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.alignment import Template
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
 
 SAME = 0.6
-WISHES = (10.0, 1.0)
+TARGETS = (10.0, 1.0)
 KINDS = ("alike", "mixed")
 MARGIN = 0.02
 _FEWEST = 100
@@ -67,6 +67,11 @@ def encode(encoder: TfliteEncoder, chips: Chips, indices: np.ndarray, template: 
 
 def judged(model: Path, chips: Chips, indices: np.ndarray) -> np.ndarray:
     """Which pictures to keep, so that hardly anybody is there twice."""
+    return one_each(judge_codes(model, chips, indices), SAME)
+
+
+def judge_codes(model: Path, chips: Chips, indices: np.ndarray) -> Floats:
+    """Embeddings of another encoder, of unit length."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -77,7 +82,7 @@ def judged(model: Path, chips: Chips, indices: np.ndarray) -> np.ndarray:
         pixels = chips.aligned(indices[start : start + _BATCH], Template.arcface(112)).astype(np.float32)
         (found,) = session.run(None, {session.get_inputs()[0].name: (pixels / 127.5 - 1).transpose(0, 3, 1, 2)})
         codes.append(found / np.linalg.norm(found, axis=1, keepdims=True))
-    return one_each(np.concatenate(codes).astype(np.float32), SAME)
+    return np.concatenate(codes).astype(np.float32)
 
 
 def pools(args: argparse.Namespace, bundle: Bundle) -> tuple[dict[str, Floats], list[str], list[Floats]]:
@@ -89,7 +94,7 @@ def pools(args: argparse.Namespace, bundle: Bundle) -> tuple[dict[str, Floats], 
         chips = Chips.load(path)
         indices = chips.indices("check") if len(chips.indices("check")) else np.arange(len(chips.names))
         indices = indices[judged(args.judge, chips, indices)] if args.judge else indices
-        looks = np.array([stated_look(str(name)) for name in chips.files[indices]])
+        looks = np.array([stated_look(str(name)) for name in chips.paths[indices]])
         codes = encode(encoder, chips, indices, template)
         for look in sorted(set(looks) & set(_NAMES)):
             if (looks == look).sum() >= _FEWEST:
@@ -113,10 +118,10 @@ def share_named(matcher: Matcher, strangers: Floats) -> float:
     scores = strangers @ matcher.templates.person_embeddings().T
     best = scores.argmax(1)
     top = scores[np.arange(len(scores)), best]
-    lead = top - np.partition(scores, -2, axis=1)[:, -2]
+    ahead = top - np.partition(scores, -2, axis=1)[:, -2]
     needed = np.array([matcher.calibration.needed(int(person)) for person in best])
-    alike = np.array([matcher.lookalikes.leads(int(p), row) for p, row in zip(best, scores, strict=True)])
-    named = (top >= needed) & (lead >= matcher.margin) & alike
+    alike = np.array([matcher.lookalikes.far_enough(int(p), row) for p, row in zip(best, scores, strict=True)])
+    named = (top >= needed) & (ahead >= matcher.margin) & alike
     return float(named.mean()) if not matcher.calibration.refused else 0.0
 
 
@@ -166,8 +171,8 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     groups, mixed, persons = pools(args, bundle)
     strangers, rows = bundle.strangers(), []
     for kind in KINDS:
-        for wish in WISHES:
-            decide = DecideConfig(wish, kind, MARGIN)
+        for target in TARGETS:
+            decide = DecideConfig(target, kind, MARGIN)
 
             def make(codes: Floats, decide: DecideConfig = decide) -> Matcher:
                 return make_matcher(gallery(codes), bundle, decide, strangers)
@@ -179,15 +184,15 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
                     several = [groups[name] for name in mixed]
                     tried["mixed household"] = try_mixed(make, several, size, draws, args.seed)
                 for name, trials in tried.items():
-                    rows.append(_row(name, len(groups.get(name, ())), kind, wish, size, trials))
+                    rows.append(_row(name, len(groups.get(name, ())), kind, target, size, trials))
                 rows.append(
-                    {"group": "DIR", "kind": kind, "wish_per_1000": wish, "enrolled": size}
+                    {"group": "DIR", "kind": kind, "target_per_1000": target, "enrolled": size}
                     | {"found": found_of(make, persons, size, draws, args.seed)}
                 )
     return rows
 
 
-def _row(name: str, people: int, kind: str, wish: float, size: int, trials: list[Trial]) -> dict[str, Any]:
+def _row(name: str, people: int, kind: str, target: float, size: int, trials: list[Trial]) -> dict[str, Any]:
     measured = float(np.mean([trial.named for trial in trials]))
     said = [trial.interval for trial in trials if trial.interval is not None]
     interval = [float(v) for v in np.mean(said, 0)] if said else None
@@ -195,11 +200,11 @@ def _row(name: str, people: int, kind: str, wish: float, size: int, trials: list
         "group": name,
         "people": people,
         "kind": kind,
-        "wish_per_1000": wish,
+        "target_per_1000": target,
         "enrolled": size,
         "galleries": len(trials),
         "measured_per_1000": measured,
-        "ratio": measured / wish,
+        "ratio": measured / target,
         "interval_per_1000": interval,
         "holds": None if interval is None else interval[0] <= measured <= interval[1],
         "threshold": float(np.mean([trial.threshold for trial in trials])),
@@ -209,33 +214,35 @@ def _row(name: str, people: int, kind: str, wish: float, size: int, trials: list
 def markdown(rows: list[dict[str, Any]], sizes: list[int]) -> str:
     head = " | ".join(f"{size} enrolled" for size in sizes)
     lines = []
-    for wish in WISHES:
-        lines += [f"Wish: {wish:g} of 1,000. Measured / wished: before -> after (stated interval, after).", ""]
+    for target in TARGETS:
+        lines += [f"Target: {target:g} of 1,000. Measured / target: before -> after (stated interval, after).", ""]
         lines += [f"| strangers and household | people | {head} |", "|---" * (len(sizes) + 2) + "|"]
         names = dict.fromkeys(row["group"] for row in rows if row["group"] != "DIR")
         for name in names:
             cells = []
             for size in sizes:
                 here = {
-                    r["kind"]: r for r in rows if (r["group"], r["wish_per_1000"], r["enrolled"]) == (name, wish, size)
+                    r["kind"]: r
+                    for r in rows
+                    if (r["group"], r["target_per_1000"], r["enrolled"]) == (name, target, size)
                 }
                 low, high = here["alike"]["interval_per_1000"] or (np.nan, np.nan)
                 cells.append(
                     f"{here['mixed']['ratio']:.2f} -> **{here['alike']['ratio']:.2f}** "
-                    f"({low / wish:.2f} to {high / wish:.2f})"
+                    f"({low / target:.2f} to {high / target:.2f})"
                 )
             people = next(r["people"] for r in rows if r["group"] == name)
             lines.append(f"| {name} | {people or ''} | {' | '.join(cells)} |")
         cells = []
         for size in sizes:
             shares = {r["kind"]: r["found"] for r in rows
-                      if (r["group"], r["wish_per_1000"], r["enrolled"]) == ("DIR", wish, size)}  # fmt: skip
+                      if (r["group"], r["target_per_1000"], r["enrolled"]) == ("DIR", target, size)}  # fmt: skip
             cells.append(f"{shares['mixed']:.1%} -> {shares['alike']:.1%}")
         lines += [f"| DIR of LFW final | | {' | '.join(cells)} |", ""]
     return "\n".join(lines)
 
 
-def plot(rows: list[dict[str, Any]], path: Path, wish: float) -> None:
+def plot(rows: list[dict[str, Any]], path: Path, target: float) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -248,11 +255,11 @@ def plot(rows: list[dict[str, Any]], path: Path, wish: float) -> None:
     for kind, colour in (("mixed", "C3"), ("alike", "C0")):
         for marker, size in zip("os^Dv", sorted({row["enrolled"] for row in rows}), strict=False):
             chosen = {r["group"]: r["ratio"] for r in rows if r["group"] != "DIR"
-                      and (r["kind"], r["wish_per_1000"], r["enrolled"]) == (kind, wish, size)}  # fmt: skip
+                      and (r["kind"], r["target_per_1000"], r["enrolled"]) == (kind, target, size)}  # fmt: skip
             label = f"{'before' if kind == 'mixed' else 'after'}, {size} enrolled"
             ratios = [max(chosen[name], 0.05) for name in names]
             axis.plot(ratios, range(len(names)), marker, color=colour, mfc="none", label=label)
-    axis.set(xscale="log", xlabel=f"measured / wished, wish {wish:g} of 1,000", yticks=range(len(names)))
+    axis.set(xscale="log", xlabel=f"measured / target, target {target:g} of 1,000", yticks=range(len(names)))
     axis.set_yticklabels(names)
     axis.invert_yaxis()
     axis.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1))
@@ -275,7 +282,7 @@ def main() -> None:
     document = {"bundle": Bundle(args.bundle).hash, "galleries": args.galleries, "seed": args.seed, "rows": rows}
     args.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
     args.out.with_suffix(".md").write_text(markdown(rows, args.sizes))
-    plot(rows, args.out.with_suffix(".png"), WISHES[0])
+    plot(rows, args.out.with_suffix(".png"), TARGETS[0])
     print(markdown(rows, args.sizes))
 
 

@@ -33,7 +33,7 @@ def stolen_rows(path: Path, key: KeySource, size: int) -> tuple[np.ndarray, np.n
         raw = np.frombuffer(row["code"][12 : 12 + size], np.int8).astype(np.float32)
         sealed.append(raw)
         keys = vault.open_keys(row["person_id"], row["sealed_key"])
-        turned.append(vault.open_code(keys.key, row["code"], f"{row['person_id']}/{row['id']}")[1])
+        turned.append(vault.open_embedding(keys.key, row["code"], f"{row['person_id']}/{row['id']}")[1])
     connection.close()
     return normalise(np.array(sealed))[0], normalise(np.array(turned))[0]
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import pwd
 import resource
+import signal
+import ssl
 import stat
-from collections.abc import Callable
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,10 @@ from edge_runtime.protocols import Sink
 from edge_runtime.schema.backends import backend_names
 from edge_runtime.sinks import open_sink, read_sink
 from tests.builders import make_event
+from tests.certificates import Authority
+from tests.http_receiver import HttpReceiver
+from tests.mail_server import MailServer
+from tests.mosquitto import Broker, Reader, needs_mosquitto
 from tests.waiting import wait_for
 
 
@@ -32,12 +42,14 @@ class Receiver:
         table: configures a sink to it.
         read: everything it has got so far.
         leave, come_back: it is away, so that nothing arrives, and there again.
+        end: it is no longer needed.
     """
 
     table: dict[str, Any]
     read: Callable[[], list[dict[str, Any]]]
     leave: Callable[[], None]
     come_back: Callable[[], None]
+    end: Callable[[], None] = lambda: None
 
 
 def opened(table: dict[str, Any]) -> Sink:
@@ -64,12 +76,76 @@ def _jsonlines(folder: Path) -> Receiver:
     return Receiver({"type": "jsonlines", "path": str(path)}, read, leave, place.unlink)
 
 
-BACKENDS = {"jsonlines": _jsonlines}
+def _mqtt(folder: Path) -> Receiver:
+    broker = Broker(folder / "broker")
+    reader = Reader(broker.port, "familiar/events")
+
+    def read() -> list[dict[str, Any]]:
+        reader.settled()
+        return [json.loads(payload) for _, payload, _ in reader.messages]
+
+    def end() -> None:
+        reader.close()
+        broker.kill()
+
+    table = {"type": "mqtt", "host": "127.0.0.1", "port": broker.port, "timeout_s": 5.0}
+    # A broker that is told to end writes down what it has acknowledged; the tests of this sink kill it.
+    return Receiver(table, read, lambda: broker.kill(signal.SIGTERM), broker.start, end)
 
 
-@pytest.fixture(params=BACKENDS)
-def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Receiver:
-    return BACKENDS[request.param](tmp_path)
+def _webhook(folder: Path) -> Receiver:
+    server = HttpReceiver()
+
+    def read() -> list[dict[str, Any]]:
+        return [json.loads(got.body) for got in server.requests]
+
+    return Receiver({"type": "webhook", "url": server.url}, read, server.leave, server.come_back, server.leave)
+
+
+def _exec(folder: Path) -> Receiver:
+    got, away = folder / "got", folder / "away"
+    program = [sys.executable, "-S", "-c", f"""
+import pathlib, sys
+if pathlib.Path({str(away)!r}).exists():
+    sys.exit(75)
+with open({str(got)!r}, "a") as stream:
+    stream.write(sys.stdin.read())
+"""]  # fmt: skip
+
+    def read() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in got.read_text().splitlines()] if got.exists() else []
+
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    return Receiver({"type": "exec", "command": program, "user": me}, read, away.touch, away.unlink)
+
+
+def _mail(folder: Path) -> Receiver:
+    authority = Authority(folder / "authority")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.issue("server", 30))
+    server = MailServer(tls)
+
+    def read() -> list[dict[str, Any]]:
+        found = [part for mail in server.mails for part in mail.iter_attachments()]
+        return [json.loads(part.get_content()) for part in found if part.get_content_type() == "application/json"]
+
+    table = {
+        "type": "mail", "host": "127.0.0.1", "port": server.port, "sender": "a@example.org", "to": ["b@example.org"],
+        "ca_certs": str(authority.certificate),
+    }  # fmt: skip
+    return Receiver(table, read, server.leave, server.come_back, server.leave)
+
+
+BACKENDS = {"exec": _exec, "jsonlines": _jsonlines, "mail": _mail, "mqtt": _mqtt, "webhook": _webhook}
+
+
+@pytest.fixture(params=[pytest.param("mqtt", marks=needs_mosquitto), *sorted({*BACKENDS} - {"mqtt"})])
+def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Receiver]:
+    if request.param == "mqtt":
+        pytest.importorskip("paho.mqtt", reason="paho-mqtt is missing: pip install 'familiar-edge[mqtt]'")
+    found = BACKENDS[request.param](tmp_path)
+    yield found
+    found.end()
 
 
 def test_every_sink_is_in_this_suite() -> None:
@@ -142,6 +218,59 @@ def test_a_receiver_that_was_away_gets_everything_in_order(receiver: Receiver, t
     assert sorted(set(found)) == list(range(40))
     assert found == sorted(found)
     assert len(troubles) == 2 and troubles[1] == "None"
+
+
+def test_a_log_that_is_opened_again_goes_on_where_the_receiver_was(receiver: Receiver, tmp_path: Path) -> None:
+    for number in range(3):
+        with EventLog(tmp_path / "events.db", Directory(), 30, 100, print, print) as log:
+            delivery = log.attach("receiver", opened(receiver.table), lambda *_: None, (0.01, 0.05))
+            wait_for(lambda at=delivery: at.position is not None)
+            for each in range(5):
+                log.append(make_event(5 * number + each))
+            wait_for(lambda at=delivery, last=5 * number + 5: at.position == last)
+    assert [event["event_id"] for event in receiver.read()] == list(range(1, 16))
+
+
+def test_a_receiver_that_is_away_stalls_nobody(receiver: Receiver, tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    with EventLog(tmp_path / "events.db", Directory(), 30, 100, print, print) as log:
+        away = log.attach("away", opened(receiver.table), lambda *_: None, (0.01, 0.05))
+        well = log.attach("well", jsonlines(other), lambda *_: None)
+        log.append(make_event(0))
+        wait_for(lambda: (away.position, well.position) == (1, 1))
+        receiver.leave()
+        took_s = []
+        for number in range(1, 50):
+            began_s = time.perf_counter()
+            log.append(make_event(number))
+            took_s.append(time.perf_counter() - began_s)
+        wait_for(lambda: well.position == 50)
+        assert max(took_s) < 0.25, "the frame loop waited"
+        began_s = time.monotonic()
+        log.drain(0.6)
+        assert time.monotonic() - began_s < 2
+    assert len(other.read_text().splitlines()) == 50
+
+
+def test_a_sink_gets_only_what_its_table_asks_for(receiver: Receiver, tmp_path: Path) -> None:
+    config = read_sink({**receiver.table, "kinds": ["identified"], "cameras": ["door"]}, "here")
+    with EventLog(tmp_path / "events.db", Directory(), 30, 100, print, print) as log:
+        delivery = log.attach("receiver", open_sink(config), lambda *_: None, (0.01, 0.05), config.common)
+        wait_for(lambda: delivery.position is not None)
+        log.append(make_event(0))
+        log.append(make_event(1, kind="identified", camera="gate"))
+        log.append(make_event(2, kind="identified"))
+        wait_for(lambda: delivery.position == 3)
+    assert [event["captured_s"] for event in receiver.read()] == [2]
+
+
+def test_a_closed_sink_leaves_no_thread(receiver: Receiver) -> None:
+    before = {thread.ident for thread in threading.enumerate()}
+    sink = opened(receiver.table)
+    sink.emit(make_event())
+    sink.close()
+    ours = [t for t in threading.enumerate() if t.ident not in before and "process_request" not in t.name]
+    wait_for(lambda: not any(thread.is_alive() for thread in ours))
 
 
 # What is the jsonlines sink's own.

@@ -194,7 +194,7 @@ def test_a_folder_holds_each_photo_and_passes_over_what_it_cannot_read(
         ("rtsp://", ConfigError, "HOST/PATH"),
         ("http://127.0.0.1:1/video", CameraError, "port 1 cannot be reached"),
         ("webcam:0", ConfigError, "dir, file, rpicam, stream, synthetic, v4l2"),
-        ("", ConfigError, "dir, file, rpicam, stream, synthetic, v4l2"),
+        ("", ConfigError, "expected a source, found none"),
     ],
 )
 def test_what_is_not_there_ends_in_one_line(spec: str, error: type[Exception], says: str) -> None:

@@ -13,7 +13,8 @@ from convert.model.golden import draw_chips
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.geometry.alignment import Template
-from train.data.chips import CROP_TEMPLATE, Crop, write_chips
+from edge_runtime.pictures.chips import CROP_TEMPLATE
+from train.data.chips import Crop, write_chips
 
 PREPROCESSING = Preprocessing("grey", (127.5,), (127.5,), Template.arcface(28, 6))
 SPLITS = {"train": (6, 8), "select": (14, 4), "cohort": (14, 1)}

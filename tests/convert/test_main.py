@@ -14,8 +14,6 @@ from edge_runtime.errors import InterpreterError
 from tests.builders import ROOT
 from tests.convert.inputs import save_encoder, write_people, write_run
 
-pytestmark = pytest.mark.desktop
-
 
 def test_a_missing_package_is_one_line() -> None:
     code = "import sys; sys.modules['tqdm'] = None; from convert.__main__ import main; sys.exit(main(['model', '-h']))"

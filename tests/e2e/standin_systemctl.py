@@ -27,7 +27,7 @@ def program(unit: str) -> list[str]:
 
 
 def alive() -> int:
-    """Process id of the running program; 0: none."""
+    """Process id of the running program; 0: it does not run."""
     try:
         pid = int((STATE / "pid").read_text())
         # The program is nobody's child by now; a zombie of a parent that does not wait counts as dead.

@@ -32,7 +32,7 @@ from tests.e2e.loopback import STANDIN, Loopback, missing, start_sshd
 from tests.small_disk import fill, needs_root, small_disk
 
 # A deployment starts on a desktop and installs its own interpreter there, whichever is installed here.
-pytestmark = [pytest.mark.desktop, pytest.mark.skipif(bool(missing()), reason=missing())]
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 RUNNING = '[camera.front]\nsource = "synthetic:loop,realtime,fps=2"\n# by the owner\n'
 Run = subprocess.CompletedProcess[str]

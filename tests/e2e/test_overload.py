@@ -15,7 +15,8 @@ from typing import Any
 from tests.builders import make_bundle
 from tests.e2e.test_run import familiar, starting
 
-CAMERA = "synthetic:fps=25,size=640x480,realtime,loop"
+CAMERA = "synthetic:fps=15,size=640x480,realtime,loop"
+"""Slow enough that a machine busy with other tests is not overloaded from the start."""
 STOPPED_S, RUNNING_S = 0.19, 0.01
 
 
@@ -55,8 +56,7 @@ def rates(folder: Path, seconds: float = 4.0) -> dict[str, float]:
 def test_overload_makes_it_look_less_often_and_say_so(tmp_path: Path) -> None:
     make_bundle(tmp_path / "bundle")
     (tmp_path / "run").mkdir()
-    more = ("--set", "detect.every=1", "--set", "detect.tiles=true")
-    with starting(tmp_path, "--camera", f"door={CAMERA}", *more) as start:
+    with starting(tmp_path, "--camera", f"door={CAMERA}", "--set", "detect.every=1") as start:
         daemon = start()
         daemon.next_event("appeared")
         quiet = rates(tmp_path)

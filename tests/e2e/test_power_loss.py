@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from tests.builders import ROOT
-from tests.edge_runtime.first_gallery import make_first_gallery
 from tests.gallery_workload import SIZE, State, expected, found, open_gallery, operations
 from tests.power_loss import STRACE, Disk, record
 
@@ -53,14 +52,15 @@ def check(folder: Path, done: int, start: State) -> None:
 
 
 def begin(folder: Path, old: bool) -> State:
-    """An empty folder, or one with a gallery of the first version, which has to be migrated."""
+    """An empty folder, or one with a gallery that the workload takes for one of an older schema, to be migrated."""
     folder.mkdir()
     if not old:
         return {}
-    codes = np.eye(SIZE, dtype=np.float32)
-    people = {"Old One": codes[:3], "Old Two": codes[3:5]}
-    make_first_gallery(folder / "state/gallery.db", folder / "conf/device.key", people, "e" * 64)
-    start = {name: [f"{n}.jpg" for n in range(len(rows))] for name, rows in people.items()}
+    start = {"Old One": ["0.jpg", "1.jpg", "2.jpg"], "Old Two": ["0.jpg", "1.jpg"]}
+    with open_gallery(folder) as gallery:
+        for name, sources in start.items():
+            for number, source in enumerate(sources):
+                gallery.add(name, np.eye(SIZE, dtype=np.float32)[number], 1.0, source)
     (folder / "start").write_text("".join("\t".join([name, *s]) + "\n" for name, s in start.items()))
     return start
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from edge_runtime.config import changed_keys, describe, load_config, parse_config
@@ -37,9 +39,9 @@ def test_cameras_are_tables_by_name(tmp_path):
     path = write(tmp_path, '[camera.front]\nsource = "v4l2:0"\n')
     environ = {"FAMILIAR_CAMERA_BACK_SOURCE": "file:a.mp4", "FAMILIAR_CAMERA_FRONT_DEADLINE_S": "3"}
     cameras = load_config(path, [], environ).camera
-    assert cameras["front"].source == "v4l2:0"
+    assert cameras["front"].source.reveal() == "v4l2:0"
     assert cameras["front"].deadline_s == 3.0
-    assert cameras["back"].source == "file:a.mp4"
+    assert str(cameras["back"].source) == "file:a.mp4"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_a_named_file_must_exist(tmp_path):
 def test_every_key_is_described():
     for key, kind, _, meaning in describe():
         assert meaning, key
-        assert kind in ("str", "int", "float", "bool"), key
+        assert kind in ("str", "int", "float", "bool", "list"), key
 
 
 def test_what_has_changed_is_named_key_by_key(tmp_path):
@@ -129,7 +131,49 @@ def test_a_shown_configuration_hides_passwords(tmp_path, capsys):
     for more in ([], ["--json"]):
         assert cli.main(["config", "show", "--config", str(path), *more]) == 0
         shown = capsys.readouterr().out
-        assert "rtsp://***@host/live" in shown and "secret" not in shown
+        assert "rtsp://***@host/***" in shown and "secret" not in shown
+
+
+def test_every_mistake_is_told_at_once_and_repeats_no_address(tmp_path, capsys):
+    from edge_runtime.app import command_line as cli
+
+    path = write(
+        tmp_path,
+        """
+[camera]
+gate = "rtsp://bob:hunter2#@cam/x"
+[camera.front]
+source = "rtsp://bob:hunter2#@cam/live"
+deadline_s = "rtsp://bob:hunter2@cam/live"
+[camera.hall]
+sorce = "v4l2:0"
+[camera."a/b"]
+source = "v4l2:0"
+[camera.yard]
+source = "v4l2:0?size=1280"
+[detect]
+detector = "haar:x"
+[runtime]
+interpreter = "gpu"
+threads = 900
+[decide]
+margin = "wide"
+[moonlight]
+""",
+    )
+    assert cli.main(["config", "check", "--config", str(path), "--set", "log.format=xml"]) == 3
+    out, err = capsys.readouterr()
+    for said in (
+        "[camera]: expected a table a name", "whose text has a # in it", "[camera.front] deadline_s: expected float",
+        "[camera.hall]: unknown key 'sorce'; did you mean 'source'?", "[camera.hall]: expected a source",
+        "camera 'a/b': expected a name", "size: expected WIDTHxHEIGHT", "detector 'haar'", "interpreter 'gpu'",
+        "threads: expected 1 to 64", "margin: expected float, found 'wide'", "unknown section 'moonlight'",
+        "--set log.format=xml: [log] format: expected text or json",
+    ):  # fmt: skip
+        assert err.count(said) == 1, said
+    assert out == "" and len(err.splitlines()) == 13 and "hunter2" not in err
+    assert cli.main(["config", "check", "--config", str(path), "--json"]) == 3
+    assert len(json.loads(capsys.readouterr().out)["faults"]) == 12
 
 
 def test_sinks_are_shown_checked_and_can_be_read_again(tmp_path, capsys):

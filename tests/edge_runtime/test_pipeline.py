@@ -164,7 +164,7 @@ def test_stage_times_and_counts_add_up(chain):
     looked_at = pipeline.stages["encode"].count + pipeline.counts["waited"]
     assert 0 < looked_at == pipeline.stages["align"].count <= 7
     assert looked_at + pipeline.counts["spared"] == pipeline.counts["faces"]
-    assert all(stage.total_s > 0 for stage in pipeline.stages.values())
+    assert all(stage.total > 0 for stage in pipeline.stages.values())
     assert pipeline.counts["identified"] == pipeline.counts["tracks"] == 1
 
 

@@ -73,7 +73,7 @@ def knowing(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     digest, size = file_digest(path / "looks.npz")
     document = json.loads((path / "manifest.json").read_text())
     document["files"]["looks.npz"] = {"sha256": digest, "bytes": size}
-    (path / "manifest.json").write_text(json.dumps(document | {"looks": looks.as_json()}))
+    (path / "manifest.json").write_text(json.dumps(document | {"looks": looks.sheet().as_json()}))
     monkeypatch.setenv("FAMILIAR_BUNDLE_PATH", str(path))
     return looks
 
@@ -110,7 +110,7 @@ def test_a_damaged_file_of_looks_is_one_line(familiar: Familiar, knowing: Looks,
     document["looks"]["own"] = [0.5]
     (tmp_path / "knowing/manifest.json").write_text(json.dumps(document))
     code, _, err = familiar("identify", "album")
-    assert code == 6 and err.count("\n") == 1 and "looks.npz: a value is wrong" in err
+    assert code == 6 and err.count("\n") == 1 and "a value is wrong" in err
 
 
 def test_a_sound_bundle_names_and_says_so(familiar: Familiar, album: Path) -> None:  # noqa: F811
@@ -136,12 +136,12 @@ def test_codes_that_are_all_alike_name_nobody(tmp_path: Path) -> None:
     assert sum(match.person is not None for match in matcher.match(strangers[10:265])) <= 1
 
 
-def test_a_cohort_that_cannot_bound_the_wish_names_nobody() -> None:
+def test_a_cohort_that_cannot_bound_the_target_names_nobody() -> None:
     codes = np.random.default_rng(1).normal(size=(33, 16)).astype(np.float32)
     codes /= np.linalg.norm(codes, axis=1, keepdims=True)
     one = Templates(("Ada",), np.zeros(1, np.int64), codes[:1], np.ones(1, np.float32), np.arange(1))
     refused = calibrate(one, codes[1:], 32, 1.0).refused
-    assert refused and "of 1,000 strangers, where 1 are wished" in refused
+    assert refused and "of 1,000 strangers, where 1 is the target" in refused
     assert calibrate(one, codes[1:], 32, 30.0).refused is None
     nobody = calibrate(one, codes[1:], 0, 30.0).refused
     assert nobody and "no real people" in nobody

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 _WORDS = (-(2**31), -1, 0, 1, 2, 4, 7, 8, 127, 128, 255, 256, 65535, 2**16, 2**24, 2**31 - 1)
-_VALUES: tuple[Any, ...] = (
+VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, -(10**400), 0.5, -0.0, 1e308, float("nan"), float("inf"), "",
     "x", "../../etc/passwd", "/etc/passwd", "a\nb", "\x1b[2J", "\ud800", "é" * 300, "x" * 5000, [], {}, [[]], [{}],
     {"": {}}, [0] * 1000, [[0, 0]] * 5, {"file": "x"},
@@ -49,7 +49,7 @@ def spoil_document(document: dict[str, Any], rng: np.random.Generator) -> dict[s
         if container is None:
             break
         kind = int(rng.integers(0, 5))
-        value = copy.deepcopy(_VALUES[int(rng.integers(len(_VALUES)))])
+        value = copy.deepcopy(VALUES[int(rng.integers(len(VALUES)))])
         if kind == 0:
             del container[key]
         elif kind == 1 and isinstance(container, dict):

@@ -12,8 +12,6 @@ from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
 from models.variational import VariationalAutoencoder
 
-pytestmark = pytest.mark.desktop
-
 DENSE = EncoderSpec("dense", 28, 1, 32, (128, 64))
 CONV = EncoderSpec("conv", 64, 3, 128, (32, 64, 128, 256), (0, 1, 2, 1))
 TINY = EncoderSpec("conv", 16, 3, 8, (4, 8), (0, 1))

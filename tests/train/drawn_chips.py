@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.geometry.alignment import ARCFACE_112
+from edge_runtime.pictures.chips import CONTEXT_PX, Chips
 from tests.builders import draw_face, make_pixels
-from train.data.chips import CONTEXT_PX, Chips, Crop, make_crop, write_chips
+from train.data.chips import Crop, make_crop, write_chips
 
 
 def drawn_crop(person: int, photo: int = 0) -> Crop:

@@ -8,8 +8,9 @@ import numpy as np
 
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.geometry.alignment import Template
+from edge_runtime.pictures.chips import Chips
 from tests.builders import BOX_POINTS, draw_face
-from train.data.chips import Chips, make_crop, write_chips
+from train.data.chips import make_crop, write_chips
 
 PHOTOS = 4
 SELECT, TRAIN, COHORT = range(5), range(5, 6), range(6, 7)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,11 +19,12 @@ from tqdm import tqdm
 from edge_runtime.detectors import DetectorOptions, open_detector
 from edge_runtime.errors import FamiliarError, InputError
 from edge_runtime.geometry.boxes import iou
+from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.pictures.reader import read_image
 from edge_runtime.protocols import Detector
 from edge_runtime.system.workers import spread
 from edge_runtime.types import Detections, Pixels
-from train.data.archive import SPLITS, encoded
+from train.data.archive import encoded
 from train.data.labelled import LabelledPhoto, mirrored, scaled, write_labelled
 from train.data.photos import Photo, add_options, check_options, find_photos, splits_of
 from train.data.wider import read_wider
@@ -58,7 +60,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         labeller = f"{open_detector(args.teacher).name}, six looks at each photo averaged"
         found = _from_teacher(photos, args.teacher, args.jobs)
-    kept = [one for one in zip(photos, found, splits, strict=True) if isinstance(one[1], LabelledPhoto)]
+    kept = [
+        (photo, label, part)
+        for photo, label, part in zip(photos, found, splits, strict=True)
+        if isinstance(label, LabelledPhoto)
+    ]
     if not any(len(label.faces) for _, label, _ in kept):
         raise InputError(f"{root}: expected faces, found none in {len(photos)} pictures; try another teacher or list")
     write_labelled(
@@ -92,16 +98,20 @@ def look(detector: Detector, pixels: Pixels) -> Detections:
     Returns:
         Faces with the best of the looks' scores, boxes and landmarks averaged by score.
     """
-    larger = cv2.resize(pixels, None, fx=_LARGER, fy=_LARGER, interpolation=cv2.INTER_LINEAR)
+    larger = _resized(pixels, _LARGER, cv2.INTER_LINEAR)
     room = round(_ROOM * max(pixels.shape[:2]))
-    padded = cv2.copyMakeBorder(pixels, room, room, room, room, cv2.BORDER_REPLICATE)
-    smaller = cv2.resize(padded, None, fx=_SMALLER, fy=_SMALLER, interpolation=cv2.INTER_AREA)
+    padded = np.asarray(cv2.copyMakeBorder(pixels, room, room, room, room, cv2.BORDER_REPLICATE), np.uint8)
+    smaller = _resized(padded, _SMALLER, cv2.INTER_AREA)
     looks = _both_ways(detector, pixels)
     looks += [scaled(faces, 1 / _LARGER) for faces in _both_ways(detector, larger)]
     for faces in _both_ways(detector, smaller):
         seen = scaled(faces, 1 / _SMALLER)
         looks.append(Detections(seen.xyxy - np.float32(room), seen.score, seen.landmarks - np.float32(room)))
     return _merged(looks)
+
+
+def _resized(pixels: Pixels, factor: float, how: int) -> Pixels:
+    return np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=how), np.uint8)
 
 
 def _both_ways(detector: Detector, pixels: Pixels) -> list[Detections]:
@@ -142,8 +152,13 @@ def _from_list(path: Path, photos: Sequence[Photo]) -> list[LabelledPhoto | str]
     found: list[LabelledPhoto | str] = []
     for photo in tqdm(photos, unit="photo", disable=None, delay=2):
         faces = listed.get(photo.relative)
-        found.append("not in the list" if faces is None else _stored(photo.path, lambda _, faces=faces: faces))
+        found.append("not in the list" if faces is None else _stored(photo.path, partial(_listed, faces)))
     return found
+
+
+def _listed(faces: Detections, pixels: Pixels) -> Detections:
+    """What a list says, whatever the pixels are."""
+    return faces
 
 
 _worker_detector: Detector | None = None
@@ -171,6 +186,6 @@ def _stored(path: Path, label: Callable[[Pixels], Detections]) -> LabelledPhoto 
         return f"unreadable: {error}"
     factor = min(_MAX_SIDE_PX / max(pixels.shape[:2]), 1.0)
     if factor < 1:
-        pixels = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        pixels = _resized(pixels, factor, cv2.INTER_AREA)
         faces = scaled(faces, factor)
     return LabelledPhoto(encoded(pixels), faces)

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge_runtime.pictures.archive import Kind, PictureArchive
 from edge_runtime.types import Detections, Floats, Pixels
-from train.data.archive import Kind, PictureArchive, bounds, write_archive
+from train.data.archive import bounds, write_archive
 
 _MIRRORED = [1, 0, 2, 4, 3]
 """Order of the landmarks in a mirrored picture."""
@@ -107,7 +108,7 @@ class LabelledPhotos(PictureArchive):
         faces = self.faces(index)
         if not len(faces):
             return 0.0
-        with Image.open(io.BytesIO(self.jpeg(index))) as photo:
+        with Image.open(io.BytesIO(self.jpeg(index).tobytes())) as photo:
             return float(faces.width.max()) / photo.width
 
 

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError, UsageError
-from train.data.archive import SPLITS, encoded
-from train.data.chips import CROP_TEMPLATE, Chips, Crop, write_chips
+from edge_runtime.pictures.archive import SPLITS
+from edge_runtime.pictures.chips import CROP_TEMPLATE, Chips
+from train.data.archive import encoded
+from train.data.chips import Crop, write_chips
 
 _FITTED = "train,select"
 _ROW_BYTES = 1024
@@ -77,11 +79,11 @@ def pack(
 
 def _smaller(chips: Chips, index: int, side: int, quality: int) -> bytes:
     crop = cv2.resize(chips.crop(index), (side, side), interpolation=cv2.INTER_AREA)
-    return encoded(crop, quality)
+    return encoded(np.asarray(crop, np.uint8), quality)
 
 
 def _write(path: Path, chips: Chips, index: NDArray[np.int64], jpegs: Sequence[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     crops = [Crop(jpeg, points) for jpeg, points in zip(jpegs, chips.landmarks[index], strict=True)]
-    told = (column[index].tolist() for column in (chips.names, chips.split, chips.paths))
-    write_chips(path, crops, *told, chips.detector, chips.source)
+    names, split, paths = (column[index].tolist() for column in (chips.names, chips.split, chips.paths))
+    write_chips(path, crops, names, split, paths, chips.detector, chips.source)

@@ -7,13 +7,16 @@ import csv
 import hashlib
 import os
 import sys
+import unicodedata
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.pictures.reader import list_images
-from train.data.archive import SPLITS
+from edge_runtime.gallery.names import folded
+from edge_runtime.pictures.archive import SPLITS
+from edge_runtime.pictures.folder import list_images
 from train.data.holdout import part_of
 
 _SHARES = (("train", 0.70), ("select", 0.80), ("final", 0.90), ("cohort", 1.0))
@@ -95,7 +98,7 @@ def find_photos(root: Path, unlabelled: bool = False, leave_out: str | Path | No
     """
     photos, loose = [], []
     unwanted = _listed(leave_out) if leave_out else set()
-    for path in list_images(root):
+    for path in list_images(root, _tell):
         relative = path.relative_to(root)
         if relative.as_posix() in unwanted:
             unwanted.remove(relative.as_posix())
@@ -116,7 +119,46 @@ def find_photos(root: Path, unlabelled: bool = False, leave_out: str | Path | No
             f"{root}: expected a folder per person with photos in it, found loose pictures only; "
             f"move them to {root}/NAME/"
         )
-    return photos
+    return photos if unlabelled else _one_each(photos)
+
+
+def _tell(line: str) -> None:
+    print(f"train: note: {line}", file=sys.stderr)
+
+
+def _one_each(photos: list[Photo]) -> list[Photo]:
+    """The same, with one name for all folders that are the same person's; a file under two people is told.
+
+    Names are compared as a gallery does: neither case, nor composition (Unicode NFC, NFD), nor spaces around count.
+    """
+    folders = defaultdict[str, dict[str, None]](dict)
+    for photo in photos:
+        folders[folded(photo.person)][photo.person] = None
+    for written in folders.values():
+        if len(written) > 1:
+            _tell(f"the folders {' and '.join(map(repr, written))} are one person's")
+    names = {
+        key: " ".join(unicodedata.normalize("NFC", next(iter(written))).split()) for key, written in folders.items()
+    }
+    merged = [replace(photo, person=names[folded(photo.person)] or photo.person) for photo in photos]
+    for one, another in _same_files(merged):
+        _tell(f"{one.relative} and {another.relative} are the same file, of two people; delete the wrong one")
+    return merged
+
+
+def _same_files(photos: Sequence[Photo]) -> list[tuple[Photo, Photo]]:
+    """Pictures whose files are equal and whose people are not, each with the first of its kind."""
+    sizes, first, found = defaultdict[int, list[Photo]](list), dict[bytes, Photo](), list[tuple[Photo, Photo]]()
+    for photo in photos:
+        sizes[photo.path.stat().st_size].append(photo)
+    for alike in sizes.values():
+        if len({photo.person for photo in alike}) < 2:
+            continue
+        for photo in alike:
+            other = first.setdefault(hashlib.sha256(photo.path.read_bytes()).digest(), photo)
+            if other.person != photo.person:
+                found.append((other, photo))
+    return found
 
 
 def _listed(path: str | Path) -> set[str]:
@@ -161,16 +203,17 @@ def read_split(path: str | Path, people: Sequence[str]) -> dict[str, str]:
             rows = [(row["person"], row["split"]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected a CSV file with person and split, cannot read it ({error})") from error
-    chosen = dict(rows)
+    chosen = {folded(name): part for name, part in rows}
     if len(chosen) != len(rows):
         raise InputError(f"{path}: expected each person once, found somebody twice; make the split identity-disjoint")
     if wrong := sorted({name for name in chosen.values() if name not in SPLITS}, key=str):
         raise InputError(f"{path}: expected the splits {', '.join(SPLITS)}, found {wrong[0]!r}")
-    if absent := [person for person in people if person not in chosen]:
+    if absent := [person for person in people if folded(person) not in chosen]:
         raise InputError(
             f"{path}: expected a row for every person, found none for {absent[0]!r} "
             f"({len(absent)} people in all); add them"
         )
-    if not any(chosen[person] == "train" for person in people):
+    parts = {person: chosen[folded(person)] for person in people}
+    if "train" not in parts.values():
         raise InputError(f"{path}: expected somebody in train, found nobody of the {len(people)} people there")
-    return chosen
+    return parts

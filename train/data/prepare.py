@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,12 +15,13 @@ from edge_runtime.decision.tail import FEWEST_TO_FIT
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import FamiliarError, ImageError, InputError
 from edge_runtime.faces.chain import central_face
+from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.pictures.reader import read_image
 from edge_runtime.protocols import Detector
+from edge_runtime.storage.files import write_whole
 from edge_runtime.system.workers import spread
-from train.data.archive import SPLITS
+from edge_runtime.types import Detections, Pixels
 from train.data.chips import Crop, make_crop, write_chips
-from train.data.files import write_text
 from train.data.photos import Photo, add_options, check_options, find_photos, splits_of
 
 LFW_URL = "http://vis-www.cs.umass.edu/lfw/lfw-deepfunneled.tgz"
@@ -45,10 +46,11 @@ def run(args: argparse.Namespace) -> int:
     source = args.source or (_LFW_SOURCE if args.data == "lfw" else f"photos of the folder {root.resolve().name}")
     photos = find_photos(root, args.unlabelled, args.leave_out)[: args.limit]
     splits = splits_of(photos, args.split, args.seed, args.hold_out)
+    noted = _note_few_strangers(dict(zip((photo.person for photo in photos), splits, strict=True)))
     detector = args.detector or f"bundle:{bundle_path(Config())}"
     detector_name = open_detector(detector).name
     found = find_faces(photos, detector, args.jobs)
-    kept = [one for one in zip(photos, found, splits, strict=True) if isinstance(one[1], Crop)]
+    kept = [(p, crop, part) for p, crop, part in zip(photos, found, splits, strict=True) if isinstance(crop, Crop)]
     lost = [(photo, result) for photo, result in zip(photos, found, strict=True) if isinstance(result, str)]
     if not kept:
         raise InputError(
@@ -64,11 +66,13 @@ def run(args: argparse.Namespace) -> int:
         source,
     )
     _report(out, [(photo, part) for photo, _, part in kept], lost)
+    if not noted:  # the photos would have done, the faces found in them do not
+        _note_few_strangers({photo.person: part for photo, _, part in kept})
     return 0
 
 
 def find_faces(photos: Sequence[Photo], detector: str, jobs: int) -> list[Crop | str]:
-    """For every photo its central face, or why there is none, in order, from ``jobs`` processes."""
+    """For every photo its central face, or why no face was found, in order, from ``jobs`` processes."""
     paths = [photo.path for photo in photos]
     with spread(_crop_one, paths, jobs, _CHUNK, _start_worker, (detector,)) as crops:
         return list(tqdm(crops, total=len(paths), unit="photo", disable=None, delay=2))
@@ -89,7 +93,7 @@ def _crop_one(path: Path) -> Crop | str:
     return _crop(path, _worker_detector.detect)
 
 
-def _crop(path: Path, detect: Callable) -> Crop | str:  # type: ignore[type-arg]
+def _crop(path: Path, detect: Callable[[Pixels], Detections]) -> Crop | str:
     try:
         pixels = read_image(path)
         faces = detect(pixels)
@@ -131,25 +135,32 @@ def download_lfw(url: str = LFW_URL, md5: str = LFW_MD5, cache: Path | None = No
     return next(iter(sorted(Path(unpacked).rglob(name.partition(".")[0]))), Path(unpacked))
 
 
+def _note_few_strangers(split_of: Mapping[str, str]) -> bool:
+    """Say, before it takes long, that a bundle needs more strangers than people are held out; whether it was said."""
+    parts = [part for person, part in split_of.items() if person]
+    strangers = max(parts.count("cohort"), parts.count("select"))
+    if not parts or strangers >= FEWEST_TO_FIT:
+        return False
+    print(
+        f"train prepare: note: {strangers} people are held out as strangers; a bundle that convert makes of "
+        f"fewer than {FEWEST_TO_FIT} names nobody at the default target of 1 in 1,000; add people, or give "
+        "convert chips of others with --cohort FILE",
+        file=sys.stderr,
+    )
+    return True
+
+
 def _report(out: Path, kept: Sequence[tuple[Photo, str]], lost: Sequence[tuple[Photo, str]]) -> None:
     """Say what was kept for which split; list the rest in a file beside the chips, its first lines on stderr too."""
     faceless = sum(reason == "no face" for _, reason in lost)
     skipped = out.with_suffix(".skipped.txt")
-    write_text(skipped, "".join(f"{photo.relative}\t{reason}\n" for photo, reason in lost))
+    write_whole(skipped, "".join(f"{photo.relative}\t{reason}\n" for photo, reason in lost))
     for photo, reason in lost[:_SHOWN]:
         print(f"train prepare: {photo.relative}: {reason}", file=sys.stderr)
     if len(lost) > _SHOWN:
         print(f"train prepare: and {len(lost) - _SHOWN} more, all in {skipped}", file=sys.stderr)
     named = {photo.person: part for photo, part in kept if photo.person}
     parts = list(named.values() if named else (part for _, part in kept))
-    strangers = max(parts.count("cohort"), parts.count("select"))
-    if named and strangers < FEWEST_TO_FIT:
-        print(
-            f"train prepare: note: {strangers} people are held out as strangers; a bundle that convert makes of "
-            f"fewer than {FEWEST_TO_FIT} names nobody at the default wish of 1 in 1,000; add people, or give "
-            "convert chips of others with --cohort FILE",
-            file=sys.stderr,
-        )
     what = f"faces of {len(named)} people" if named else "faces without a name"
     print(f"{out}: {len(kept)} {what}: " + ", ".join(f"{name} {parts.count(name)}" for name in SPLITS))
     print(f"no face: {faceless}, unusable: {len(lost) - faceless} (listed in {skipped})")

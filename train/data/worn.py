@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.types import Floats, Pixels
+
 Outlines = list[NDArray[np.float64]]
 """Polygons, each (n, 2), x and y as shares of a chip's width and height."""
 _EYES = ((0.33, 0.46), (0.67, 0.46))
@@ -33,7 +35,7 @@ def mask(rng: np.random.Generator) -> Outlines:
     return [np.array(outline) + rng.normal(0, 0.01, 2)]
 
 
-def draw(chip: NDArray[np.generic], worn: Outlines, colour: Sequence[float]) -> None:
+def draw(chip: Pixels | Floats, worn: Outlines, colour: Sequence[float]) -> None:
     """Fill ``worn`` on one chip (h, w, 3), uint8 or float32 RGB, in place with a plain colour, 0..255."""
     height, width = chip.shape[:2]
     for part in worn:

@@ -48,7 +48,8 @@ def drawing(size_wh: tuple[int, int], number: int) -> Pixels:
 
 
 def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    return tuple(int(v) for v in rng.integers(0, 256, 3))  # type: ignore[return-value]
+    red, green, blue = (int(value) for value in rng.integers(0, 256, 3))
+    return red, green, blue
 
 
 def _skin(rng: np.random.Generator) -> tuple[int, int, int]:
@@ -98,7 +99,7 @@ def _checkers(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
     side = int(rng.integers(4, 60))
     y, x = np.mgrid[:height, :width] // side
     palette = rng.integers(0, 256, (int(rng.integers(2, 5)), 3)).astype(np.uint8)
-    return palette[(x + y * int(rng.integers(1, 4))) % len(palette)]
+    return np.asarray(palette[(x + y * int(rng.integers(1, 4))) % len(palette)], np.uint8)
 
 
 def _text(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:

@@ -116,7 +116,8 @@ def scene_batch(pool: PhotoPool, source: SceneSource, places: Sequence[tuple[int
     Composing costs more than all else, so what was composed is shown twice; the last one once if their number is odd.
     """
     grids = Grids(source.size_wh)
-    pictures, targets = [], []
+    pictures: list[Pixels] = []
+    targets: list[Floats] = []
     for place in places[: -(-len(places) // 2)]:
         rng = np.random.default_rng([source.seed, *place])
         scene = compose(pool, source.size_wh, rng)

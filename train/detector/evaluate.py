@@ -23,8 +23,8 @@ from edge_runtime.errors import InputError
 from edge_runtime.faces.chain import central_face
 from edge_runtime.geometry.boxes import iou
 from edge_runtime.protocols import Detector
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Detections, Floats, Pixels
-from train.data.files import replacing
 from train.data.labelled import LabelledPhotos
 from train.detector.backgrounds import UNSEEN, drawing
 from train.detector.scenes import PhotoPool, make_scene
@@ -54,7 +54,7 @@ def evaluate_detector(
         spec: as for ``detectors.open_detector``.
         labelled: photos and labels of ``python -m train label``.
         split: whose photos.
-        against: a second detector, for the scenes; None for none.
+        against: a second detector, for the scenes; None: the first one alone.
         scenes: how many.
         seed: of the scenes.
         out: the JSON file to be; pictures go beside it. None for no pictures.
@@ -205,7 +205,7 @@ class Hits:
 
 
 def matched(found: Detections, truth: SceneFaces) -> tuple[Floats, Floats]:
-    """The score that found each face (N,), 0 for none, and the scores of false alarms."""
+    """The score that found each face (N,), 0 where it was not found, and the scores of false alarms."""
     hit = np.zeros(len(truth.faces), np.float32)
     overlaps = iou(found.xyxy, truth.faces.xyxy)
     alarms = []

@@ -50,7 +50,7 @@ class _Detector:
     """See ``fitting.Subject``."""
 
     kind = "detector"
-    terms = _TERMS
+    terms: tuple[str, ...] = _TERMS
 
     def __init__(self, recipe: DetectorRecipe, files: tuple[Path, ...], seed: int) -> None:
         self._recipe, self._files, self._seed = recipe, files, seed

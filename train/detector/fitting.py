@@ -16,14 +16,16 @@ from tqdm import tqdm
 
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.errors import InputError
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Pixels
 from models.cost import multiply_adds
-from train.data.files import replacing, write_json
+from train.data.files import write_json
 from train.data.labelled import LabelledPhotos
 from train.detector.batches import Batches, BatchSource
 from train.detector.recipe import FinderRecipe, SceneFitPart
 from train.fitting.means import StepMeans
 from train.fitting.precision import precision
+from train.fitting.progress import GOES_ON, time_left
 from train.runs.checkpoint import CHECKPOINT, begun, fingerprint, restore, save_checkpoint
 from train.runs.run import RUN_FILE, commit, versions
 
@@ -202,11 +204,8 @@ class _Fitting:
 
     def go(self) -> DetectorRun:
         """Fit until the last epoch."""
-        print(
-            f"{self.network.count_params():,} parameters, {multiply_adds(self.network) / 1e6:.1f} M multiply-adds, "
-            f"{self.fit.epochs} epochs of {self.steps} steps, {self.run.precision}",
-            flush=True,
-        )
+        amounts = f"{self.network.count_params():,} parameters, {multiply_adds(self.network) / 1e6:.1f} M multiply-adds"
+        print(f"{amounts}\n{self.fit.epochs} epochs of {self.steps} steps, {self.run.precision}\n{GOES_ON}", flush=True)
         # One process makes pictures for one that computes; more would take the computing's cores.
         with Batches(self.subject.source(), max((os.cpu_count() or 2) // 2, 1)) as batches:
             while self.run.epochs_done < self.fit.epochs:
@@ -216,7 +215,8 @@ class _Fitting:
                 state = {"fingerprint": self.mark, "history": self.run.history}
                 save_checkpoint(self.run.path / CHECKPOINT, self.variables, state)
                 shown = "  ".join(f"{name} {row[name]:.4f}" for name in self.subject.terms)
-                print(f"epoch {row['epoch']}/{self.fit.epochs}  {shown}  {row['seconds']:.0f} s", flush=True)
+                left = time_left(row["seconds"] * (self.fit.epochs - self.run.epochs_done))
+                print(f"epoch {row['epoch']}/{self.fit.epochs}  {shown}  {left}", flush=True)
         self.run.finished = True
         self.publish()
         return self.run

@@ -89,7 +89,7 @@ class LookSource:
 def _faces(
     pool: PhotoPool, detector: Detector, source: LookSource, rng: np.random.Generator
 ) -> Iterator[tuple[Pixels, Floats]]:
-    """Faces and what is none, from ever new scenes, each scene also mirrored and in other light."""
+    """Faces and other things, from ever new scenes, each scene also mirrored and in other light."""
     template = frame(source.size)
     points = template.as_array()
     while True:
@@ -140,7 +140,7 @@ def frames_off(found: Floats, true: Floats, template: Template) -> Floats:
         corners = (points - d[:, None]) / c[:, None]  # (T, 5): the template where the true face is
         put = a[:, None, None] * corners + b[:, None, None]
         off = np.abs(put - points).mean(2) / unit_px(template)
-    return np.nan_to_num(off.astype(np.float32), nan=np.inf)
+    return np.asarray(np.nan_to_num(off.astype(np.float32), nan=np.inf), np.float32)
 
 
 def _complex(points: Floats) -> NDArray[np.complex128]:

@@ -37,7 +37,7 @@ def box_loss(target: Any, weight: Any, shape: Any, size: Any) -> Any:
         target: (B, cells, 4), distances to left, top, right, bottom.
         weight: (B, cells).
         shape: (B, cells, 4), as predicted.
-        size: (B, cells), of the faces, in strides; 0 where there is none.
+        size: (B, cells), of the faces, in strides; 0 in a cell without a face.
     """
     found = ops.maximum(shape, 0.0)
     inner = ops.minimum(found, target)

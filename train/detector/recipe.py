@@ -11,7 +11,7 @@ from edge_runtime.errors import ConfigError
 from edge_runtime.schema.table import check_known, key, section
 from models.detector import DetectorSpec
 from models.refiner import RefinerSpec
-from train.fitting.recipe_file import read_recipe
+from train.fitting.recipes import read_recipe
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,11 @@ class DetectorPart:
         Raises:
             ConfigError: lists of other lengths than the network has parts.
         """
-        lengths = [len(part) for part in (self.size_wh, self.stem, self.widths, self.blocks)]
-        if lengths != [2, 2, 3, 3]:
-            raise ConfigError(f"[detector]: expected 2, 2, 3 and 3 numbers, found {lengths}")
-        return DetectorSpec(self.size_wh, self.stem, self.widths, self.blocks)  # type: ignore[arg-type]
+        parts = self.size_wh, self.stem, self.widths, self.blocks
+        match parts:
+            case (width, height), (first, second), (a, b, c), (d, e, f):
+                return DetectorSpec((width, height), (first, second), (a, b, c), (d, e, f))
+        raise ConfigError(f"[detector]: expected 2, 2, 3 and 3 numbers, found {[len(part) for part in parts]}")
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,11 @@ class RefinerPart:
         Raises:
             ConfigError: lists of other lengths than the network has parts.
         """
-        lengths = [len(part) for part in (self.scene_wh, self.widths, self.blocks)]
-        if lengths != [2, 3, 2]:
-            raise ConfigError(f"[refiner]: expected 2, 3 and 2 numbers, found {lengths}")
-        return RefinerSpec(self.size, self.widths, self.blocks, self.squeezed, self.hidden)  # type: ignore[arg-type]
+        parts = self.scene_wh, self.widths, self.blocks
+        match parts:
+            case (_, _), (a, b, c), (d, e):
+                return RefinerSpec(self.size, (a, b, c), (d, e), self.squeezed, self.hidden)
+        raise ConfigError(f"[refiner]: expected 2, 3 and 2 numbers, found {[len(part) for part in parts]}")
 
 
 @dataclass(frozen=True)

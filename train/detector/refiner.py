@@ -55,7 +55,7 @@ class _Refiner:
     """See ``fitting.Subject``."""
 
     kind = "refiner"
-    terms = _TERMS
+    terms: tuple[str, ...] = _TERMS
 
     def __init__(self, recipe: RefinerRecipe, files: tuple[Path, ...], detector: str, seed: int) -> None:
         self._recipe, self._files, self._detector, self._seed = recipe, files, detector, seed

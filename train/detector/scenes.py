@@ -47,7 +47,8 @@ class PhotoPool:
     @classmethod
     def of_split(cls, sources: Sequence[LabelledPhotos], split: str) -> PhotoPool:
         """The photos of one split that have a face; those whose largest one is over half as wide are tight."""
-        wide, tight = [], []
+        wide: list[tuple[int, int]] = []
+        tight: list[tuple[int, int]] = []
         for source, photos in enumerate(sources):
             for index in photos.indices(split):
                 faces = photos.faces(int(index))
@@ -178,7 +179,7 @@ def _lay_patch(canvas: _Canvas, pool: PhotoPool, rng: np.random.Generator, size:
     if patch is None or rng.random() < 0.4:
         patch = draw_background((160, 120), rng)
     scale = size * rng.uniform(1.0, 3.0) / max(patch.shape[:2])
-    middle = np.array(patch.shape[1::-1], np.float32) / 2
+    middle = np.array(patch.shape[1::-1], np.float32) / np.float32(2)
     at = np.array([rng.uniform(0, width), rng.uniform(0, height)], np.float32)
     matrix = _similarity(scale, rng.normal(0, 10), middle, at)
     keep = (0.0, 0.0, float(patch.shape[1]), float(patch.shape[0]))

@@ -73,7 +73,7 @@ def _grid_targets(centres: Floats, stride: int, scene: SceneFaces) -> Floats:
     if scene.doubtful.any():
         boxes = scene.faces.xyxy[scene.doubtful]
         inside = (centres[:, None] >= boxes[None, :, :2]) & (centres[:, None] <= boxes[None, :, 2:])
-        rows[inside.all(2).any(1), 1] = 0
+        rows[np.any(np.all(inside, 2), 1), 1] = 0
     relative = np.where(mine & (off < core), off / size, np.inf)
     nearest = relative.argmin(1)
     cell = np.flatnonzero(np.isfinite(relative.min(1)))

@@ -44,7 +44,8 @@ def photometric(chips: Pixels, part: AugmentPart, rng: np.random.Generator) -> P
         pixels = _lit(pixels, part.light, rng)
     if part.exposure:
         chosen = _some(part.exposure, len(chips), rng)
-        gains = np.exp(rng.uniform(*np.log(_EXPOSURES), (len(chosen), 1, 1, 1)))
+        low, high = np.log(_EXPOSURES)
+        gains = np.exp(rng.uniform(low, high, (len(chosen), 1, 1, 1)))
         pixels[chosen] = pixels[chosen] * gains.astype(np.float32)
     if part.grey:
         _turn_grey(pixels, _some(part.grey, len(chips), rng), rng)
@@ -163,4 +164,4 @@ def _compress(pixels: Pixels, chosen: NDArray[np.int64], rng: np.random.Generato
         quality = int(rng.integers(*_JPEG_QUALITIES))
         # OpenCV reads the channels as BGR, on the way in as on the way out, which swaps the chroma a little at most.
         _, data = cv2.imencode(".jpg", pixels[index], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        pixels[index] = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        pixels[index] = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)

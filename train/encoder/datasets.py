@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.geometry.alignment import Template, align
+from edge_runtime.pictures.chips import Chips
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Floats, Pixels
-from train.data.chips import Chips
-from train.data.files import replacing
 from train.encoder.augment import Geometry, Morphs, blend, moved
 from train.encoder.teacher import Teachers
 
@@ -70,8 +70,8 @@ class Faces:
 
     def take(self, chosen: NDArray[np.int64]) -> Faces:
         """Some of the faces."""
-        rows = (self.source, self.index, self.names, self.person, self.landmarks)
-        return Faces(self.sources, *(row[chosen] for row in rows))
+        source, index, names = self.source[chosen], self.index[chosen], self.names[chosen]
+        return Faces(self.sources, source, index, names, self.person[chosen], self.landmarks[chosen])
 
     @property
     def people(self) -> int:
@@ -94,7 +94,7 @@ class Faces:
         Args:
             chosen: int64 (n,), which faces.
             templates: alignment and size for each network.
-            geometry: one move for each of the n; None for none.
+            geometry: one move for each of the n; None: they stay as they are.
             morphs: who is blended into each of the n; None for nobody.
 
         Returns:
@@ -119,7 +119,7 @@ class Faces:
         return cut
 
     def _crop(self, face: np.int64) -> Pixels:
-        return self.sources[self.source[face]].crop(int(self.index[face]))
+        return np.asarray(self.sources[self.source[face]].crop(int(self.index[face])), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def in_chunks(chosen: NDArray[np.int64], size: int = CHUNK) -> list[NDArray[np.i
 
 def prefetched(
     make: Callable[[Item], Made], items: Sequence[Item], threads: int = THREADS, depth: int = 2 * THREADS
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     """``make`` of every item, in order, at most ``depth`` of them ahead, in threads; their errors are raised here.
 
     The work behind them (decoding, warping, networks) leaves Python's lock, so it runs beside a training step.

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.errors import ConfigError, InputError
+from edge_runtime.pictures.chips import Chips
+from edge_runtime.storage.files import replacing
 from models.autoencoder import Autoencoder
 from models.decoders import DecoderSpec
 from models.encoders import EncoderSpec
 from models.variational import VariationalAutoencoder
-from train.data.chips import Chips
-from train.data.files import replacing
 from train.encoder.datasets import Faces, Held
 from train.encoder.losses import WeightedLoss
 from train.encoder.probe import solve_code
@@ -33,6 +33,7 @@ from train.evaluation.recognition import held_figures
 from train.fitting.averaging import WeightAverage
 from train.fitting.means import StepMeans
 from train.fitting.precision import precision
+from train.fitting.progress import GOES_ON, epoch_line
 from train.fitting.schedule import Schedule, make_optimiser
 from train.runs.checkpoint import CHECKPOINT, begun, fingerprint, restore, save_checkpoint
 from train.runs.run import RUN_FILE, Run, commit, describe_chips, load_run, versions
@@ -166,6 +167,7 @@ class _Fitting:
 
     def go(self) -> Run:
         """Fit until the last epoch, or until patience ends."""
+        print(GOES_ON, flush=True)
         try:
             while not self._ended():
                 self._one_more()
@@ -192,7 +194,7 @@ class _Fitting:
         state = {"fingerprint": self.mark, "history": self.result.history, "best": self.best}
         save_checkpoint(self.folder / CHECKPOINT, self.variables, state)
         self.views.save()
-        print(_line(row), flush=True)
+        print(epoch_line(row, self.schedule.left_s(self.result.history)), flush=True)
         if time.monotonic() - self.published_at > _PUBLISH_EVERY_S and not self._ended():
             with self.average.applied():
                 self._publish()
@@ -255,7 +257,7 @@ class _Fitting:
         if not self.best:
             return True
         larger_is_better = monitor.startswith(_RATES)
-        return row[monitor] > self.best["value"] if larger_is_better else row[monitor] < self.best["value"]
+        return bool(row[monitor] > self.best["value"] if larger_is_better else row[monitor] < self.best["value"])
 
     def _ended(self) -> bool:
         done, part = self.result.epochs_done, self.recipe.fit
@@ -305,10 +307,3 @@ def _lineage(chips: Sequence[Chips], faces: Faces, teachers: Teachers | None) ->
     for teacher in teachers.members if teachers else ():
         lines.append(f"codes learned from {teacher.path.name}, sha256 {file_digest(teacher.path)[0]}")
     return lines
-
-
-def _line(row: dict[str, float]) -> str:
-    """One line a person reads while it runs."""
-    hidden = ("epoch", "learning_rate", "seconds", "progress", "waited")
-    shown = " ".join(f"{key} {row[key]:.4g}" for key in row if key not in hidden)
-    return f"epoch {row['epoch']} ({row['progress']:.0%}) {shown} ({row['seconds']:.1f} s)"

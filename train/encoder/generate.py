@@ -9,9 +9,7 @@ each other are taken.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +28,7 @@ from edge_runtime.geometry.alignment import Template, align
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.protocols import Detector
 from edge_runtime.sources.synthetic import still
+from edge_runtime.storage.files import replacing_folder
 from edge_runtime.types import Floats, Pixels
 from train.data.files import write_json
 from train.encoder.datasets import Faces, in_chunks, prefetched, teach
@@ -128,7 +127,7 @@ class FaceGenerator:
         self._mean = codes.mean(0)
         self._low = codes.min(0)
         spread = np.cov(codes.T)
-        # With few people the covariance is not of full rank; a little of its diagonal mends that.
+        # With few people the covariance is not of full rank; a little of its diagonal fixes that.
         self._root = np.linalg.cholesky(0.95 * spread + np.diag(0.05 * np.diag(spread) + 1e-9))
 
     def draw(self, count: int, spread: float, rng: np.random.Generator) -> Pixels:
@@ -362,18 +361,10 @@ def save(out: Path, drawn: Drawn, generator: FaceGenerator, guard: MemoryGuard |
         "not_found": drawn.unseen,
         "refused": drawn.too_near,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".partial-{out.name}-", dir=out.parent))
-    try:
-        draft.chmod(0o755)
+    with replacing_folder(out) as draft:
         for number, face in enumerate(drawn.faces):
             cv2.imwrite(str(draft / f"p{number}.png"), cv2.cvtColor(face, cv2.COLOR_RGB2BGR))
         write_json(draft / "faces.json", document)
-        if out.is_dir():
-            out.rmdir()
-        draft.replace(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _alike_limit(codes: Floats) -> float:

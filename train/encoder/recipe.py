@@ -13,7 +13,7 @@ from edge_runtime.errors import ConfigError
 from edge_runtime.geometry.alignment import Template
 from edge_runtime.schema.table import check_known, key, section
 from train.fitting.parts import FitPart, OptimiserPart
-from train.fitting.recipe_file import read_recipe
+from train.fitting.recipes import read_recipe
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class TeacherPart:
     """A network to learn codes from; its preprocessing is data, as a bundle's is.
 
     Attributes:
-        path: .onnx, .tflite or .keras; ``start``: the encoder that ``--from`` names; empty for none.
+        path: .onnx, .tflite or .keras; ``start``: the encoder that ``--from`` names; empty: no teacher.
         weight: of what it says, beside other teachers.
         colour: rgb, bgr or grey.
         size: side of its square input, px.
@@ -223,7 +223,7 @@ def parse_recipe(document: Mapping[str, Any], name: str, text: str = "", where: 
         ConfigError: as for :func:`load_recipe`.
     """
     sections = {key: kind for key, kind in get_type_hints(Recipe).items() if key not in ("name", "text")}
-    parts = {}
+    parts: dict[str, Any] = {}
     for name_of, table in document.items():
         check_known(name_of, sections, where, "section")
         if name_of == "teachers":

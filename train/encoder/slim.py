@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from edge_runtime.errors import InputError
-from train.data.files import replacing
+from edge_runtime.storage.files import replacing
 from train.encoder.fit import encoder_spec
 from train.encoder.recipe import parse_recipe
 from train.runs.models import open_model

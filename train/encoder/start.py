@@ -57,15 +57,15 @@ class Start:
         """Whether a run of ``preprocessing`` may start here: the same colours, numbers and part of the face."""
         mine, theirs = self.preprocessing, preprocessing
         same = (mine.colour, mine.mean, mine.std) == (theirs.colour, theirs.mean, theirs.std)
-        points = [np.divide(one.template.points, one.template.size_wh) for one in (mine, theirs)]
-        return same and np.allclose(*points, rtol=0, atol=1e-4)
+        here, there = (np.divide(one.template.points, one.template.size_wh) for one in (mine, theirs))
+        return same and np.allclose(here, there, rtol=0, atol=1e-4)
 
     def into(self, encoder: keras.Model, decoder: keras.Model | None = None, grown: bool = False) -> bool:
         """Give new models the weights; a decoder of another shape starts from nothing.
 
         Args:
             encoder: of the same shape, but for the size of its pictures.
-            decoder: None for none.
+            decoder: None: there is no decoder.
             grown: whether the encoder may also have blocks that the start has not, and a code of another length.
 
         Returns:
@@ -145,4 +145,4 @@ def _stretched(weight: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDAr
         return weight
     stretched = np.asarray(keras.ops.image.resize(weight[..., 0], shape[:2], data_format="channels_last"))
     share = weight.shape[0] * weight.shape[1] / (shape[0] * shape[1])
-    return (stretched * share).astype(np.float32)[..., None]
+    return np.asarray(stretched * share, np.float32)[..., None]

@@ -39,7 +39,7 @@ class Teacher:
         """Open the network.
 
         Raises:
-            InputError: no such file, a suffix that is none of the three, or a network that does not open.
+            InputError: no such file, another suffix, or a network that does not open.
             ConfigError: its codes span more numbers than ``code_size``.
         """
         self.path = Path(part.path)
@@ -133,7 +133,8 @@ def _axes(run: Callable[[Pixels], Floats], size_wh: tuple[int, int], part: Teach
     """
     rng = np.random.default_rng(0)
     grains = [rng.integers(0, 256, (side, side, 3), np.uint8) for side in rng.integers(3, 30, 2 * part.code_size)]
-    pictures = np.stack([cv2.resize(grain, size_wh, interpolation=cv2.INTER_LINEAR) for grain in grains])
+    grown = [cv2.resize(grain, size_wh, interpolation=cv2.INTER_LINEAR) for grain in grains]
+    pictures = np.stack(grown).astype(np.uint8)
     codes = normalise(run(pictures))[0].astype(np.float64)
     span = np.linalg.svd(codes, full_matrices=False)[2][: part.code_size]
     lost = float(1 - np.square(codes @ span.T).sum(1).min())

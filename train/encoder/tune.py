@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
+from edge_runtime.pictures.chips import Chips
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Floats
 from models.encoders import EncoderSpec
-from train.data.chips import Chips
-from train.data.files import replacing, write_json
+from train.data.files import write_json
 from train.encoder.datasets import Faces, in_chunks
 from train.encoder.start import Start
 from train.evaluation.judge import Trial, Verdict, judge
@@ -75,11 +77,12 @@ def settle(run: Run, start: Start, spec: EncoderSpec, chips: Chips, strangers: C
     others = np.flatnonzero(~np.isin(strangers.names, np.unique(chips.names[chips.names != ""])))
     old = spec.build()
     start.into(old)
-    trials = []
-    for encoder in (old, open_model(run.encoder_path)):
-        parts = [(chips, fitted), (chips, held), (strangers, others)]
-        trials.append(Trial(*(_codes(encoder, run, faces, index) for faces, index in parts)))
-    verdict = judge(*trials, chips.names[fitted], chips.names[held], strangers.names[others], run.seed)
+    parts = [(chips, fitted), (chips, held), (strangers, others)]
+    before, after = (
+        Trial(*(_codes(encoder, run, faces, index) for faces, index in parts))
+        for encoder in (old, open_model(run.encoder_path))
+    )
+    verdict = judge(before, after, chips.names[fitted], chips.names[held], strangers.names[others], run.seed)
     if not verdict.better:
         with replacing(run.encoder_path) as draft:
             old.save(draft)
@@ -88,13 +91,13 @@ def settle(run: Run, start: Start, spec: EncoderSpec, chips: Chips, strangers: C
     return verdict
 
 
-def _codes(encoder: object, run: Run, chips: Chips, index: NDArray[np.int64]) -> Floats:
+def _codes(encoder: keras.Model, run: Run, chips: Chips, index: NDArray[np.int64]) -> Floats:
     """Codes float32 (n, D) as the encoder gives them."""
     faces = Faces.of([chips], [index])
     codes = [np.zeros((0, run.code_size), np.float32)]
     for chunk in in_chunks(np.arange(len(faces)), 128):
         aligned = faces.aligned(chunk, run.preprocessing.template)
-        codes.append(np.asarray(encoder.predict_on_batch(run.preprocessing.as_float(aligned)), np.float32))  # type: ignore[attr-defined]
+        codes.append(np.asarray(encoder.predict_on_batch(run.preprocessing.as_float(aligned)), np.float32))
     return np.concatenate(codes)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import InputError
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Floats, Pixels
-from train.data.files import replacing
 from train.encoder.augment import Geometry, Morphs, draw_geometry, draw_morphs
 from train.encoder.camera import photometric
 from train.encoder.datasets import Batch, Faces, in_chunks, prefetched
@@ -103,7 +103,7 @@ class Views:
         """Steps an epoch; what does not fill a batch is left to another epoch's shuffle."""
         return len(self._order(0)) // self.batch
 
-    def epoch(self, number: int, last: bool = False) -> Iterator[Batch]:
+    def epoch(self, number: int, last: bool = False) -> Generator[Batch, None, None]:
         """The batches of epoch ``number``, from 0, shuffled; meanwhile the next epoch's views are made."""
         coming = self._coming if self._coming and self._coming[0] == number else None
         self._take(coming[1].result() if coming else self._draw(number), number)

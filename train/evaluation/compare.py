@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import InputError
-from train.data.files import write_text
+from edge_runtime.storage.files import write_whole
 from train.evaluation.report import read_evaluation
 from train.runs.run import Run, load_run
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     text = table([(load_run(folder), _measured(folder)) for folder in args.runs])
     print(text)
     if args.out:
-        write_text(args.out, text + "\n")
+        write_whole(args.out, text + "\n")
     return 0
 
 

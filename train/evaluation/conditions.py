@@ -22,9 +22,9 @@ from edge_runtime.faces.quality import measure
 from edge_runtime.geometry.alignment import Template
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.biometrics import tmr_at_fmr
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats, Pixels
 from train.data import worn
-from train.data.chips import Chips
 
 Change = Callable[[Pixels], Pixels]
 """One chip to another, both uint8 (h, w, 3) RGB."""

@@ -16,9 +16,9 @@ from tqdm import tqdm
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.lfw_pairs import Pairs, parse_pairs
+from edge_runtime.pictures.archive import SPLITS
+from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
-from train.data.archive import SPLITS
-from train.data.chips import Chips
 from train.data.files import write_json
 from train.evaluation.conditions import (
     Change,
@@ -328,7 +328,7 @@ def _reconstruction(fitted: Run, codes: Floats, faces: NDArray[np.uint8], pictur
     restored = []
     for start in tqdm(range(0, len(codes), _BATCH), "decode", unit="batch", disable=None, leave=False):
         drawn = np.asarray(decoder.predict_on_batch(codes[start : start + _BATCH]), np.float32)
-        original = faces[start : start + _BATCH].astype(np.float32) / 255
+        original = faces[start : start + _BATCH].astype(np.float32) / np.float32(255)
         if drawn.shape != original.shape:
             raise InputError(f"{fitted.decoder_path}: expected pictures {original.shape}, received {drawn.shape}")
         for key, measure in (("mse", mse), ("psnr_db", psnr), ("ssim", ssim)):

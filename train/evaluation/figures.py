@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from edge_runtime.storage.files import replacing
 from edge_runtime.types import Floats
-from train.data.files import replacing
 
 
 @dataclass(frozen=True)

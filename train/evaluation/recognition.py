@@ -26,8 +26,8 @@ from edge_runtime.metrics.biometrics import (
     wilson_interval,
 )
 from edge_runtime.metrics.lfw_pairs import Pairs, make_pairs
+from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.types import Floats
-from train.data.archive import SPLITS
 
 FMR = 1e-4
 _HELD_FMR = 1e-3

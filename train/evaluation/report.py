@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from edge_runtime.errors import InputError
-from train.data.files import write_text
+from edge_runtime.storage.files import write_whole
 from train.evaluation.conditions import condition_lines
 from train.evaluation.evaluate import EVALUATION_FILE
 from train.evaluation.evaluate import SCHEMA as EVALUATION_SCHEMA
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the page."""
     out = args.out or args.run_dir / "report.html"
-    write_text(out, page(load_run(args.run_dir)))
+    write_whole(out, page(load_run(args.run_dir)))
     print(f"saved: {out}")
     return 0
 

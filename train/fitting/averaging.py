@@ -28,7 +28,7 @@ class WeightAverage:
 
         Args:
             weights: to average.
-            decay: of the mean, a step; 0 for none.
+            decay: of the mean, a step; 0: no average.
         """
         self._weights = list(weights)
         self._decay = decay

@@ -9,10 +9,10 @@ import keras
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
-def precision(wish: str) -> str:
+def precision(name: str) -> str:
     """Dtype policy for a recipe's ``precision``: ``auto`` takes bfloat16 where the machine computes in it."""
-    if wish != "auto":
-        return wish
+    if name != "auto":
+        return name
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 

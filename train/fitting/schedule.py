@@ -38,10 +38,13 @@ class Schedule:
         if not history:
             return _FIRST_SHARE
         start = self.begun(history)
-        # The first epoch also waits for all views to be made, which no later one does.
-        pace = max(history[-1]["seconds"] - (history[0]["waited"] if len(history) == 1 else 0), 1e-3)
-        left = 60 * self._fit.minutes - sum(row["seconds"] for row in history)
-        return start + (1 - start) / max(round(left / pace), 1)
+        return start + (1 - start) / max(round(self.left_s(history) / _pace_s(history)), 1)
+
+    def left_s(self, history: History) -> float:
+        """How long the run still takes after the epochs of ``history``, at least one, in seconds."""
+        if self._fit.minutes:
+            return 60 * self._fit.minutes - sum(row["seconds"] for row in history)
+        return _pace_s(history) * (self._fit.epochs - len(history))
 
     def rate(self, progress: float, step: int) -> float:
         """Learning rate at ``progress`` and after ``step`` steps since the run began."""
@@ -50,6 +53,11 @@ class Schedule:
             return part.learning_rate
         warm = max((step + 1) / part.warmup_steps, progress / _LONGEST_WARMUP) if part.warmup_steps else 1.0
         return part.learning_rate * min(warm, 1.0) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _pace_s(history: History) -> float:
+    """How long an epoch takes. The first one also waits for all views to be made, which no later one does."""
+    return max(history[-1]["seconds"] - (history[0]["waited"] if len(history) == 1 else 0), 1e-3)
 
 
 def make_optimiser(part: OptimiserPart, policy: str = "float32") -> keras.optimizers.Optimizer:

@@ -6,10 +6,11 @@ run's seed and the number of the epoch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.errors import InputError
-from train.data.files import replacing
+from edge_runtime.errors import FamiliarError, InputError
+from edge_runtime.storage.files import replacing
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -54,6 +55,19 @@ def begun(folder: Path, mark: str, allowed: Sequence[str] = ()) -> dict[str, Any
             "name another folder"
         )
     return state
+
+
+@contextlib.contextmanager
+def unless_refused(folder: Path) -> Iterator[None]:
+    """Remove the folder of a run, and those made for it, if the block is refused before anything lies in it."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except FamiliarError:
+        for path in made:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        raise
 
 
 def save_checkpoint(path: Path, variables: Sequence[keras.Variable], state: dict[str, Any]) -> None:

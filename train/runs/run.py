@@ -15,8 +15,9 @@ from typing import Any
 
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import InputError
-from train.data.chips import Chips
-from train.data.files import replacing, write_json, write_text
+from edge_runtime.pictures.chips import Chips
+from edge_runtime.storage.files import replacing, write_whole
+from train.data.files import write_json
 
 SCHEMA = 1
 RUN_FILE = "run.json"
@@ -98,7 +99,7 @@ class Run:
         writer = csv.DictWriter(table, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.history)
-        write_text(self.path / "history.csv", table.getvalue())
+        write_whole(self.path / "history.csv", table.getvalue())
 
     def draw_curves(self) -> None:
         """Write ``curves.png``: the loss and its terms, and what the held-out people say."""

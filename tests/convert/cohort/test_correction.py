@@ -1,4 +1,4 @@
-"""What is measured of drawn strangers: it finds the excess that is there, and none where there is none."""
+"""What is measured of drawn strangers: it finds the excess that is there, and no excess where there is no excess."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pytest
 from convert.cohort.correction import Track, measure_realism, running
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
-
-pytestmark = pytest.mark.desktop
 
 
 def units(count: int, seed: int, dims: int = 12) -> Floats:

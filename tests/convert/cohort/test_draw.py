@@ -8,8 +8,6 @@ import pytest
 from convert.cohort.draw import Gaussian, make_cohort, person_means
 from edge_runtime.errors import InputError
 
-pytestmark = pytest.mark.desktop
-
 
 def clustered(people: int, seed: int, dims: int = 24) -> np.ndarray:
     """Codes of people who come in kinds, so that strangers have look-alikes: what a plain Gaussian misses."""

@@ -18,8 +18,6 @@ from edge_runtime.errors import InputError
 from tests.builders import SHARED, TINY_MODEL
 from tests.convert.models import altered
 
-pytestmark = pytest.mark.desktop
-
 
 def faults(edit: Callable[[Any], object]) -> list[str]:
     return int8_faults(read_graph(altered(edit)))

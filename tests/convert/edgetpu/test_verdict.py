@@ -22,8 +22,6 @@ from edge_runtime.errors import InputError
 from tests.builders import ROOT, SHARED, TINY_MODEL
 from tests.convert.models import ModelMaker, altered
 
-pytestmark = pytest.mark.desktop
-
 CORAL = SHARED / "reference" / "coral"
 ENCODER = ROOT / "models" / "released" / "default" / "encoder.tflite"
 

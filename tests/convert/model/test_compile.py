@@ -22,8 +22,6 @@ from edge_runtime.faces.golden import check_golden
 from tests.builders import ROOT, make_bundle
 from tests.convert.standin_compiler import VERSION
 
-pytestmark = pytest.mark.desktop
-
 LOG = """\
 Edge TPU Compiler version 15.0.340273435
 Input: model.tflite
@@ -77,9 +75,9 @@ def test_a_bundle_gets_a_compiled_file_beside_the_other(
     assert f"all {operators} operators mapped" in capsys.readouterr().out
     made = Bundle(bundle)
     assert made.encoder_hash == before.encoder_hash
-    assert made.manifest.raw["encoder"]["edgetpu_file"] == "encoder_edgetpu.tflite"
+    assert made.manifest.encoder.edgetpu_file == "encoder_edgetpu.tflite"
     assert gate((bundle / "encoder_edgetpu.tflite").read_bytes()).compiled
-    record = made.manifest.raw["metrics"]["edgetpu_compiler"]
+    record = made.manifest.metrics.edgetpu_compiler
     assert record["version"] == VERSION and record["on_chip_bytes"] > 20_000 and record["off_chip_bytes"] == 0
     encoder = open_encoder(made)
     assert check_golden(made, encoder) > 0.999
@@ -102,8 +100,8 @@ def test_all_models_are_compiled_together(tmp_path: Path, compiler: pytest.Monke
     assert main(["compile", str(bundle), "--out", str(tmp_path / "out")]) == 0
     made = Bundle(tmp_path / "out")
     assert {"encoder_edgetpu.tflite", "detector_edgetpu.tflite", "refiner_edgetpu.tflite"} <= set(made.manifest.files)
-    assert len(made.manifest.raw["metrics"]["edgetpu_compiler"]["operators"]) == 3
-    assert made.manifest.raw["detector"]["refiner"]["edgetpu_file"] == "refiner_edgetpu.tflite"
+    assert len(made.manifest.metrics.edgetpu_compiler["operators"]) == 3
+    assert made.manifest.as_json()["detector"]["refiner"]["edgetpu_file"] == "refiner_edgetpu.tflite"
 
 
 @pytest.mark.parametrize(
@@ -145,4 +143,4 @@ def test_a_signed_bundle_is_signed_again_or_not_touched(
     assert main(["compile", str(bundle)]) == 2
     assert "--sign KEY" in capsys.readouterr().err
     assert main(["compile", str(bundle), "--sign", str(tmp_path / "k.pem")]) == 0
-    assert Bundle(bundle, [public]).manifest.raw["encoder"]["edgetpu_file"]
+    assert Bundle(bundle, [public]).manifest.encoder.edgetpu_file

@@ -18,12 +18,11 @@ from convert.edgetpu.graph import int8_faults, read_graph
 from convert.model.quantize import unfit
 from convert.recipe import RECIPES
 from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.manifest import MANIFEST, Manifest
 from edge_runtime.faces.encoder import open_encoder
 from edge_runtime.faces.golden import check_golden
 from tests.builders import ROOT
 from tests.convert.inputs import PREPROCESSING, save_encoder, write_people, write_run
-
-pytestmark = pytest.mark.desktop
 
 STATED = ["--size", "28", "--colour", "grey", "--normalise", "127.5/127.5", "--template", "arcface:6"]
 
@@ -60,7 +59,9 @@ def test_a_run_becomes_a_bundle_that_passes_its_self_test(made: Bundle) -> None:
 
 
 def test_the_manifest_tells_where_it_comes_from_and_what_int8_costs(made: Bundle) -> None:
-    raw = made.manifest.raw
+    raw = made.manifest.as_json()
+    assert raw == json.loads((made.path / MANIFEST).read_text()) and not made.manifest.unknown
+    assert Manifest.parse(json.dumps(raw)) == made.manifest
     assert raw["encoder"]["input"]["shape"] == [1, 28, 28, 1] and raw["encoder"]["input"]["dtype"] == "int8"
     assert raw["encoder"]["output"]["scale"] > 0
     assert raw["recipe"]["name"] == "int8" and raw["recipe"]["calibrated_on"] == 48
@@ -82,7 +83,7 @@ def test_the_manifest_tells_where_it_comes_from_and_what_int8_costs(made: Bundle
 
 def test_the_card_carries_the_measured_figures(made: Bundle) -> None:
     card = (made.path / "CARD.md").read_text()
-    cosine = made.manifest.raw["metrics"]["parity"]["cosine"]
+    cosine = made.manifest.metrics.parity["cosine"]
     assert f"{cosine['mean']:.4f}" in card and "drawings of nobody" in card and "14 people" in card
 
 
@@ -143,7 +144,7 @@ def test_a_bare_model_of_any_input_size_gets_the_stated_one_and_may_be_forced(pl
     arguments += ["--recipe", str(place / "strict.toml"), "--force", "cosine_mean", "--force", "cosine_p1"]
     arguments += ["--licence", "CC0-1.0"]
     assert main(["model", *arguments, "--out", str(tmp_path / "b")]) == 0
-    raw = Bundle(tmp_path / "b").manifest.raw
+    raw = Bundle(tmp_path / "b").manifest.as_json()
     assert raw["encoder"]["input"]["shape"] == [1, 28, 28, 1]
     assert raw["licence"] == "CC0-1.0" and raw["lineage"] == ["nothing"]
     assert (

@@ -22,8 +22,6 @@ from edge_runtime.errors import BundleError, InputError, SelfTestError, UsageErr
 from edge_runtime.faces.golden import DETECTOR_GOLDEN, check_golden_faces
 from tests.builders import RELEASED, make_bundle, make_pixels, write_manifest
 
-pytestmark = pytest.mark.desktop
-
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory) -> Path:

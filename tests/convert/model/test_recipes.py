@@ -27,8 +27,6 @@ from edge_runtime.interpreters import open_interpreter
 from tests.builders import ROOT
 from tests.convert.inputs import PREPROCESSING, save_encoder
 
-pytestmark = pytest.mark.desktop
-
 CHIPS = draw_chips(96, (28, 28), seed=3)
 
 
@@ -149,6 +147,12 @@ def test_a_saved_model_is_as_good_as_a_keras_file(place: Path, made: dict[str, Q
         trained(load_model(tmp_path / "saved", PREPROCESSING), PREPROCESSING, recipe("int8_qat"), CHIPS)
     with pytest.raises(RefusalError, match="does not load"):
         load_model(place, PREPROCESSING)
+
+
+def test_a_recipe_may_be_another_one_with_a_change(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('base = "int8"\ncohort_codes = 77\n')
+    mine, int8 = load_recipe(str(tmp_path / "mine.toml")), recipe("int8")
+    assert mine == dataclasses.replace(int8, name="mine", cohort_codes=77)
 
 
 @pytest.mark.parametrize(

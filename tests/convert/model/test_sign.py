@@ -13,8 +13,6 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.bundle.signature import SIGNATURE
 from tests.builders import make_bundle
 
-pytestmark = pytest.mark.desktop
-
 
 def test_a_key_is_made_and_signs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle, key = make_bundle(tmp_path / "b").path, tmp_path / "k.pem"

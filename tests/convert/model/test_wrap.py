@@ -16,9 +16,7 @@ from edge_runtime.faces.encoder import open_encoder
 from edge_runtime.faces.golden import check_golden
 from tests.builders import SHARED, TINY_MODEL, TINY_PREPROCESSING
 from tests.convert.inputs import write_people
-from tests.convert.models import ModelMaker
-
-pytestmark = pytest.mark.desktop
+from tests.convert.models import ModelMaker, altered
 
 STATED = ["--size", "28", "--colour", "grey", "--normalise", "127.5/127.5", "--template", "arcface:6"]
 
@@ -41,7 +39,7 @@ def test_a_model_is_taken_as_it_is(chips: Path, tmp_path: Path, capsys: pytest.C
     bundle = Bundle(tmp_path / "b")
     assert (bundle.path / "encoder.tflite").read_bytes() == TINY_MODEL.read_bytes()
     assert bundle.manifest.preprocessing == TINY_PREPROCESSING and bundle.signed_by
-    raw = bundle.manifest.raw
+    raw = bundle.manifest.as_json()
     assert raw["recipe"]["name"] == "as_is" and raw["metrics"]["parity"]["cosine"] is None
     assert raw["metrics"]["parity"]["pair_accuracy"].keys() == {"wrapped"} and raw["cohort"]["people"] == 14
     assert raw["metrics"]["edgetpu"]["maps_wholly"] is True
@@ -57,7 +55,7 @@ def test_a_model_is_taken_as_it_is(chips: Path, tmp_path: Path, capsys: pytest.C
 
 def test_against_itself_nothing_is_lost(chips: Path, tmp_path: Path) -> None:
     assert wrap(TINY_MODEL, chips, tmp_path / "b", "--reference", str(TINY_MODEL)) == 0
-    parity = Bundle(tmp_path / "b").manifest.raw["metrics"]["parity"]
+    parity = Bundle(tmp_path / "b").manifest.metrics.parity
     assert parity["cosine"]["min"] > 0.9999 and parity["pair_accuracy"].keys() == {"float", "wrapped"}
 
 
@@ -94,6 +92,47 @@ def test_what_is_no_encoder_is_refused(chips: Path, tmp_path: Path, capsys: pyte
             == code
         ), name
         assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scaled", "said"),
+    [("INT16", True, "found int16"), ("UINT8", False, "scale for the uint8 input, found none")],
+)
+def test_an_input_that_cannot_be_served_is_refused_for_what_it_is(
+    chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], dtype: str, scaled: bool, said: str
+) -> None:
+    maker = ModelMaker((1, 28, 28, 1), dtype)
+    flat = maker.operator("RESHAPE", [maker.source, maker.constant([1, 784])], maker.tensor((1, 784), dtype))
+    data = maker.finish(flat)
+    if not scaled:
+        data = altered(lambda model: [setattr(t, "quantization", None) for t in model.subgraphs[0].tensors], data)
+    (tmp_path / "m.tflite").write_bytes(data)
+    assert wrap(tmp_path / "m.tflite", chips, tmp_path / "b") == 6
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
+
+
+def test_too_few_pairs_to_doubt_what_was_stated_are_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = write_people(tmp_path / "few.npz", {"train": (6, 2), "select": (12, 2), "cohort": (14, 1)})
+    assert wrap(TINY_MODEL, few, tmp_path / "b") == 0
+    assert "nobody can tell whether colours and normalisation were stated rightly" in capsys.readouterr().out
+    assert "nobody can tell" in (tmp_path / "b" / "CARD.md").read_text()
+
+
+def test_everybody_in_a_file_of_strangers_counts_but_whom_the_model_knows(
+    chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Named "train0" and so on: the first six and the first fourteen of select are people of the model's own chips.
+    others = write_people(tmp_path / "others.npz", {"train": (16, 1), "select": (20, 1), "cohort": (3, 1)})
+    assert wrap(TINY_MODEL, chips, tmp_path / "b", "--cohort", str(others)) == 0
+    assert Bundle(tmp_path / "b").manifest.strangers == 16 - 6 + 20 - 14 + 3
+    few = write_people(tmp_path / "few.npz", {"train": (9, 1), "cohort": (2, 1)})
+    assert wrap(TINY_MODEL, chips, tmp_path / "c", "--cohort", str(few)) == 4
+    error = capsys.readouterr().err
+    assert "few.npz: expected at least 10 people" in error and "found 5" in error and error.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.glob("c*")) == []
 
 
 def test_a_model_that_kills_the_interpreter_does_not_kill_us(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +18,14 @@ from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from tests.builders import TINY_MODEL, TINY_PREPROCESSING, make_bundle
 
-pytestmark = pytest.mark.desktop
-
 
 def fill(folder: Path, model: Path, name: str = "new") -> None:
     """Write a whole bundle by copying one and writing its manifest anew."""
     for path in model.iterdir():
         shutil.copy(path, folder / path.name)
-    document = json.loads((folder / MANIFEST).read_text())
+    manifest = Bundle(folder).manifest
     (folder / MANIFEST).unlink()
-    del document["files"]
-    write_manifest(folder, document | {"name": name})
+    write_manifest(folder, replace(manifest, name=name))
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from convert.report.parity import compare
 from edge_runtime.errors import ConfigError
 from edge_runtime.geometry.embeddings import normalise
 
-pytestmark = pytest.mark.desktop
-
 NAMES = [f"p{i // 3}" for i in range(60)]
 
 

@@ -46,7 +46,7 @@ def other(tmp_path: Path, familiar: Familiar, monkeypatch: pytest.MonkeyPatch) -
 
 def test_codes_of_another_encoder_are_never_compared_before(other: Path) -> None:
     config = load_config()
-    with open_chain(config) as chain, pytest.raises(GalleryError, match="expected codes of the bundle in use"):
+    with open_chain(config) as chain, pytest.raises(GalleryError, match="expected embeddings of the bundle in use"):
         open_gallery(config, chain)
 
 

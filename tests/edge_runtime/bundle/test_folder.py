@@ -297,7 +297,7 @@ def test_verify_show_and_diff(folder: Path, pristine: Path, capsys: pytest.Captu
     assert "golden   4 outputs" in capsys.readouterr().out
     assert main(["bundle", "verify", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["golden_cosine_min"] > 0.999
-    assert main(["bundle", "show", str(folder)]) == 0
+    assert main(["bundle", "show", str(folder), "--all"]) == 0
     shown = capsys.readouterr().out
     assert "encoder.tflite" in shown and "size_wh" in shown and "26,448 bytes" in shown
     assert main(["bundle", "show", str(folder), "--json"]) == 0

@@ -32,7 +32,7 @@ def clip(tmp_path: Path) -> str:
 
 
 def wait_for_end(pid: int, timeout_s: float = 20.0) -> bool:
-    """Wait until a process, of whomever, has ended."""
+    """Wait until a process, anybody's, has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -142,6 +142,19 @@ def test_a_stuck_process_misses_its_deadline_and_can_be_closed() -> None:
         with pytest.raises(CaptureLostError, match=r"within 0\.2 s"):
             list(capture)
     assert wait_for_end(capture.pid)
+
+
+def test_the_first_frame_has_a_deadline_of_its_own() -> None:
+    with (
+        CaptureProcess(LIVE, "c", deadline_s=3600, first_frame_s=0.05) as capture,
+        pytest.raises(CaptureLostError, match=r"within 0\.05 s, found none; .* raise first_frame_s"),
+    ):
+        take(capture)
+    with CaptureProcess(LIVE, "c", deadline_s=0.2, first_frame_s=60) as capture:
+        take(capture)  # Python and OpenCV take longer than 0.2 s to start
+        os.kill(capture.pid, signal.SIGSTOP)
+        with pytest.raises(CaptureLostError, match=r"within 0\.2 s, found none; .* raise deadline_s"):
+            list(capture)
 
 
 def test_signals_for_the_daemon_do_not_end_a_capture() -> None:

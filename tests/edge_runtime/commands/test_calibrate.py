@@ -22,7 +22,7 @@ def test_nobody_enrolled_is_one_line(familiar: Familiar, album: Path) -> None:  
     assert (code, out, err.count("\n")) == (4, "", 1) and "nobody is enrolled" in err
 
 
-def test_table_says_what_is_expected_vouched_for_and_missed(familiar: Familiar, album: Path) -> None:  # noqa: F811
+def test_table_says_what_is_expected_supported_and_missed(familiar: Familiar, album: Path) -> None:  # noqa: F811
     for person in ("P0", "P1"):
         familiar("enroll", person, f"album/{person}")
     code, out, err = familiar("calibrate", "--strangers-per-week", "500")
@@ -33,7 +33,7 @@ def test_table_says_what_is_expected_vouched_for_and_missed(familiar: Familiar, 
     assert "not known" in familiar("calibrate")[1]
 
 
-def test_json_and_plot_agree_with_the_wish(familiar: Familiar, album: Path) -> None:  # noqa: F811
+def test_json_and_plot_agree_with_the_target(familiar: Familiar, album: Path) -> None:  # noqa: F811
     familiar("enroll", "P0", "album/P0")
     code, out, _ = familiar(
         "calibrate", "--json", "--plot", "curves.png", "--set", "decide.false_accepts_per_1000_strangers=20"
@@ -42,18 +42,18 @@ def test_json_and_plot_agree_with_the_wish(familiar: Familiar, album: Path) -> N
     assert code == 0 and document["supported"] and document["expected_per_1000"] == pytest.approx(20, rel=0.1)
     assert document["interval_per_1000"][0] < 20 < document["interval_per_1000"][1]
     assert document["photos_tried"] == 3 and document["false_names_per_week"] is None
-    assert [row["wish_per_1000"] for row in document["wishes"]] == [0.1, 1, 3, 10, 20, 30, 100]
-    thresholds = [row["threshold"] for row in document["wishes"]]
+    assert [row["target_per_1000"] for row in document["targets"]] == [0.1, 1, 3, 10, 20, 30, 100]
+    thresholds = [row["threshold"] for row in document["targets"]]
     assert thresholds == sorted(thresholds, reverse=True)
     pixels = np.asarray(Image.open("curves.png"))
-    assert pixels.shape == (560, 900, 3) and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
+    assert pixels.shape == (580, 940, 3) and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
 
 
 def test_mistakes_are_one_line(familiar: Familiar, album: Path) -> None:  # noqa: F811
     familiar("enroll", "P0", "album/P0")
     for arguments, code, says in (
         (("--strangers-per-week", "-1"), 2, "0 or more"),
-        (("--plot", "nowhere/curves.png"), 4, "cannot be written"),
+        (("--plot", "nowhere/curves.png"), 4, "expected a folder to write to"),
     ):
         found, _, err = familiar("calibrate", *arguments)
         assert found == code and err.count("\n") == 1 and says in err

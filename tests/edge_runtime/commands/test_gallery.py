@@ -103,7 +103,7 @@ def test_the_same_face_under_two_names_is_told_and_force_is_on_record(familiar: 
     assert code == 10 and "looks like P0" in out
     code, out, err = familiar("enroll", "Alias", "album/again.png", "--force")
     assert code == 0 and "enrolled by force: looks like P0" in out
-    assert "look alike" in err and "a name needs a lead of" in err
+    assert "look alike" in err and "a name needs a margin of" in err
     assert "forced: looks like P0" in familiar("people", "show", "Alias")[1]
     audit = json.loads(familiar("gallery", "show", "--json")[1])["audit"]
     assert "forced" in [line["action"] for line in audit]
@@ -116,7 +116,7 @@ def test_poor_photos_say_what_would_do_and_are_drawn(familiar: Familiar, album: 
     write(album / "small.png", draw_face(0, 36))
     code, out, err = familiar("enroll", "P0", "album/blurred.png", "album/small.png", "--refused", "refused.png")
     assert code == 10 and "hold still" in out and "come closer" in out
-    assert "expected at least one picture with one clear face, found none among 2" in err
+    assert "expected at least one picture to enrol, found none among 2: 1 x blurred, 1 x small" in err
     sheet = np.asarray(Image.open("refused.png"))
     assert sheet.shape[2] == 3 and sheet.shape[1] > 1100
     code, out, _ = familiar("enroll", "P0", "album/blurred.png", "--force")

@@ -23,7 +23,7 @@ from tests.edge_runtime.conftest import Familiar
 
 @pytest.fixture
 def seen(familiar: Familiar) -> list[str]:
-    """Two strangers, of whom the first came three times; their ids."""
+    """Two strangers; the first came three times; their ids."""
     config, ids = load_config(), []
     with open_chain(config) as chain, open_gallery(config, chain), open_unknowns(config, chain) as book:
         for person, visits in ((0, 3), (6, 1)):

@@ -76,3 +76,23 @@ def test_strangers_remembered_raise_the_threshold_or_leave_it(config: Config, co
             assert monitor.refresh() is None
     assert (after["raised_by_door"] > 0) == rises
     assert after["threshold"] == pytest.approx(before["threshold"] + after["raised_by_door"], abs=1e-3)
+
+
+def test_who_stands_before_the_door_takes_no_rise_back(config: Config) -> None:
+    with open_chain(config) as chain:
+        ada = chain.bundle.golden()[1][0]
+        with open_gallery(config, chain) as gallery:
+            gallery.add("Ada", ada, 1.0, "a.png")
+        with GalleryMonitor(config, chain, Health()) as monitor, open_book(config, chain) as book:
+            monitor.strangers = book
+            visitors = np.concatenate([near(ada, 80, 0.6), near(ada, 400, -0.5)])
+            raised = []
+            for number, embedding in enumerate(visitors):
+                book.remember(Sighting(embedding, 1.0, 1000.0 * number, 1000.0 * number + 5, "door"))
+                if monitor.refresh() is not None:
+                    raised.append(monitor.matcher.calibration.raised)
+            assert len(raised) > 3 and raised[-1] > 0 and raised == sorted(raised)
+            with open_gallery(config, chain) as gallery:
+                gallery.add("Bob", near(ada, 1, 0.0)[0], 1.0, "b.png")
+            assert monitor.refresh() is not None
+            assert monitor.matcher.calibration.raised < raised[-1], "another gallery begins anew"

@@ -19,7 +19,7 @@ def test_all_is_well_at_first() -> None:
     health, stream, woken = made()
     assert (health.state, health.line(), health.troubles, health.take_events()) == ("ok", "ok", (), [])
     assert health.as_json() == {"state": "ok", "troubles": []}
-    health.mend("events")
+    health.fixed("events")
     assert (stream.getvalue(), woken) == ("", [])
 
 
@@ -31,8 +31,8 @@ def test_a_change_is_an_event_a_line_and_a_state() -> None:
     health.report("cameras", "none delivers", failing=True)
     assert (health.state, health.line()) == ("failing", "failing: cameras: none delivers; events: disk full")
     assert [one["part"] for one in health.as_json()["troubles"]] == ["cameras", "events"]
-    health.mend("cameras")
-    health.told("events", None)
+    health.fixed("cameras")
+    health.update("events", None)
     assert health.state == "ok"
     events = health.take_events()
     assert [(event.kind, event.camera, event.reason) for event in events] == [
@@ -64,7 +64,7 @@ def test_a_cameras_loss_is_told_by_its_own_events() -> None:
     health, _, _ = made()
     health.report("camera front", "lost: no frame")
     assert health.state == "degraded"
-    health.mend("camera front")
+    health.fixed("camera front")
     assert health.take_events() == []
 
 
@@ -79,7 +79,7 @@ def test_parts_on_several_threads_do_not_mix() -> None:
     def flap(part: str) -> None:
         for _ in range(200):
             health.report(part, "away")
-            health.mend(part)
+            health.fixed(part)
 
     threads = [threading.Thread(target=flap, args=(f"part {number}",)) for number in range(4)]
     for thread in threads:

@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ import pytest
 from PIL import Image
 
 from edge_runtime.app.live_enrolment import enroll_views, gather_views
-from edge_runtime.config import Config
+from edge_runtime.commands.repair import repair
+from edge_runtime.config import Config, events_path
 from edge_runtime.control.client import ControlClient
+from edge_runtime.daemon import camera as camera_module
 from edge_runtime.daemon import lookout
 from edge_runtime.daemon.service import Service
 from edge_runtime.errors import CameraError, EnrolmentError, FamiliarError, GalleryError, InputError, UsageError
 from edge_runtime.pictures.reader import read_image
+from edge_runtime.requests import live_view
 from edge_runtime.sources.synthetic import PORTRAITS, still
 from tests.builders import draw_face, make_bundle
 from tests.clips import visit, write_clip
@@ -90,7 +94,7 @@ def take_away(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (truncate, "put a backup in its place"),
+        (truncate, "familiar repair"),
         (open_to_all, "run: chmod 600"),
         (replace_by_a_foreign_one, "set [gallery] path"),
         (take_away, "put a backup in its place"),
@@ -128,6 +132,46 @@ def test_a_gallery_that_breaks_costs_names_and_comes_back(
         assert running.service.status()["state"] == "ok"
 
 
+def test_a_damaged_row_costs_itself_and_every_surface_says_so(config: Config) -> None:
+    with Service(config) as setting_up:
+        enrol(setting_up)
+        setting_up.gallery.rename("Ada", "Ada")  # one line more of the audit
+    with closing(sqlite3.connect(config.gallery.path)) as connection:
+        connection.execute("UPDATE audit SET at_s = 1 WHERE id = 1")
+        connection.commit()
+    with RunningService(config) as running:
+        assert running.next_event("identified")["person"] == "Ada"
+        told = troubles(running.service)["gallery"]
+        assert "1 other values are damaged" in told and "familiar repair" in told
+        assert running.service.status()["state"] == "degraded"
+    assert repair(config)[0].lost == {"people": 0, "photos": 0, "values": 1}
+    with RunningService(config) as running:
+        assert running.next_event("identified")["person"] == "Ada"
+        assert "gallery" not in troubles(running.service)
+
+
+def test_what_remains_of_somebody_forgotten_is_said_and_goes_by_itself(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_runtime.storage.sqlite.BUSY_S", 0.1)
+    with RunningService(config) as running:
+        enrol(running.service)
+        assert running.next_event("identified")["person"] == "Ada"
+        assert running.service.events.flush(10.0)
+        path = events_path(config)
+        (who,) = running.service.gallery.directory().names
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM event").fetchall()
+        assert running.service.answer("people.forget", {"name": "Ada"}, b"")["remains"] is True
+        reader.close()
+        running.service.events.flush(10.0)
+        assert not running.service.events.remains
+        assert not any(who.encode() in file.read_bytes() for file in path.parent.glob("events.db*"))
+        enrol(running.service)
+        assert running.service.answer("people.forget", {"name": "Ada"}, b"")["remains"] is False
+
+
 @pytest.mark.parametrize("damage", [truncate, open_to_all, replace_by_a_foreign_one])
 def test_a_gallery_that_is_broken_at_the_start_is_one_line(config: Config, damage: Callable[[Path], None]) -> None:
     Service(config).close()
@@ -138,7 +182,7 @@ def test_a_gallery_that_is_broken_at_the_start_is_one_line(config: Config, damag
 
 
 def test_a_gallery_that_another_program_holds_costs_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.storage.sqlite._BUSY_S", 0.1)
+    monkeypatch.setattr("edge_runtime.storage.sqlite.BUSY_S", 0.1)
     with Service(config) as setting_up:
         enrol(setting_up)
     with RunningService(config) as running:
@@ -260,7 +304,7 @@ def test_no_sign_of_life_without_looking_after_the_cameras(
             # A pipeline step that hangs: the loop turns no more.
             step, go_on = running.service.cameras["door"].pipeline.step, threading.Event()
             running.service.cameras["door"].pipeline.step = lambda frame: (go_on.wait(60), step(frame))[1]  # type: ignore
-            until(lambda: running.service._lock.locked(), "the step hangs")
+            until(lambda: running.service.cameras.lock.locked(), "the step hangs")
             systemd.settimeout(1.0)
             with pytest.raises(TimeoutError):
                 while True:
@@ -282,7 +326,7 @@ def test_no_sign_of_life_without_looking_after_the_cameras(
             assert b"STATUS=ok; door running" in said
 
 
-def test_the_live_picture_is_drawn_and_not_too_often(config: Config) -> None:
+def test_the_live_picture_is_drawn_and_not_too_often(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     with RunningService(config) as running:
         running.next_event("unknown")
         client = ControlClient.connect(Path(config.control.socket))
@@ -295,8 +339,12 @@ def test_the_live_picture_is_drawn_and_not_too_often(config: Config) -> None:
         left, top, *_ = sighting["xyxy"]
         red = np.asarray(picture)[int(top) + 5 : int(top) + 60, int(left) - 2 : int(left) + 3].astype(int)
         assert (red[..., 0] - red[..., 2]).max() > 100, "its box is drawn"
-        running.service._live._drawn["door"] = (1e12, {"jpeg": "kept"})
-        assert client.call("live", {"camera": "door"}) == {"jpeg": "kept"}
+        monkeypatch.setattr(live_view, "SHORTEST_PAUSE_S", 3600.0)
+        kept, frames = client.call("live", {"camera": "door"}), running.service.cameras["door"].frames
+        until(lambda: running.service.cameras["door"].frames > frames + 1, "the camera goes on")
+        assert client.call("live", {"camera": "door"}) == kept
+        monkeypatch.setattr(live_view, "SHORTEST_PAUSE_S", 0.0)
+        assert client.call("live", {"camera": "door"})["seq"] > kept["seq"]
         with pytest.raises(InputError, match="expected one of door"):
             client.call("live", {"camera": "hall"})
 
@@ -305,9 +353,9 @@ def has_picture(service: Service) -> bool:
     return "door" in service.cameras and service.cameras["door"].latest is not None
 
 
-def look_from(client: Any, count: int = 3, give_up_s: float = 60.0) -> tuple[list[bytes], list[str]]:
+def look_from(client: Any, count: int = 3, give_up_s: float = 60.0, name: str = "Ada") -> tuple[list[bytes], list[str]]:
     said: list[str] = []
-    views = gather_views(client, "door", count, lambda guidance, views: said.append(guidance), give_up_s)
+    views = gather_views(client, name, "door", count, lambda guidance, views: said.append(guidance), give_up_s)
     return views, said
 
 
@@ -325,6 +373,11 @@ def test_somebody_before_the_camera_is_enrolled_while_it_runs(config: Config, mo
         assert [one.accepted for one in results] == [True] * 3
         assert running.next_event("identified")["person"] == "Ada"
         assert [one.known for one in enroll_views(client, "Ada", "camera door", views)] == [True] * 3
+        said = []
+        with pytest.raises(EnrolmentError, match=r"Bo: .+ Ada.*; nothing was enrolled"):
+            gather_views(client, "Bo", "door", 5, lambda guidance, views: said.append((guidance, views)), 60.0)
+        objections = [views for guidance, views in said if " Ada" in guidance]
+        assert objections == [0, 0], "at the first view, and no view of it is kept"
 
 
 def test_live_enrolment_says_what_is_missing(bundle: Path, tmp_path: Path) -> None:
@@ -372,14 +425,19 @@ def test_views_are_enrolled_all_or_none(config: Config, monkeypatch: pytest.Monk
                 service.answer("enroll.views", arguments | {"sizes": sizes}, faces[0])
 
 
-def test_a_camera_without_a_picture_is_no_place_to_enrol(bundle: Path, tmp_path: Path) -> None:
+def test_a_camera_without_a_picture_is_no_place_to_enrol(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Service(make_config(tmp_path, bundle, door=LIVE)) as service:
         for command, more in (("live", {}), ("enroll.pose", {"want": "any"})):
             with pytest.raises(FamiliarError, match="expected one of door"):
                 service.answer(command, {"camera": "door"} | more, b"")
     with RunningService(make_config(tmp_path, bundle, door=LIVE)) as running:
         running.next_event("appeared")
-        camera = running.service.cameras["door"]
-        camera.state = "lost"
+        monkeypatch.setattr(camera_module, "FIRST_RETRY_S", camera_module.LAST_RETRY_S)
+        capture = running.service.cameras["door"].capture
+        assert capture is not None
+        os.kill(capture.pid, signal.SIGKILL)
+        running.next_event("camera_lost")
         with pytest.raises(CameraError, match="it is lost"):
-            running.service._latest("door")
+            running.service.answer("live", {"camera": "door"}, b"")

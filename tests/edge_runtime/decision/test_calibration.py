@@ -1,4 +1,4 @@
-"""Calibration: the threshold keeps the owner's wish on strangers it has never seen, and says when it cannot."""
+"""Calibration: the threshold keeps the owner's target on strangers it has never seen, and says when it cannot."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ def test_nobody_enrolled_means_everybody_is_a_stranger() -> None:
     assert len(calibration.stranger_scores) == 0
 
 
-@pytest.mark.parametrize("wish", [150.0, 200.0, 500.0])
-def test_where_enough_pass_they_are_counted(wish: float) -> None:
+@pytest.mark.parametrize("target", [150.0, 200.0, 500.0])
+def test_where_enough_pass_they_are_counted(target: float) -> None:
     strangers, templates = unit_codes(1000, 1), make_templates()
-    calibration = calibrate(templates, strangers, 1000, wish)
+    calibration = calibrate(templates, strangers, 1000, target)
     passing = accepted(calibration.threshold, templates, strangers)
-    assert wish - 2 <= passing <= wish and not calibration.extrapolated
-    assert calibration.expected_per_1000 <= wish + 1e-6 and calibration.note is None and calibration.supported
+    assert target - 2 <= passing <= target and not calibration.extrapolated
+    assert calibration.expected_per_1000 <= target + 1e-6 and calibration.note is None and calibration.supported
     low, high = calibration.interval
     assert low < passing < high
 
 
-@pytest.mark.parametrize("wish", [5.0, 20.0, 60.0])
-def test_rarer_wishes_follow_the_tail(wish: float) -> None:
+@pytest.mark.parametrize("target", [5.0, 20.0, 60.0])
+def test_rarer_targets_follow_the_tail(target: float) -> None:
     strangers, templates = unit_codes(1000, 1), make_templates()
-    calibration = calibrate(templates, strangers, 1000, wish)
+    calibration = calibrate(templates, strangers, 1000, target)
     assert calibration.extrapolated and calibration.note is None
-    assert calibration.expected_per_1000 == pytest.approx(wish) == calibration.rate_per_1000(calibration.threshold)
-    assert calibration.interval[0] < wish < calibration.interval[1]
-    assert accepted(calibration.threshold, templates, unit_codes(40_000, 7)) / 40 == pytest.approx(wish, rel=0.5)
+    assert calibration.expected_per_1000 == pytest.approx(target) == calibration.rate_per_1000(calibration.threshold)
+    assert calibration.interval[0] < target < calibration.interval[1]
+    assert accepted(calibration.threshold, templates, unit_codes(40_000, 7)) / 40 == pytest.approx(target, rel=0.5)
 
 
-def test_wish_is_kept_on_strangers_never_seen() -> None:
+def test_target_is_kept_on_strangers_never_seen() -> None:
     templates, rates = make_templates(), []
     for seed in range(60):
         calibration = calibrate(templates, unit_codes(400, 1000 + seed), 400, 20.0)
@@ -68,7 +68,7 @@ def test_wish_is_kept_on_strangers_never_seen() -> None:
     assert np.mean(rates) == pytest.approx(20, abs=3)
 
 
-def test_wish_beyond_the_evidence_follows_the_tail_and_says_what_is_not_known() -> None:
+def test_target_beyond_the_evidence_follows_the_tail_and_says_what_is_not_known() -> None:
     strangers, templates = unit_codes(1000, 2), make_templates()
     calibration = calibrate(templates, strangers, 1000, 1.0)
     assert calibration.supported_per_1000 == pytest.approx(3.0) and not calibration.supported
@@ -113,7 +113,7 @@ def test_what_is_known_of_real_strangers_moves_the_threshold() -> None:
     assert plain.rate_per_1000(track.threshold) == pytest.approx(20 / 3, rel=0.01)
 
 
-def test_many_codes_of_few_people_do_not_vouch_for_more() -> None:
+def test_many_codes_of_few_people_do_not_support_more() -> None:
     strangers = unit_codes(1000, 3)
     few, many = (calibrate(make_templates(), strangers, people, 10.0) for people in (100, 1000))
     assert few.supported_per_1000 == pytest.approx(30.0) and few.note
@@ -121,7 +121,7 @@ def test_many_codes_of_few_people_do_not_vouch_for_more() -> None:
     assert few.threshold >= many.threshold and few.interval[1] > many.interval[1]
 
 
-def test_cohort_without_people_vouches_for_nothing() -> None:
+def test_cohort_without_people_supports_nothing() -> None:
     strangers, templates = unit_codes(200, 4), make_templates()
     calibration = calibrate(templates, strangers, 0, 10.0)
     assert calibration.note and calibration.interval == (0.0, 1000.0)
@@ -130,9 +130,11 @@ def test_cohort_without_people_vouches_for_nothing() -> None:
     assert nothing.threshold == math.inf and nothing.note
 
 
-def test_stricter_wish_never_lowers_the_threshold() -> None:
+def test_stricter_target_never_lowers_the_threshold() -> None:
     strangers, templates = unit_codes(1000, 5), make_templates()
-    thresholds = [calibrate(templates, strangers, 1000, wish).threshold for wish in (0.1, 1, 3, 10, 50, 300, 999, 1000)]
+    thresholds = [
+        calibrate(templates, strangers, 1000, target).threshold for target in (0.1, 1, 3, 10, 50, 300, 999, 1000)
+    ]
     assert thresholds == sorted(thresholds, reverse=True)
     assert thresholds[-1] == -1.0
 

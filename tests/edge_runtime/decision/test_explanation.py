@@ -36,7 +36,7 @@ def told(tmp_path: Path) -> Any:
     return tell
 
 
-def test_a_name_is_explained_by_score_and_lead(told: Any) -> None:
+def test_a_name_is_explained_by_score_and_margin(told: Any) -> None:
     match = {"person": "Ada", "candidate": "Ada", "score": 0.61, "threshold": 0.5}
     why, best = told(kind="identified", runner_up="Ben", margin=0.3, **match)
     assert why == "Ada: the score 0.610 is 0.11 above the threshold of 0.500, and 0.30 ahead of Ben (0.02 is needed)"
@@ -85,5 +85,5 @@ def test_a_stranger_who_is_remembered_has_been_seen_so_often(told: Any) -> None:
     assert "seen 7 times, never named: familiar strangers show a1b2c3" in told(stranger="a1b2c3", visits=7, **near)[0]
     assert "seen for the first time" in told(stranger="a1b2c3", visits=1, **near)[0]
     why = told(kind="left", stranger="a1b2c3", visits=2, ignored=True)[0]
-    assert why.splitlines()[1].endswith("; ignored, so nobody was told")
+    assert why.splitlines()[1].endswith("; ignored, so no sink got it")
     assert "seen" not in told(**near)[0]

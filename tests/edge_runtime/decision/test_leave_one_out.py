@@ -42,6 +42,6 @@ def test_misses_are_low_scores_small_leads_and_other_people() -> None:
     assert low < 1 / 3 < high
 
 
-def test_a_person_alone_needs_no_lead() -> None:
+def test_a_person_alone_needs_no_margin() -> None:
     left = leave_one_out(made({"Anna": [[1, 0], [1, 0.1]]}))
     assert left.miss_rate(0.5, 0.3) == 0.0

@@ -33,7 +33,7 @@ def test_the_best_rows_are_float32s_or_within_a_step() -> None:
         ours, theirs = np.argsort(-found)[:5], np.argsort(-exact)[:5]
         assert np.abs(exact[ours] - found[ours]).max() <= step
         assert np.abs(np.sort(exact[ours]) - np.sort(exact[theirs])).max() <= 2 * step
-        # Nobody else is said to score much less than they do: a lead over them is not made up.
+        # Nobody else is said to score much less than they do: a margin over them is not made up.
         assert (exact - found).max() <= 2 * step
         if not seed % 2:
             assert found.argmax() == seed

@@ -6,22 +6,26 @@ import dataclasses
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_runtime.app import command_line as cli
-from edge_runtime.config import Config
+from edge_runtime.config import Config, events_path, gallery_path, unknowns_path
 from edge_runtime.doctor import CHECKS, Examination, Row, examine
 from edge_runtime.doctor import device as device_checks
 from edge_runtime.doctor import software as software_checks
+from edge_runtime.events.store import EventStore
 from edge_runtime.faces.chain import open_chain
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.storage.keys import load_key
-from tests.builders import make_bundle, write_manifest
+from tests.builders import make_bundle, make_event, write_manifest
 from tests.running_service import LIVE, RunningService, make_config, until
 from tests.standin_tpu import StandinTpu, compile_for_tpu
 
@@ -90,7 +94,7 @@ def shell(command: str) -> None:
     subprocess.run(command, shell=True, check=True)
 
 
-def test_a_gallery_others_may_read_and_its_mend(config: Config, root: Path) -> None:
+def test_a_gallery_others_may_read_and_its_fix(config: Config, root: Path) -> None:
     Path(config.gallery.path).chmod(0o644)
     row = rows_of(config, root, "bundle", "gallery")["gallery"]
     assert (row.state, row.command) == ("fail", f"chmod 600 {config.gallery.path}")
@@ -98,7 +102,7 @@ def test_a_gallery_others_may_read_and_its_mend(config: Config, root: Path) -> N
     assert rows_of(config, root, "bundle", "gallery")["gallery"].state == "ok"
 
 
-def test_a_key_others_may_read_and_its_mend(config: Config, root: Path) -> None:
+def test_a_key_others_may_read_and_its_fix(config: Config, root: Path) -> None:
     Path(config.gallery.key_file).chmod(0o640)
     row = rows_of(config, root, "device_key")["device key"]
     assert (row.state, row.command) == ("fail", f"chmod 600 {config.gallery.key_file}")
@@ -117,7 +121,7 @@ def test_a_key_that_is_gone_or_another_one(config: Config, root: Path) -> None:
     assert "BACKUP/device.key" in rows["gallery"].command
 
 
-def test_a_state_folder_others_may_enter_and_its_mend(config: Config, root: Path) -> None:
+def test_a_state_folder_others_may_enter_and_its_fix(config: Config, root: Path) -> None:
     folder = Path(config.gallery.path).parent
     folder.chmod(0o755)
     row = rows_of(config, root, "state_folder")["state folder"]
@@ -136,7 +140,30 @@ def test_a_gallery_cut_short(config: Config, root: Path) -> None:
     path = Path(config.gallery.path)
     os.truncate(path, path.stat().st_size // 2)
     row = rows_of(config, root, "bundle", "gallery")["gallery"]
-    assert row.state == "fail" and row.command.startswith(f"mv {path} {path}.broken && cp BACKUP/gallery.db {path}")
+    assert row.state == "fail" and "familiar repair" in row.command
+
+
+def test_rows_that_are_damaged_and_what_was_set_aside(config: Config, root: Path) -> None:
+    def found() -> dict[str, tuple[str, str]]:
+        rows = rows_of(config, root, "bundle", "gallery", "event_log", "unknowns")
+        return {check: (row.state, row.command) for check, row in rows.items() if check not in ("bundle", "promise")}
+
+    log = events_path(config)
+    with EventStore(log) as store:
+        store.commit([(make_event(number), Directory()) for number in range(3)], frozenset(), (1.0, None), {}, 0)
+    assert {state for state, _ in found().values()} == {"ok"}
+    for path, change in (
+        (gallery_path(config), "UPDATE audit SET at_s = 5"),
+        (log, "UPDATE event SET camera = 'another' WHERE event_id = 2"),
+    ):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(change)
+            connection.commit()
+    unknowns_path(config).with_name("strangers.db.aside-1").touch(0o600)
+    warned = {check for check, (state, command) in found().items() if state == "warn" and "familiar repair" in command}
+    assert warned == {"gallery", "log of events", "strangers"}
+    log.write_bytes(log.read_bytes()[:-4096])
+    assert found()["log of events"][0] == "fail"
 
 
 def test_a_gallery_of_another_bundle(config: Config, root: Path, tmp_path: Path) -> None:
@@ -232,7 +259,7 @@ def test_the_search_for_a_mount_point_ends_where_none_is_reported(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a file system")
-def test_a_disk_mounted_read_only_and_its_mend(config: Config, root: Path, tmp_path: Path) -> None:
+def test_a_disk_mounted_read_only_and_its_fix(config: Config, root: Path, tmp_path: Path) -> None:
     mount = tmp_path / "card"
     mount.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True)
@@ -263,7 +290,7 @@ def test_a_camera_that_is_not_there(config: Config, root: Path, source: str, say
     assert row.state == "fail" and says in row.found and row.command.startswith(command)
 
 
-def test_no_camera_and_its_mend(config: Config, tmp_path: Path) -> None:
+def test_no_camera_and_its_fix(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "fresh" / "familiar.toml"
     examination = Examination(dataclasses.replace(config, camera={}), str(path))
     (row,) = device_checks.cameras(examination)
@@ -396,6 +423,12 @@ def test_a_running_daemon_keeps_its_cameras_and_tells_its_state(bundle: Path, tm
         running.service.health.report("pace", "hot, fewer frames")
         row = rows_of(config, root, "daemon", "cameras", status=running.service.status())["daemon"]
         assert (row.state, row.found) == ("warn", "pace: hot, fewer frames")
+        status = running.service.status()
+        ((name, sink),) = status["events"]["sinks"].items()
+        assert rows_of(config, root, "sinks", status=status)[f"sink {name}"].state == "ok"
+        sink |= {"error": "wrong password", "aside": True}
+        row = rows_of(config, root, "sinks", status=status)[f"sink {name}"]
+        assert (row.state, row.found) == ("fail", "set aside: wrong password")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")

@@ -10,6 +10,7 @@ from edge_runtime.decision.lookalikes import find_lookalikes
 from edge_runtime.decision.matcher import Matcher
 from edge_runtime.enrolment.gate import Enrolled, Strangers, check, collision, inconsistency
 from edge_runtime.enrolment.outliers import consistency
+from edge_runtime.gallery.store import Gallery
 from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
@@ -99,7 +100,7 @@ def test_inconsistency_speaks_of_the_last_photo_alone() -> None:
     assert inconsistency(np.concatenate([wrong, good]), ONES[:5], STRANGERS) is None
 
 
-def test_siblings_are_found_and_need_a_larger_lead() -> None:
+def test_siblings_are_found_and_need_a_larger_margin() -> None:
     rng = np.random.default_rng(5)
     sister = person(1, 5)
     brother = units(sister.mean(0) + 0.03 * rng.normal(size=SIZE) + 0.08 * rng.normal(size=(5, SIZE)))
@@ -122,3 +123,37 @@ def test_check_finds_what_is_in_an_old_gallery() -> None:
     kinds = {(finding.kind, finding.name, finding.template_id) for finding in findings}
     assert kinds == {("outlier", "Anna", 104), ("single", "Bob", None), ("forced", "Carla", 106)}
     assert check(Enrolled(Templates.empty(SIZE), STRANGERS), 0.02) == []
+
+
+def test_the_check_of_one_person_says_what_the_whole_one_says_of_them() -> None:
+    anna, twin = np.concatenate([person(1, 4), person(2, 1)]), person(3, 3)
+    people = gallery(
+        {"Anna": anna, "Bob": twin, "Bobby": units(twin + 0.02), "Carla": np.concatenate([twin[:1], anna])}
+    )
+    enrolled = Enrolled(people, STRANGERS)
+    whole = check(enrolled, 0.02, forced=[106])
+    assert {finding.kind for finding in whole} >= {"outlier", "collision", "lookalike", "forced"}
+    for name in people.names:
+        of_one = check(enrolled, 0.02, forced=[106], name=name.upper())
+        assert sorted(map(repr, of_one)) == sorted(
+            repr(finding)
+            for finding in whole
+            if finding.name == name or (finding.kind == "lookalike" and finding.other == name)
+        )
+    assert check(enrolled, 0.02, name="nobody here") == []
+
+
+def test_photos_enrolled_one_after_the_other_leave_what_a_fresh_reading_finds(tmp_path) -> None:
+    with Gallery.open(tmp_path / "g" / "gallery.db", tmp_path / "key", "e", "p", SIZE, "made") as opened:
+        kept = opened.templates()
+        for name, row in [("Anna", 0), ("Bob", 1), ("anna", 2), ("Carla", 3), ("BOB", 4)]:
+            embedding = person(row, 1)[0]
+            number = opened.add(name, embedding, 1.0 + row, f"{row}.jpg")
+            known = next((other for other in kept.names if other.lower() == name.lower()), name)
+            kept = kept.plus(known, embedding, 1.0 + row, number)
+        fresh = opened.templates()
+    assert fresh.names == kept.names == ("Anna", "Bob", "Carla")
+    order = np.argsort(kept.person_index, kind="stable")
+    np.testing.assert_array_equal(fresh.ids, kept.ids[order])
+    np.testing.assert_allclose(fresh.embeddings, kept.embeddings[order], atol=1e-5)
+    np.testing.assert_allclose(fresh.person_embeddings(), kept.person_embeddings(), atol=1e-5)

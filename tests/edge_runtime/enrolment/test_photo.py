@@ -70,7 +70,7 @@ def test_same_photo_again_is_known_without_a_second_look(enroller: Enroller) -> 
     [
         (make_pixels(), "no face"),
         (np.zeros((1, 1, 3), np.uint8), "no face"),
-        (np.hstack([draw_face(0, 120), draw_face(1, 120)]), "several faces"),
+        (np.hstack([draw_face(0, 120), draw_face(1, 120)]), "2 faces"),
         (draw_face(0, 36), "small"),
         (cv2.GaussianBlur(draw_face(0, 100), (0, 0), 4), "blurred"),
     ],

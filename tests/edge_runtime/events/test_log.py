@@ -41,6 +41,8 @@ class Told:
 class ListSink:
     """Takes events into a list; is away, or holds them up, when it is told to."""
 
+    pictures, refused = False, 0
+
     def __init__(self, lasting: bool = True) -> None:
         self.lasting = lasting
         self.events: list[Event] = []
@@ -128,7 +130,7 @@ def test_what_is_stored_is_there_before_a_sink_sees_it(opened: Callable[..., Eve
     assert not missing
     assert log.status() == {
         "stored": 30, "waiting": 0, "lost": 0, "trouble": None,
-        "sinks": {"a": {"delivered": 30, "behind": 0, "skipped": 0, "error": None}},
+        "sinks": {"a": {"delivered": 30, "behind": 0, "skipped": 0, "error": None, "refused": 0, "aside": False}},
     }  # fmt: skip
 
 
@@ -169,7 +171,7 @@ def test_a_sink_that_is_away_gets_everything_later_and_holds_up_no_other(
     wait_for(lambda: len(well.events) == 200)
     wait_for(lambda: told.sinks == ["away: nobody there"])
     assert log.status()["sinks"]["away"] == {
-        "delivered": 0, "behind": 200, "skipped": 0, "error": "nobody there",
+        "delivered": 0, "behind": 200, "skipped": 0, "error": "nobody there", "refused": 0, "aside": False,
     }  # fmt: skip
     assert away.events == stuck.events == []
     away.here = True
@@ -511,3 +513,112 @@ def test_positions_are_stored_soon_although_nothing_happens(
         return Position(*row) if row else None
 
     wait_for(lambda: position() == Position(1, 0))
+
+
+def change(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE event SET body = 'no JSON' WHERE event_id = 5",
+        "UPDATE event SET body = CAST(x'ff00ff' AS TEXT) WHERE event_id = 5",
+        "UPDATE event SET kind = 'left' WHERE event_id = 5",
+        "UPDATE event SET clock_s = 1e300 WHERE event_id = 5",
+    ],
+)
+def test_a_damaged_event_blocks_no_sink_and_is_counted(
+    opened: Callable[..., EventLog], told: Told, statement: str
+) -> None:
+    log, sink = opened(), ListSink()
+    sink.here = False
+    log.attach("a", sink, told.sink, QUICK)
+    append(log, *range(10))
+    assert log.drain(PATIENCE_S)
+    change(log.path, statement)
+    damage: list[str | None] = []
+    log, sink = opened(on_damage=damage.append), ListSink()
+    log.attach("a", sink, told.sink, QUICK)
+    append(log, 10)
+    wait_for(lambda: sink.numbers == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11])
+    assert log.status()["sinks"]["a"]["skipped"] == 1
+    assert damage and damage[-1] is not None and "1 rows" in damage[-1] and "familiar repair" in damage[-1]
+    assert told.troubles == [] and told.lines == []
+
+
+def test_an_event_damaged_under_a_running_daemon_is_noticed_when_a_sink_comes_to_it(
+    opened: Callable[..., EventLog], told: Told
+) -> None:
+    damage: list[str | None] = []
+    log, sink = opened(on_damage=damage.append), ListSink()
+    sink.here = False
+    log.attach("a", sink, told.sink, QUICK)
+    append(log, *range(10))
+    assert log.flush(PATIENCE_S)
+    wait_for(lambda: told.sinks)
+    append(log, *range(10, 200))
+    assert log.flush(PATIENCE_S)
+    change(log.path, "UPDATE event SET camera = 'elsewhere' WHERE event_id = 150")
+    sink.here = True
+    wait_for(lambda: len(sink.events) == 199)
+    wait_for(lambda: damage and damage[-1] is not None and "1 rows" in damage[-1])
+
+
+@pytest.mark.parametrize("column", ["name", "position"])
+def test_a_sink_whose_place_is_damaged_gets_everything_once_more_and_only_once(
+    opened: Callable[..., EventLog], told: Told, column: str
+) -> None:
+    log, sink = opened(), ListSink()
+    log.attach("a", sink, told.sink)
+    append(log, *range(5))
+    wait_for(lambda: len(sink.events) == 5)
+    assert log.drain(PATIENCE_S)
+    change(log.path, f"UPDATE sink SET {column} = 3")
+    for wanted in ([1, 2, 3, 4, 5, 6], [7]):
+        log, sink = opened(), ListSink()
+        log.attach("a", sink, told.sink)
+        append(log, 9)
+        wait_for(lambda sink=sink, wanted=wanted: sink.numbers == wanted)
+        assert log.drain(PATIENCE_S)
+
+
+def test_a_log_whose_own_row_is_damaged_goes_on(opened: Callable[..., EventLog], told: Told) -> None:
+    log = opened()
+    append(log, *range(5))
+    assert log.drain(PATIENCE_S)
+    change(log.path, "UPDATE meta SET clock_s = -1e9, clean = 1")
+    log = opened()
+    append(log, 5)
+    assert log.drain(PATIENCE_S)
+    assert stored(log.path) == list(range(6))
+    with EventStore(log.path) as store:
+        assert store.damaged == 0 and store.clock_s >= 0
+    assert told.lines == []
+
+
+def test_what_a_reader_keeps_of_somebody_forgotten_goes_when_it_ends(
+    opened: Callable[..., EventLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_runtime.storage.sqlite.BUSY_S", 0.1)
+    log = opened()
+    log.append(make_event(0, kind="identified", person="Ada", candidate="Ada"))
+    assert log.flush(PATIENCE_S)
+    reader = sqlite3.connect(log.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM event").fetchall()
+    log.know(Directory.of({}, {}, frozenset({"a1"})))
+    log.flush(PATIENCE_S)
+    assert log.remains
+
+    def anywhere() -> bool:
+        return any(b"a1" in file.read_bytes() for file in log.path.parent.glob("events.db*") if "shm" not in file.name)
+
+    assert anywhere()
+    reader.close()
+    wait_for(lambda: not log.remains)
+    assert not anywhere()

@@ -6,17 +6,18 @@ import math
 import sqlite3
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events import database
-from edge_runtime.events.database import BrokenLogError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.record import FORGOTTEN
 from edge_runtime.events.store import PRUNE_ROWS, EventStore, Position, forget_without_daemon
 from edge_runtime.gallery.directory import STRANGER, Directory
+from edge_runtime.storage.database import BrokenError, set_aside
 from edge_runtime.types import Event
 from tests.builders import make_event
 
@@ -223,10 +224,10 @@ def test_what_cannot_be_used_is_told_and_left_as_it_is(tmp_path: Path, kind: str
     path = tmp_path / "events.db"
     SPOILT[kind](path)
     before = path.read_bytes()
-    with pytest.raises(BrokenLogError):
+    with pytest.raises(BrokenError):
         EventStore(path)
     assert path.read_bytes() == before
-    aside = database.set_aside(path)
+    aside = set_aside(path)
     assert aside.read_bytes() == before
     with EventStore(path, newest=5) as store:
         assert store.newest == 5
@@ -256,8 +257,8 @@ def test_an_older_log_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "events.db"
     with EventStore(path) as store:
         commit(store, make_event())
-    monkeypatch.setattr(database, "SCHEMA", database.SCHEMA + 1)
-    monkeypatch.setitem(database.UPGRADES, database.SCHEMA - 1, ("ALTER TABLE meta ADD COLUMN note TEXT",))
+    steps = {database.LOG.schema: lambda connection: connection.execute("ALTER TABLE meta ADD COLUMN note TEXT")}
+    monkeypatch.setattr(database, "LOG", replace(database.LOG, schema=database.LOG.schema + 1, steps=steps))
     with pytest.raises(EventLogError, match="familiar run"):
         EventReader(path)
     EventStore(path).close()
@@ -267,11 +268,11 @@ def test_an_older_log_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.
 def test_forgetting_deletes_logs_of_ours_that_were_set_aside_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     _foreign(path)
-    foreign = database.set_aside(path)
+    foreign = set_aside(path)
     with EventStore(path) as store:
         commit(store, make_event(kind="identified", person="Ada"))
         store.forget(NOBODY)
-    ours = database.set_aside(path)
+    ours = set_aside(path)
     with EventStore(path) as store:
         store.forget(NOBODY)
         assert ours.exists()

@@ -11,7 +11,8 @@ import pytest
 from edge_runtime.detectors import open_detector
 from edge_runtime.faces.chain import central_face
 from edge_runtime.faces.quality import QualityLimits, explanation, measure, rejection, weight
-from edge_runtime.pictures.reader import list_images, read_image
+from edge_runtime.pictures.folder import list_images
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.types import Floats, Pixels
 from tests.builders import BOX_POINTS, RELEASED, SHARED, draw_face
 
@@ -79,7 +80,7 @@ def test_weight_grows_with_size_and_sharpness_and_is_bounded() -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="real photos beside the checkout are missing: ../shared")
 def test_real_faces_pass_at_enrolment_and_blurred_ones_do_not() -> None:
-    paths = list_images(SHARED / "data/lfw")
+    paths = list_images(SHARED / "data/lfw", print)
     detector, found, good, blurred = open_detector(f"bundle:{RELEASED}"), 0, 0, 0
     for path in random.Random(5).sample(paths, 80):
         pixels = read_image(path)

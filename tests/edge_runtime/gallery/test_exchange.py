@@ -19,7 +19,7 @@ from tests.edge_runtime.gallery.test_store import SIZE, code, open_gallery
 
 BOUND = {"encoder_hash": "e" * 64, "preprocessing_hash": "a" * 64, "code_size": SIZE, "bundle_name": "first"}
 KEY = bytes(range(32))
-ANNA = MovedPerson("Anna Zwicky", "agreed", None, (MovedTemplate(code(0), 1.5, "a.jpg", None),))
+ANNA = MovedPerson("a" * 32, "Anna Zwicky", "agreed", None, (MovedTemplate(code(0), 1.5, "a.jpg", None),))
 
 
 def test_nobody_goes_and_comes() -> None:
@@ -120,7 +120,7 @@ def test_text_of_an_export_moves_no_cursor() -> None:
 
 
 def test_import_is_all_or_nobody_and_knows_what_is_here(tmp_path: Path) -> None:
-    bob = MovedPerson("Bob", "", None, (MovedTemplate(code(1), 1.0, "b.jpg", "small"),))
+    bob = MovedPerson("b" * 32, "Bob", "", None, (MovedTemplate(code(1), 1.0, "b.jpg", "small"),))
     with open_gallery(tmp_path) as gallery:
         gallery.add("bob", code(2), 1.0, "c.jpg")
         with pytest.raises(InputError, match="--merge"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import stat
@@ -14,55 +13,22 @@ import pytest
 
 from edge_runtime.errors import GalleryError, InputError
 from edge_runtime.gallery.store import Gallery
+from edge_runtime.gallery.templates import Damage
 from edge_runtime.storage import keys
 from edge_runtime.storage.keys import KeySource, waiting_key
-from tests.edge_runtime.first_gallery import make_first_gallery
 from tests.edge_runtime.gallery.test_store import SIZE, code, open_gallery, raw
 
 
-def first(folder: Path) -> None:
-    people = {"Anna": np.stack([code(0), code(1)]), "Bob": code(2)[None]}
-    make_first_gallery(folder / "state/gallery.db", folder / "conf/device.key", people, "e" * 64)
-
-
-def test_a_first_gallery_is_migrated_whole_with_a_copy_beside_it(tmp_path: Path) -> None:
-    first(tmp_path)
+def test_forget_reaches_the_galleries_that_lie_beside_it(tmp_path: Path) -> None:
     with open_gallery(tmp_path) as gallery:
-        templates = gallery.templates()
-        assert templates.names == ("Anna", "Bob") and templates.person_index.tolist() == [0, 0, 1]
-        assert np.allclose(templates.embeddings, np.stack([code(0), code(1), code(2)]), atol=1e-6)
-        assert templates.weights.tolist() == [1.5] * 3
-        assert [record.source for record in gallery.records("anna")] == ["0.jpg", "1.jpg"]
-        assert gallery.has_photo("Anna", hashlib.sha256(b"1").digest()) == 2
-        assert gallery.people()[0].consent == "" and gallery.people()[0].expires is None
-    (copy,) = (tmp_path / "state").glob("gallery.db.before-*")
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    connection = sqlite3.connect(copy)
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-    assert connection.execute("SELECT count(*) FROM template").fetchone() == (3,)
-    connection.close()
-    with open_gallery(tmp_path) as gallery:
-        assert len(gallery.people()) == 2
-
-
-def test_a_migration_that_cannot_be_finished_changes_nothing(tmp_path: Path) -> None:
-    first(tmp_path)
-    connection = sqlite3.connect(tmp_path / "state/gallery.db")
-    connection.execute("UPDATE template SET code = x'00' WHERE id = 3")
-    connection.commit()
-    before = connection.execute("SELECT * FROM template").fetchall()
-    with pytest.raises(GalleryError, match="altered bytes"):
-        open_gallery(tmp_path)
-    assert connection.execute("SELECT * FROM template").fetchall() == before
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-    connection.close()
-
-
-def test_forget_reaches_the_copy_that_a_migration_left(tmp_path: Path) -> None:
-    first(tmp_path)
-    with open_gallery(tmp_path) as gallery:
+        gallery.add("Anna", code(0), 1.0, "a.jpg")
+        gallery.add("Bob", code(1), 1.0, "b.jpg")
+        for kind in ("before-9", "of-0123", "aside-1"):
+            gallery.backup(tmp_path / f"state/gallery.db.{kind}")
         gallery.forget("Bob")
-        assert not list((tmp_path / "state").glob("gallery.db.before-*"))
+        assert not [
+            path for path in (tmp_path / "state").iterdir() if path.suffix.startswith((".before", ".of", ".as"))
+        ]
         assert [person.name for person in gallery.people()] == ["Anna"]
 
 
@@ -134,7 +100,7 @@ def test_backups_open_with_the_same_key_alone(tmp_path: Path) -> None:
         gallery.rekey()
         with pytest.raises(GalleryError, match="device key that made this gallery"):
             Gallery.open_existing(tmp_path / "copy.db", tmp_path / "conf/device.key")
-        with pytest.raises(GalleryError, match="cannot be opened or made"):
+        with pytest.raises(InputError, match="cannot be written"):
             gallery.backup(tmp_path / "nowhere/copy.db")
 
 
@@ -200,11 +166,11 @@ def test_rows_of_another_gallery_do_not_open_even_with_the_same_key(tmp_path: Pa
         connection.execute("INSERT INTO template SELECT * FROM source.template")
         connection.commit()
         connection.close()
-        with pytest.raises(GalleryError, match="altered bytes"):
-            target.templates()
+        assert target.templates().names == () and target.people() == []
+        assert target.damage().people == 1
 
 
-def test_a_row_moved_to_another_person_does_not_open(tmp_path: Path) -> None:
+def test_a_row_moved_to_another_person_is_not_used(tmp_path: Path) -> None:
     with open_gallery(tmp_path) as gallery:
         gallery.add("Anna", code(0), 1.0, "a.jpg")
         gallery.add("Bob", code(1), 1.0, "b.jpg")
@@ -212,31 +178,11 @@ def test_a_row_moved_to_another_person_does_not_open(tmp_path: Path) -> None:
         connection.execute("UPDATE template SET person_id = (SELECT person_id FROM template WHERE id = 2) WHERE id = 1")
         connection.commit()
         connection.close()
-        with pytest.raises(GalleryError, match="altered bytes"):
-            gallery.templates()
+        assert gallery.templates().ids.tolist() == [2]
+        assert gallery.damage() == Damage(photos=1)
 
 
-def test_stored_codes_match_nothing_elsewhere_even_unsealed(tmp_path: Path) -> None:
-    """Codes as they lie in the file, after the encryption fell: turned by a rotation of this gallery."""
-    from edge_runtime.gallery.vault import new_rotation
-
-    rng = np.random.default_rng(0)
-    people = rng.normal(size=(300, 128)).astype(np.float32)
-    people /= np.linalg.norm(people, axis=1, keepdims=True)
-    stolen = people @ new_rotation(128)
-    elsewhere = people @ new_rotation(128)
-    for probes in (people, elsewhere):
-        scores = probes @ stolen.T
-        own = np.diag(scores)
-        others = scores[~np.eye(300, dtype=bool)]
-        auc = (own[:, None] > others[None, ::97]).mean()
-        assert 0.42 < auc < 0.58
-        assert (scores.argmax(1) == np.arange(300)).mean() < 0.03
-    assert ((people @ people.T).argmax(1) == np.arange(300)).all()
-
-
-def test_migration_and_rekey_keep_the_mode(tmp_path: Path) -> None:
-    first(tmp_path)
+def test_rekey_keeps_the_mode(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         with open_gallery(tmp_path) as gallery:

@@ -55,7 +55,12 @@ def test_a_making_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
     path.touch(0o600)  # as a full disk leaves it
     with pytest.raises(GalleryError, match="found none; make it with"):
         Gallery.open_existing(path, tmp_path / "conf/device.key")
-    assert path.stat().st_size > 0  # SQLite has written its header
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")  # SQLite's header is there, and no table
+    connection.close()
+    assert path.stat().st_size > 0
+    with pytest.raises(GalleryError, match="found none; make it with"):
+        Gallery.open_existing(path, tmp_path / "conf/device.key")
     with open_gallery(tmp_path) as gallery:
         gallery.add("Anna", code(0), 1.0, "a.jpg")
         assert [person.name for person in gallery.people()] == ["Anna"]
@@ -257,8 +262,7 @@ def test_swapped_rows_are_noticed(tmp_path: Path) -> None:
         connection.execute("UPDATE template SET code = (SELECT code FROM template WHERE id = 1) WHERE id = 2")
         connection.commit()
         connection.close()
-        with pytest.raises(GalleryError, match="altered bytes"):
-            gallery.templates()
+        assert gallery.templates().ids.tolist() == [1]
 
 
 def test_gallery_that_is_not_there_is_not_made_unasked(tmp_path: Path) -> None:
@@ -297,7 +301,7 @@ def test_the_directory_knows_who_is_who_and_who_is_forgotten(tmp_path: Path) -> 
 
 
 def test_what_another_program_still_reads_goes_when_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.storage.sqlite._BUSY_S", 0.1)
+    monkeypatch.setattr("edge_runtime.storage.sqlite.BUSY_S", 0.1)
     with open_gallery(tmp_path) as gallery:
         gallery.add("Anna", code(0), 1.0, "a.jpg")
         path = tmp_path / "state/gallery.db"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import pytest
 
-from edge_runtime.sources._options import Wishes
+from edge_runtime.sources._options import Mode
 from edge_runtime.sources.v4l2 import negotiate
 
 YUYV, MJPG = (cv2.VideoWriter.fourcc(*name) for name in ("YUYV", "MJPG"))
@@ -45,32 +45,32 @@ class Webcam:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "format_", "size", "fps"),
+    ("mode", "format_", "size", "fps"),
     [
-        (Wishes(), YUYV, (640, 480), 30),
-        (Wishes((640, 480), 15), YUYV, (640, 480), 15),
-        (Wishes((1280, 720), 10), YUYV, (1280, 720), 10),
-        (Wishes((1280, 720), 25), MJPG, (1280, 720), 25),
-        (Wishes((1280, 720)), MJPG, (1280, 720), 30),
-        (Wishes(fps=5), YUYV, (640, 480), 5),
+        (Mode(), YUYV, (640, 480), 30),
+        (Mode((640, 480), 15), YUYV, (640, 480), 15),
+        (Mode((1280, 720), 10), YUYV, (1280, 720), 10),
+        (Mode((1280, 720), 25), MJPG, (1280, 720), 25),
+        (Mode((1280, 720)), MJPG, (1280, 720), 30),
+        (Mode(fps=5), YUYV, (640, 480), 5),
     ],
 )
 def test_motion_jpeg_is_taken_where_it_gives_the_rate(
-    wishes: Wishes, format_: int, size: tuple[int, int], fps: float
+    mode: Mode, format_: int, size: tuple[int, int], fps: float
 ) -> None:
     camera = Webcam(USB2)
-    assert negotiate(camera, wishes) == ""
+    assert negotiate(camera, mode) == ""
     assert (camera.format, camera.size, camera.fps) == (format_, size, fps)
 
 
 def test_a_camera_without_motion_jpeg_says_what_it_gives() -> None:
     camera = Webcam({YUYV: USB2[YUYV]})
-    complaint = negotiate(camera, Wishes((1280, 720), 30))
+    complaint = negotiate(camera, Mode((1280, 720), 30))
     assert complaint.startswith("expected 1280x720 and 30 fps, it gives 1280x720 and 10 fps")
     assert camera.format == YUYV
 
 
 def test_a_size_nobody_has() -> None:
     camera = Webcam(USB2)
-    assert "it gives 640x480 and 30 fps" in negotiate(camera, Wishes((1920, 1080)))
+    assert "it gives 640x480 and 30 fps" in negotiate(camera, Mode((1920, 1080)))
     assert camera.format == YUYV

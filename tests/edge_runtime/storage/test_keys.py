@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import GalleryError
-from edge_runtime.storage.keys import KEY_BYTES, load_key, seal, unseal
+from edge_runtime.storage.keys import KEY_BYTES, load_key, row_mac, seal, unseal
 
 
 def test_key_is_made_once_and_is_private(tmp_path: Path) -> None:
@@ -68,3 +68,10 @@ def test_sealed_value_opens_with_its_key_in_its_place_alone() -> None:
     for attempt in ((other, sealed, "name/1"), (key, sealed, "name/2"), (key, damaged, "name/1"), (key, b"", "name/1")):
         with pytest.raises(ValueError):
             unseal(*attempt)
+
+
+def test_a_row_is_known_by_every_value_its_kind_and_the_key() -> None:
+    rows = [(1, "a"), (1.0, "a"), ("1", "a"), (b"1", "a"), (None, "a"), ("1a",), ("", "1a"), ("1", "a", None), ()]
+    macs = {row_mac(key, *row) for row in rows for key in (b"", b"k")}
+    assert len(macs) == 2 * len(rows)
+    assert row_mac(b"k", 1, "\ud800") == row_mac(b"k", 1, "\ud800")

@@ -12,6 +12,7 @@ import pytest
 from edge_runtime.config import LogConfig
 from edge_runtime.errors import CameraError
 from edge_runtime.system.log import Log
+from edge_runtime.text import masking
 from edge_runtime.text.masking import masked
 
 
@@ -98,6 +99,20 @@ def test_names_are_written_only_where_asked_for(stream: io.StringIO) -> None:
     assert lines_of(stream)[1:] == ["familiar: enrolled person=Ada"]
 
 
+def test_a_name_that_is_a_small_word_does_not_change_lines(stream: io.StringIO) -> None:
+    log = Log(LogConfig(every_s=0), stream)
+    log.hide(["a", "An", "will", "Of", "Jo"])
+    log.warning(
+        "a photo is left out", reason="a.jpg: expected a picture of one face, it will not do; 'a' and 'Jo' know"
+    )
+    log.warning("Jo is in an open file", who="will")
+    assert lines_of(stream) == [
+        'familiar: warning: a photo is left out reason="a.jpg: expected a picture of one face, it will not do; '
+        "'somebody' and 'somebody' know\"",
+        "familiar: warning: somebody is in an open file who=somebody",
+    ]
+
+
 def test_the_journal_gets_priorities_instead_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     read, write = os.pipe()
     with os.fdopen(read) as reader, os.fdopen(write, "w") as writer:
@@ -127,6 +142,13 @@ def test_lines_of_several_threads_stay_whole(stream: io.StringIO) -> None:
     for thread in threads:
         thread.join()
     assert lines_of(stream) == ["familiar: " + "x" * 100] * 200
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins with no secret known."""
+    monkeypatch.setattr(masking, "_known", {})
+    monkeypatch.setattr(masking, "_pattern", None)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime.errors import CameraError, FamiliarError
+from edge_runtime.text import masking
 from edge_runtime.text.masking import masked
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins with no secret known."""
+    monkeypatch.setattr(masking, "_known", {})
+    monkeypatch.setattr(masking, "_pattern", None)
 
 
 @pytest.mark.parametrize(

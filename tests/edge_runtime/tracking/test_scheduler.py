@@ -30,7 +30,7 @@ def test_a_clip_is_searched_alike_however_slow_the_machine_is():
     assert slow.degraded is None
 
 
-def test_a_camera_is_searched_as_wished_while_there_is_time():
+def test_a_camera_is_searched_as_asked_while_there_is_time():
     pace = DetectionScheduler(3)
     assert run(pace, 10, search_s=0.02, frame_s=0.001, live=True) == pytest.approx(25 / 3, abs=0.2)
     assert pace.degraded is None

@@ -83,7 +83,7 @@ def test_forgetting_leaves_no_byte_behind(path: Path) -> None:
             rows = database.execute("SELECT stranger_id, code, crop FROM view").fetchall()
         sealed = {stranger: (made, crop) for stranger, made, crop in rows}
         assert all(part in bytes_of(path) for part in sealed[gone.stranger_id])
-        path.with_name("strangers.db.aside").write_bytes(b"an older one")
+        path.with_name("strangers.db.aside-1").write_bytes(b"an older one")
         assert [one.stranger_id for one in kept.forget([gone.stranger_id])] == [gone.stranger_id]
         left = bytes_of(path)
         assert not any(part in left for part in sealed[gone.stranger_id])
@@ -131,7 +131,7 @@ def test_values_cannot_be_moved_from_one_stranger_to_another(path: Path) -> None
     database.close()
     with book(path) as again:
         assert again.strangers() == []
-    assert path.with_name("strangers.db.aside").exists()
+        assert again.damage is not None and "2 rows" in again.damage
 
 
 def test_another_encoder_empties_the_file(path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_file_that_cannot_be_used_is_set_aside_and_a_new_one_begun(path: Path,
         database.close()
     with book(path, key) as again:
         assert again.strangers() == []
-        assert path.with_name("strangers.db.aside").exists()
+        assert path.with_name("strangers.db.aside-1").exists()
         again.remember(sighting(code(1)))
     with book(path, key) as again:
         assert len(again.strangers()) == 1

@@ -19,6 +19,8 @@ from edge_runtime.daemon.service import Service
 from edge_runtime.errors import InputError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.gallery.directory import Directory
+from edge_runtime.gallery.opening import key_source
+from edge_runtime.unknowns.file import UnknownsFile
 from tests.running_service import make_config
 
 
@@ -58,8 +60,10 @@ def test_by_default_nobody_is_remembered(config: Config, visit_clip: str) -> Non
 
 def test_seen_twice_named_and_known_the_third_time(config: Config, watch: Callable[[], list[dict[str, Any]]]) -> None:
     assert [event["visits"] for event in watch()] == [None, 1, 1]
-    with closing(sqlite3.connect(unknowns_path(config), isolation_level=None)) as database:
-        database.execute("UPDATE stranger SET last_s = last_s - 3600")
+    with UnknownsFile(unknowns_path(config), key_source(config).load(), None) as file:
+        (one,) = file.strangers()
+        earlier = dataclasses.replace(one, last_s=one.last_s - 3600)
+        file.write({one.stranger_id: earlier}, {}, (file.clock_s, file.wall_s))
     told = watch()
     assert [event["kind"] for event in told] == ["appeared", "unknown", "left"]
     assert [event["visits"] for event in told] == [None, 2, 2]
@@ -136,8 +140,10 @@ def test_what_cannot_be_read_costs_the_daemon_nothing_else(
     path = unknowns_path(config)
     watch()
     path.write_bytes(b"no database" * 1000)
-    assert [event["visits"] for event in watch()] == [None, 1, 1]
-    assert path.with_name("strangers.db.aside").exists()
+    told = watch()
+    assert told[0]["kind"] == "degraded" and "familiar repair" in told[0]["reason"]
+    assert [event["visits"] for event in told[1:]] == [None, 1, 1]
+    assert path.with_name("strangers.db.aside-1").exists()
     path.chmod(0o644)
     with Service(config) as service:
         assert service.status()["troubles"][0]["part"] == "strangers"

@@ -6,9 +6,10 @@ import pytest
 
 from edge_runtime.errors import InputError
 from edge_runtime.geometry.alignment import Template, align
+from edge_runtime.pictures.chips import CROP_TEMPLATE, Chips
 from tests.builders import BOX_POINTS, draw_face
 from tests.train.drawn_chips import make_chips
-from train.data.chips import CROP_TEMPLATE, Chips, crop_hash, make_crop, write_chips
+from train.data.chips import crop_hash, make_crop, write_chips
 
 
 def test_a_chips_file_gives_back_what_was_written(tmp_path):

@@ -19,8 +19,6 @@ from tests.builders import draw_face
 from train.data.photos import find_photos
 from train.data.prepare import download_lfw
 
-pytestmark = pytest.mark.desktop
-
 
 @pytest.fixture
 def served(tmp_path) -> Iterator[tuple[str, str]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import pytest
 
+from edge_runtime.pictures.chips import Chips
 from tests.builders import draw_face
 from train.__main__ import main
-from train.data.chips import Chips
 from train.data.holdout import part_of
 
 

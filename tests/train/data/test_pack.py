@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 
+from edge_runtime.geometry.alignment import Template
+from edge_runtime.pictures.chips import Chips
 from tests.builders import ROOT
 from tests.train.drawn_chips import make_chips
 from train.__main__ import main
-from train.data.chips import Chips
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,9 @@ def test_a_pack_is_the_same_faces_in_files_small_enough(chips, tmp_path, capsys)
     whole = chips.crop(int(kept[0])).astype(int)
     assert packs[0].crop(0).shape == (160, 160, 3)
     assert np.abs(packs[0].crop(0) - whole).mean() < 6
+    template = Template.arcface(80, 6)
+    small, large = (part.aligned([row], template).astype(int) for part, row in ((packs[0], 0), (chips, int(kept[0]))))
+    assert np.abs(small - large).mean() < 6, "smaller crops are not cut askew"
 
 
 def test_only_the_faces_asked_for_are_taken_along(chips, tmp_path, capsys):
@@ -47,7 +51,6 @@ def test_only_the_faces_asked_for_are_taken_along(chips, tmp_path, capsys):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax, Keras's other backend")
-@pytest.mark.desktop
 def test_a_pack_is_fitted_on_by_jax_and_goes_on_in_tensorflow(chips, tmp_path):
     pytest.importorskip("tensorflow")
     assert main(["pack", str(chips.path), "--out", str(tmp_path)]) == 0

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
+from edge_runtime.pictures.chips import Chips
 from tests.builders import ROOT, draw_face, make_pixels
 from tests.waiting import wait_for
 from train.__main__ import main
-from train.data.chips import Chips
 from train.data.photos import find_photos, read_split, split
 
 
@@ -60,6 +60,13 @@ def test_faces_are_kept_and_the_rest_is_listed(people, tmp_path, capsys):
     assert [line.split("\t")[0] for line in listed] == ["cy/cut.jpg", "cy/dot.png", "cy/wall.png", "cy/zero.jpg"]
     assert "unreadable" in listed[0] and "no face" in listed[2] and "empty file" in listed[3]
     assert "no face: 2, unusable: 2" in capsys.readouterr().out
+
+
+def test_too_few_strangers_are_said_before_faces_are_looked_for(tmp_path, capsys):
+    photo(tmp_path / "photos" / "ann" / "1.png", make_pixels(120, 120))
+    assert main(["prepare", "--data", str(tmp_path / "photos"), "--out", str(tmp_path / "c.npz")]) == 4
+    note, error = capsys.readouterr().err.splitlines()
+    assert "0 people are held out as strangers" in note and "--cohort FILE" in note and "found none" in error
 
 
 def test_photos_without_a_single_face_are_an_error_and_leave_nothing(tmp_path, capsys):
@@ -109,6 +116,18 @@ def test_loose_pictures_alone_ask_for_a_folder_per_person(tmp_path):
         find_photos(tmp_path)
 
 
+def test_one_person_in_several_writings_is_one_and_a_file_of_two_people_is_told(tmp_path, capsys):
+    for folder in ("Zoe\u0301", "Zo\u00e9", "ZOE\u0301 ", "Bob"):
+        photo(tmp_path / folder / "1.png", draw_face(0 if folder == "Bob" else 1, 100 + len(folder)))
+    (tmp_path / "Bob" / "2.png").write_bytes((tmp_path / "Zo\u00e9" / "1.png").read_bytes())
+    assert {found.person for found in find_photos(tmp_path)} == {"Bob", "ZO\u00c9"}
+    told = capsys.readouterr().err
+    assert "are one person's" in told
+    assert "Bob/2.png and Zo\u00e9/1.png are the same file, of two people" in told
+    (tmp_path / "split.csv").write_text("person,split\nzo\u00e9,train\nBOB,select\n", encoding="utf-8")
+    assert read_split(tmp_path / "split.csv", ["Bob", "ZO\u00c9"]) == {"Bob": "select", "ZO\u00c9": "train"}
+
+
 def test_a_split_made_from_names_is_disjoint_seeded_and_stays():
     people = [f"person{k}" for k in range(400)]
     first = split(people, 0)
@@ -145,7 +164,7 @@ def test_a_split_file_that_does_not_fit_is_refused(tmp_path, text, message):
 
 def test_a_split_file_decides(tmp_path):
     (tmp_path / "s.csv").write_text("person,split,fold\na,train,1\nb,select,2\nelsewhere,final,3\n")
-    assert read_split(tmp_path / "s.csv", ["a", "b"])["b"] == "select"
+    assert read_split(tmp_path / "s.csv", ["a", "b"]) == {"a": "train", "b": "select"}
 
 
 def test_prepare_needs_no_tensorflow(people, tmp_path):

@@ -20,8 +20,6 @@ from train.__main__ import main
 from train.detector.fit import fit_detector
 from train.detector.recipe import load_detector_recipe, recipe_kind
 
-pytestmark = pytest.mark.desktop
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

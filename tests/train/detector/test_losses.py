@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.desktop
-
 
 def test_a_perfect_answer_costs_nothing_but_the_distance_to_certainty():
     from train.detector.losses import box_loss, landmark_loss, score_loss

@@ -20,8 +20,6 @@ from train.__main__ import main
 from train.detector.recipe import load_refiner_recipe
 from train.detector.refiner import Taught
 
-pytestmark = pytest.mark.desktop
-
 
 def test_a_run_leaves_a_plain_model_faces_and_its_record(tmp_path):
     run = fit_small_refiner(tmp_path / "run")

@@ -15,7 +15,8 @@ from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.geometry.alignment import Template, align
 from edge_runtime.geometry.boxes import iou
 from edge_runtime.interpreters import open_interpreter
-from edge_runtime.pictures.reader import list_images, read_image
+from edge_runtime.pictures.folder import list_images
+from edge_runtime.pictures.reader import read_image
 from edge_runtime.sources.synthetic import PORTRAITS, Scene, SceneOptions, still
 from tests.builders import RELEASED, SHARED
 from train.data.label import look
@@ -66,7 +67,7 @@ def test_drawings_without_a_face_give_hardly_a_box(own):
 def final_photos(count: int) -> list[Path]:
     people = sorted(path.name for path in LFW.iterdir())
     splits = read_split(SHARED / "data" / "lfw_split.csv", people)
-    paths = [path for path in list_images(LFW) if splits[path.parent.name] == "final"]
+    paths = [path for path in list_images(LFW, print) if splits[path.parent.name] == "final"]
     return paths[:: max(len(paths) // count, 1)][:count]
 
 

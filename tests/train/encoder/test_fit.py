@@ -15,17 +15,15 @@ pytest.importorskip("tensorflow")
 
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.pictures.chips import Chips
 from tests.builders import ROOT
 from tests.train.drawn_chips import make_chips
 from train.__main__ import main
-from train.data.chips import Chips
 from train.encoder.fit import encoder_spec, fit, held_figures, precision
 from train.encoder.recipe import load_recipe
 from train.encoder.start import load_start
 from train.runs.models import open_model
 from train.runs.run import load_run
-
-pytestmark = pytest.mark.desktop
 
 SMALL = [
     "input.size=16", "encoder.widths=[8,16]", "encoder.blocks=[0,1]", "encoder.code_size=8", "decoder.widths=[16,8,8]",
@@ -105,13 +103,17 @@ def test_a_killed_run_goes_on_to_the_same_curve(whole, chips_path, tmp_path):
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
     )
     assert process.stdout is not None
+    shown: list[str] = []
     for line in process.stdout:
+        shown.append(line.rstrip("\n"))
         if line.startswith("epoch 2 "):
             os.killpg(process.pid, signal.SIGKILL)
             break
     process.wait(60)
     process.stdout.close()
     assert process.returncode == -signal.SIGKILL and not (folder / "run.json").exists()
+    assert "the same command goes on" in shown[0] and "50%" in shown[-1] and shown[-1].endswith(" left")
+    assert max(map(len, shown)) <= 80
     assert main(command[3:]) == 0
     assert load_run(folder).finished
     assert np.allclose(curve(folder), curve(whole), rtol=2e-3, atol=1e-4)
@@ -122,6 +124,15 @@ def test_a_finished_run_is_left_alone(whole, chips_path, capsys):
     again = fit(small("fit.epochs=4"), Chips.load(chips_path), whole, seed=3)
     assert again.finished and "already finished" in capsys.readouterr().out
     assert (whole / "encoder.keras").stat().st_mtime_ns == before
+
+
+def test_a_refusal_leaves_no_folder(tmp_path, capsys):
+    nobody = make_chips(tmp_path / "nobody.npz", train=0, select=5, photos=2).path
+    for folder in (tmp_path / "runs" / "x", tmp_path / "there"):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        assert main(["fit", "--recipe", "conv", "--chips", str(nobody), "--run", str(folder)]) == 4
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "runs").exists() and (tmp_path / "there").is_dir()
 
 
 def test_a_folder_with_another_run_is_refused(whole, chips_path):

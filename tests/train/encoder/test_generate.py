@@ -22,8 +22,6 @@ from train.encoder.recipe import TeacherPart, load_recipe
 from train.encoder.teacher import Teacher
 from train.runs.run import load_run
 
-pytestmark = pytest.mark.desktop
-
 REFERENCE = TeacherPart(str(ROOT / "tests/golden/tiny.tflite"), "grey", 28, 6.0, (127.5,), (127.5,))
 
 

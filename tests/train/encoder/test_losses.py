@@ -21,8 +21,6 @@ from train.encoder.losses import (
 from train.encoder.recipe import LossPart
 from train.evaluation.reconstruction import ssim
 
-pytestmark = pytest.mark.desktop
-
 
 def rows(count: int, size: int, seed: int = 0) -> np.ndarray:
     values = np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32)
@@ -36,15 +34,17 @@ def test_reconstruction_against_numbers_by_hand():
     assert np.isfinite(float(cross_entropy(target, 1 - target)))
 
 
-def test_margin_softmax_is_softmax_with_the_own_cosine_lowered():
-    cosine = np.array([[0.9, 0.1, -0.3], [0.2, 0.4, 0.0]], np.float32)
-    person = np.array([0, 2], np.int32)
-    logits = 10 * cosine.astype(float)
-    logits[[0, 1], person] -= 10 * 0.2
-    expected = -np.mean(logits[[0, 1], person] - np.log(np.exp(logits).sum(1)))
-    tensor = ops.convert_to_tensor(cosine)
-    assert float(margin_softmax(tensor, person, 0.2, 10)) == pytest.approx(expected, rel=1e-5)
-    assert float(margin_softmax(tensor, person, 0.0, 10)) < expected
+def test_who_is_nearer_to_their_own_direction_by_the_margin_alone_is_a_coin_toss():
+    margin, person = 0.2, np.array([0], np.int32)
+
+    def loss(own: float, other: float, margin: float) -> float:
+        cosine = ops.convert_to_tensor(np.array([[own, other]], np.float32))
+        return float(margin_softmax(cosine, person, margin, 10))
+
+    assert loss(0.5, 0.5, 0.0) == pytest.approx(np.log(2), rel=1e-5)
+    assert loss(0.6, 0.4, margin) == pytest.approx(np.log(2), rel=1e-5)
+    assert loss(0.7, 0.4, margin) < np.log(2) < loss(0.5, 0.4, margin)
+    assert loss(0.9, -0.9, margin) < 1e-5 and loss(-0.9, 0.9, margin) > 15
 
 
 def test_a_face_without_a_name_counts_for_nothing():
@@ -94,15 +94,27 @@ def test_dissimilarity_is_what_evaluation_measures():
 
 def test_divergence_is_that_of_two_normal_distributions():
     assert float(divergence(np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32))) == 0
-    mean, variance = 1.5, 0.25
-    by_hand = 0.5 * (mean**2 + variance - np.log(variance) - 1)
-    code, spread = np.full((2, 3), mean, np.float32), np.full((2, 3), np.log(variance), np.float32)
-    assert float(divergence(code, spread)) == pytest.approx(by_hand, rel=1e-5)
+    mean, deviation = 1.5, 0.5
+    x = np.linspace(-8, 8, 20_001)
+    code, standard = (
+        np.exp(-0.5 * ((x - m) / d) ** 2) / (d * np.sqrt(2 * np.pi)) for m, d in ((mean, deviation), (0.0, 1.0))
+    )
+    inside = code > 1e-30
+    relative_entropy = float((code[inside] * np.log(code[inside] / standard[inside])).sum() * (x[1] - x[0]))
+    spread = np.full((2, 3), np.log(deviation**2), np.float32)
+    found = float(divergence(np.full((2, 3), mean, np.float32), spread))
+    assert found == pytest.approx(relative_entropy, rel=1e-3)
 
 
-def test_two_teachers_weigh_what_they_are_given():
+def test_what_the_second_teacher_asks_for_counts_half_where_it_is_given_half():
     loss = WeightedLoss(LossPart(reconstruction=0, distil=2.0), False, [1.0, 0.5])
-    outputs = {f"taught{k}": rows(4, 3 + k, k) for k in range(2)}
-    told = {f"teacher{k}": rows(4, 3 + k, k + 5) for k in range(2)}
-    first, second = (float(distillation(outputs[f"taught{k}"], told[f"teacher{k}"])) for k in range(2))
-    assert float(loss(told, outputs)["distil"]) == pytest.approx(2 * (first + 0.5 * second), rel=1e-5)
+    told = {f"teacher{k}": rows(4, 3 + k, k) for k in range(2)}
+    learned = {f"taught{k}": told[f"teacher{k}"] for k in range(2)}
+
+    def unlearned(*teachers: int) -> float:
+        outputs = learned | {f"taught{k}": -learned[f"taught{k}"] for k in teachers}
+        return float(loss(told, outputs)["distil"])
+
+    assert unlearned() == pytest.approx(0, abs=1e-6)
+    assert unlearned(0) == pytest.approx(2 * unlearned(1)) and unlearned(1) > 0
+    assert unlearned(0, 1) == pytest.approx(unlearned(0) + unlearned(1))

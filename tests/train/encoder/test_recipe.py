@@ -4,7 +4,7 @@ import pytest
 
 from edge_runtime.errors import ConfigError, InputError
 from train.encoder.recipe import Recipe, load_recipe, parse_recipe
-from train.fitting.recipe_file import read_recipe, recipe_names
+from train.fitting.recipes import read_recipe, recipe_names
 
 
 def test_an_empty_recipe_is_the_defaults():

@@ -15,8 +15,6 @@ from train.encoder.recipe import load_recipe
 from train.encoder.start import load_start
 from train.runs.run import load_run
 
-pytestmark = pytest.mark.desktop
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

@@ -14,8 +14,6 @@ from edge_runtime.errors import ConfigError
 from train.encoder.recipe import TeacherPart
 from train.encoder.teacher import Teacher, Teachers
 
-pytestmark = pytest.mark.desktop
-
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory) -> Path:

@@ -17,8 +17,6 @@ from train.encoder.recipe import load_recipe
 from train.encoder.tune import part_photos
 from train.runs.run import load_run
 
-pytestmark = pytest.mark.desktop
-
 # The size of pictures is that of the encoder it starts from.
 SETS = [word for item in SMALL if not item.startswith("input.size") for word in ("--set", item)]
 QUICK = ["--set", "fit.passes=1", "--epochs", "2", *SETS]

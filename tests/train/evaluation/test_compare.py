@@ -11,8 +11,6 @@ pytest.importorskip("tensorflow")
 from tests.train.made_run import make_run
 from train.__main__ import main
 
-pytestmark = pytest.mark.desktop
-
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> Path:

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.desktop
 
-from edge_runtime.geometry.embeddings import normalise  # noqa: E402
-from edge_runtime.metrics.biometrics import tmr_at_fmr  # noqa: E402
-from tests.train.made_run import BGR, GREY, PHOTOS, SELECT, make_run  # noqa: E402
-from train.__main__ import main  # noqa: E402
-from train.data.chips import Chips  # noqa: E402
-from train.evaluation.reconstruction import ssim  # noqa: E402
+from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.metrics.biometrics import tmr_at_fmr
+from edge_runtime.pictures.chips import Chips
+from tests.train.made_run import BGR, GREY, PHOTOS, SELECT, make_run
+from train.__main__ import main
+from train.evaluation.reconstruction import ssim
 
 FEW = ("--enrol", "2", "--photos", "2", "--draws", "3")
 

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.desktop
 
-from tests.train.made_run import make_run  # noqa: E402
-from train.__main__ import main  # noqa: E402
+from tests.train.made_run import make_run
+from train.__main__ import main
 
 
 class Page(HTMLParser):

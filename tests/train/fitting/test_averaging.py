@@ -8,8 +8,6 @@ import keras
 
 from train.fitting.averaging import WeightAverage
 
-pytestmark = pytest.mark.desktop
-
 
 def weights() -> list[keras.Variable]:
     return [keras.Variable(np.zeros(3, np.float32)), keras.Variable(np.float32(1))]

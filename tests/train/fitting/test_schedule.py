@@ -9,8 +9,6 @@ pytest.importorskip("tensorflow")
 from train.fitting.parts import FitPart, OptimiserPart
 from train.fitting.schedule import Schedule
 
-pytestmark = pytest.mark.desktop
-
 COSINE = OptimiserPart("adamw", 0.01, schedule="cosine", warmup_steps=10)
 
 
@@ -43,6 +41,13 @@ def test_the_wait_for_the_first_views_is_not_taken_for_the_pace():
     steps = by_the_clock(10, [180, 60], first_wait=120)
     assert len(steps) == 8
     assert steps[1]["progress"] - steps[0]["progress"] == pytest.approx(0.99 / 7)
+
+
+def test_the_time_left_is_that_of_the_epochs_or_of_the_clock():
+    first = {"progress": 0.01, "seconds": 90.0, "waited": 30.0}
+    assert Schedule(COSINE, FitPart(epochs=4)).left_s([first]) == 3 * 60
+    assert Schedule(COSINE, FitPart(epochs=4)).left_s([first, first | {"seconds": 50.0}]) == 2 * 50
+    assert Schedule(COSINE, FitPart(minutes=10)).left_s([first]) == 510
 
 
 def test_the_rate_warms_up_and_falls_to_nothing():

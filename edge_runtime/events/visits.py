@@ -1,0 +1,107 @@
+"""Events read as visits: one for each track, from the first sight to leaving, with what was decided last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from edge_runtime.events.record import Record
+from edge_runtime.gallery.directory import Directory
+from edge_runtime.types import Event
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One track of a camera.
+
+    Attributes:
+        track_id: of the track.
+        first_s, last_s: wall time at which it was first and last told of, seconds since the Unix epoch.
+        left: whether it is known that it ended.
+        state: ``identified``, ``unknown``, ``rejected``, or ``appeared`` where nothing was decided.
+        person: the name it had last, as people are called now; None: it had no name, or its bearer is forgotten.
+        person_id: the opaque id behind it.
+        earlier: names that it had before.
+        event_id: of the event that decided it last, else of the first.
+        score: that was decided on.
+        reason: why it was rejected, or not named.
+        stranger, visits: where strangers are remembered, which one it was and how often they came.
+        ignored: of an ignored stranger.
+    """
+
+    camera: str
+    track_id: str
+    first_s: float
+    last_s: float
+    left: bool
+    state: str
+    person: str | None
+    person_id: str | None
+    earlier: tuple[str, ...]
+    event_id: int
+    score: float | None = None
+    reason: str | None = None
+    stranger: str | None = None
+    visits: int | None = None
+    ignored: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def visits(records: Iterable[Record], directory: Directory) -> Iterator[Visit | Event]:
+    """The visits that records tell of, by their beginning, and between them the events of no track.
+
+    Args:
+        records: in the order of the log.
+        directory: who is who now; of people forgotten nothing is told.
+    """
+    told: dict[tuple[str, str] | int, Visit | Event] = {}
+    for record in records:
+        event = record.event(directory)
+        if event is None:
+            continue
+        if event.track_id is None:
+            told[record.event_id] = event
+            continue
+        place = event.camera, event.track_id
+        before = told.get(place)
+        told[place] = _with(before if isinstance(before, Visit) else None, event, record)
+    yield from sorted(told.values(), key=lambda one: one.first_s if isinstance(one, Visit) else one.wall_time)
+
+
+def _with(visit: Visit | None, event: Event, record: Record) -> Visit:
+    """A visit with one event more."""
+    if visit is None:
+        visit = Visit(
+            event.camera,
+            event.track_id or "",
+            event.wall_time if event.first_seen is None else event.first_seen,
+            event.wall_time,
+            False,
+            "appeared",
+            None,
+            None,
+            (),
+            record.event_id,
+        )
+    if event.kind == "left":
+        visit = replace(visit, left=True)
+    elif event.kind in ("identified", "unknown", "rejected"):
+        earlier = visit.earlier
+        if visit.person is not None and visit.person != event.person:
+            earlier = (*(name for name in earlier if name != visit.person), visit.person)
+        visit = replace(
+            visit,
+            state=event.kind,
+            person=event.person,
+            person_id=record.whose("person"),
+            earlier=tuple(name for name in earlier if name != event.person),
+            event_id=record.event_id,
+            score=event.score,
+            reason=event.reason,
+        )
+    if event.stranger is not None:
+        visit = replace(visit, stranger=event.stranger, visits=event.visits)
+    return replace(visit, last_s=max(visit.last_s, event.wall_time), ignored=visit.ignored or event.ignored)

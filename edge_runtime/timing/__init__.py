@@ -1,0 +1,1 @@
+"""When to try again: below everything that waits for somebody else."""

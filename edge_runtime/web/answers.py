@@ -1,0 +1,252 @@
+"""What the API takes and gives, as types: the same ones check it and describe it in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+Name = Annotated[str, Meta(min_length=1, max_length=80, description="a person's name")]
+Box = Annotated[list[float], Meta(min_length=4, max_length=4, description="left, top, right, bottom, px")]
+
+
+class Failed(Struct):
+    """What went wrong."""
+
+    error: Annotated[str, Meta(description="one line: what was expected, what was found, what to do")]
+
+
+class Health(Struct):
+    """How the daemon is."""
+
+    state: Annotated[str, Meta(description="ok, degraded, failing, or away where no daemon answers")]
+
+
+class Trouble(Struct):
+    """One part that does not do what it should."""
+
+    part: str
+    reason: str
+    failing: bool
+    since: Annotated[float, Meta(description="seconds since the Unix epoch")]
+
+
+class Stats(Struct):
+    """How the daemon is and what it sees: what ``familiar status --json`` prints."""
+
+    state: str
+    troubles: list[Trouble]
+    uptime_s: float
+    bundle: dict[str, str]
+    accelerators: dict[str, str]
+    gallery: dict[str, Any]
+    events: dict[str, Any]
+    cameras: dict[str, dict[str, Any]]
+
+
+class Person(Struct):
+    """Somebody enrolled."""
+
+    person_id: str
+    name: str
+    templates: Annotated[int, Meta(description="photos enrolled")]
+    added: Annotated[float, Meta(description="seconds since the Unix epoch")]
+    consent: str | None = None
+    expires: Annotated[float | None, Meta(description="seconds since the Unix epoch, or null")] = None
+
+
+class People(Struct):
+    """Everybody enrolled."""
+
+    people: list[Person]
+
+
+class Photo(Struct):
+    """One enrolled photo."""
+
+    template_id: int
+    source: str
+    weight: float
+    added: float
+    forced: str | None = None
+    crop: Annotated[bool, Meta(description="whether its picture is kept")] = False
+
+
+class PersonWithPhotos(Person, kw_only=True):
+    """Somebody enrolled, with each photo."""
+
+    records: list[Photo]
+
+
+class Forgotten(Person, kw_only=True):
+    """Somebody who is forgotten, as they were."""
+
+    remains: Annotated[bool, Meta(description="another program still reads the file; what it holds goes later")]
+
+
+class Enrolled(Struct):
+    """What became of a photo."""
+
+    accepted: bool
+    reason: Annotated[str | None, Meta(description="why not; null if accepted")] = None
+    template_id: int | None = None
+    known: Annotated[bool, Meta(description="it was enrolled before, and nothing changed")] = False
+    forced: str | None = None
+    quality: dict[str, float] = {}
+    xyxy: Box | None = None
+
+
+class Face(Struct):
+    """One face of a picture. All behind ``rejected`` is null for a face that is too poor to judge."""
+
+    xyxy: Box
+    quality: dict[str, float]
+    rejected: Annotated[str | None, Meta(description="small, blurred, …; null: it was judged")] = None
+    person: Annotated[str | None, Meta(description="the name; null: unknown, or rejected")] = None
+    candidate: Annotated[str | None, Meta(description="the best person whether or not decided on")] = None
+    similarity: float | None = None
+    score: float | None = None
+    threshold: Annotated[float | None, Meta(description="the score that the candidate's name needs")] = None
+    confidence: float | None = None
+    margin: float | None = None
+    runner_up: str | None = None
+    template_id: int | None = None
+
+
+class Faces(Struct):
+    """The faces of a picture, surest detection first."""
+
+    width: int
+    height: int
+    faces: list[Face]
+
+
+class Event(Struct):
+    """Something that happened; see docs/reference.md for its kinds."""
+
+    event_id: int
+    kind: str
+    camera: str
+    wall_time: Annotated[float, Meta(description="seconds since the Unix epoch")]
+    track_id: str | None = None
+    person: str | None = None
+    candidate: str | None = None
+    runner_up: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    confidence: float | None = None
+    margin: float | None = None
+    reason: str | None = None
+    first_seen: float | None = None
+    stranger: str | None = None
+    visits: int | None = None
+    ignored: bool = False
+    quality: dict[str, float] = {}
+    xyxy: Box | None = None
+    has_crop: Annotated[bool, Meta(description="whether a picture of the face is kept")] = False
+
+
+class Events(Struct):
+    """Events in the order in which they were stored."""
+
+    newest: Annotated[int, Meta(description="number of the newest event ever stored")]
+    events: list[Event]
+
+
+class Stranger(Struct):
+    """Somebody who was seen and never named."""
+
+    stranger: str
+    visits: int
+    first_seen: float
+    last_seen: float
+    cameras: list[str]
+    ignored: bool
+    views: int
+
+
+class Strangers(Struct):
+    """Everybody who was remembered and never named."""
+
+    strangers: list[Stranger]
+
+
+class View(Struct):
+    """One view of a stranger."""
+
+    at: float
+    camera: str
+    weight: float
+    crop: Annotated[str, Meta(description="JPEG in base64, or empty")]
+
+
+class StrangerWithViews(Stranger, kw_only=True):
+    """A stranger, with each view."""
+
+    records: list[View]
+
+
+class Named(Struct):
+    """What became of a stranger's views."""
+
+    name: str
+    results: list[Enrolled]
+
+
+class Session(Struct):
+    """What may be done."""
+
+    name: str
+    scope: str
+    cameras: Annotated[list[str] | None, Meta(description="those that may be seen; null: all")]
+
+
+class NewName(Struct, forbid_unknown_fields=True):
+    """A name to have from now on."""
+
+    new: Name
+
+
+class NameGiven(Struct, forbid_unknown_fields=True):
+    """Who a stranger is."""
+
+    name: Name
+    force: Annotated[bool, Meta(description="enrol although they look like somebody else")] = False
+
+
+class TokenGiven(Struct, forbid_unknown_fields=True):
+    """A token, to begin a session with."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Target(Struct, forbid_unknown_fields=True):
+    """The target FPIR."""
+
+    false_accepts_per_1000_strangers: Annotated[
+        float, Meta(ge=0.001, le=1000, description="of 1,000 strangers, so many may get a name")
+    ]
+
+
+class Switch(Struct, forbid_unknown_fields=True):
+    """Whether a camera watches."""
+
+    on: bool
+
+
+class Switched(Switch):
+    """Whether a camera watches."""
+
+    camera: str
+
+
+class ForceQuery(Struct):
+    force: Annotated[bool, Meta(description="take a photo that is poor or looks like somebody else")] = False
+
+
+class EventsQuery(Struct):
+    after: Annotated[int, Meta(ge=-1, lt=2**53, description="only behind this number; -1: the latest")] = -1
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+    since: Annotated[float, Meta(ge=0, le=1e11, description="seconds since the Unix epoch")] = 0.0
+    camera: Annotated[str, Meta(max_length=64, description="only of this camera; empty: of all")] = ""
+    kind: Annotated[str, Meta(max_length=32, description="only of this kind; empty: of all")] = ""

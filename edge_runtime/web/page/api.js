@@ -1,0 +1,51 @@
+// The API, and whether the device answers. Errors are one line for people.
+export class ApiError extends Error {
+  constructor(status, line) {
+    super(line);
+    this.status = status;
+  }
+}
+
+async function answered(response) {
+  if (response.ok) return response;
+  let line = `${response.status} ${response.statusText}`;
+  try {
+    line = (await response.json()).error || line;
+  } catch { /* no JSON: a proxy said it */ }
+  throw new ApiError(response.status, line);
+}
+
+async function send(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options });
+  } catch {
+    throw new ApiError(0, "the device does not answer");
+  }
+  return answered(response);
+}
+
+export const get = async (path) => (await send(path)).json();
+
+export const picture = async (path) => (await send(path)).blob();
+
+export const post = async (path, body) =>
+  (await send(path, {
+    method: "POST",
+    ...(body === undefined ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+  })).json();
+
+export const upload = async (path, file) =>
+  (await send(path, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file })).json();
+
+export const at = (...parts) => `/api/${parts.map((part) => encodeURIComponent(part)).join("/")}`;
+
+// Events as they happen: `event` gets each, `state` gets "away" and "back". The browser connects again by itself.
+export function listen(event, state) {
+  const source = new EventSource("/api/events");
+  source.onmessage = (message) => event(JSON.parse(message.data));
+  source.addEventListener("state", (message) => state(JSON.parse(message.data).state));
+  source.onerror = () => state("away");
+  source.onopen = () => state("back");
+  return () => source.close();
+}

@@ -1,0 +1,57 @@
+// Elements from values. Text is always text: what a person or a file is called can never be markup.
+export function h(tag, properties, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties || {})) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export function when(seconds) {
+  return new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
+export function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString();
+}
+
+export const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+
+export function say(text) {
+  const place = document.getElementById("said");
+  place.textContent = text;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { place.textContent = ""; }, 6000);
+}
+
+// A question that must be answered before something is gone; resolves to true or false.
+export function sure(text, yes, no) {
+  const dialog = document.getElementById("question");
+  return new Promise((resolve) => {
+    dialog.replaceChildren(
+      h("form", { method: "dialog" },
+        h("p", { id: "asked" }, text),
+        h("div", { class: "row" },
+          h("button", { value: "no", autofocus: true }, no),
+          h("button", { value: "yes", class: "bad" }, yes))));
+    dialog.setAttribute("aria-labelledby", "asked");
+    dialog.onclose = () => resolve(dialog.returnValue === "yes");
+    dialog.returnValue = "no";
+    dialog.showModal();
+  });
+}
+
+// A field of photos: choose or drop; `take` gets the files.
+export function photoField(label, multiple, take) {
+  const input = h("input", { type: "file", accept: "image/*", multiple, "aria-label": label,
+    onchange: () => { take([...input.files]); input.value = ""; } });
+  const field = h("div", { class: "drop",
+    ondragover: (event) => { event.preventDefault(); field.classList.add("over"); },
+    ondragleave: () => field.classList.remove("over"),
+    ondrop: (event) => { event.preventDefault(); field.classList.remove("over"); take([...event.dataTransfer.files]); },
+  }, h("p", {}, label), input);
+  return field;
+}

@@ -1,0 +1,163 @@
+"""The one table of what the API offers; the server and the OpenAPI document are made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from msgspec import Struct
+
+from edge_runtime.web import answers
+
+Scope = Literal["open", "read", "name", "admin"]
+PICTURE: Literal["picture"] = "picture"
+"""As a body: a picture's file, or a form with one."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One thing the API offers.
+
+    Attributes:
+        method: GET or POST.
+        path: with the path's fields in braces; each is a field of the request.
+        scope: what a token needs.
+        summary: one line for people.
+        answer: what comes back; "image/jpeg": a picture.
+        command: the request of ``requests.table`` that answers; empty: the server answers by itself.
+        query: fields behind the question mark.
+        body: fields of a JSON body, or ``PICTURE``.
+        fields: of the request, where they do not come from path, query or body.
+        picture: field of the answer that holds a picture in base64, which is all that comes back.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    scope: Scope
+    summary: str
+    answer: type[Struct] | Literal["image/jpeg"]
+    command: str = ""
+    query: type[Struct] | None = None
+    body: type[Struct] | Literal["picture"] | None = None
+    fields: tuple[tuple[str, object], ...] = ()
+    picture: str = ""
+
+
+ROUTES = (
+    Route("GET", "/api/health", "open", "Whether the daemon is well", answers.Health),
+    Route("POST", "/api/session", "open", "Begin a session of the page", answers.Session, body=answers.TokenGiven),
+    Route("GET", "/api/session", "read", "What this token or session may do", answers.Session),
+    Route("POST", "/api/session/end", "open", "End the session of the page", answers.Health),
+    Route("GET", "/api/stats", "read", "How the daemon is and what it sees", answers.Stats, "status"),
+    Route("GET", "/api/faces", "read", "Everybody enrolled", answers.People, "people.list"),
+    Route("GET", "/api/faces/{name}", "read", "Somebody, with photos", answers.PersonWithPhotos, "people.show"),
+    Route(
+        "POST",
+        "/api/faces/recognize",
+        "read",
+        "Name the faces of any picture; the gallery stays as it is",
+        answers.Faces,
+        "recognize",
+        body=PICTURE,
+    ),
+    Route(
+        "POST",
+        "/api/faces/{name}/register",
+        "name",
+        "Enrol one photo of somebody",
+        answers.Enrolled,
+        "enroll",
+        query=answers.ForceQuery,
+        body=PICTURE,
+        fields=(("source", "API"),),
+    ),
+    Route(
+        "POST",
+        "/api/faces/{old}/rename",
+        "name",
+        "Give somebody another name",
+        answers.Person,
+        "people.rename",
+        body=answers.NewName,
+    ),
+    Route("POST", "/api/faces/{name}/delete", "name", "Forget somebody", answers.Forgotten, "people.forget"),
+    Route(
+        "POST",
+        "/api/faces/{name}/photos/{template_id}/delete",
+        "name",
+        "Delete one photo of somebody",
+        answers.Person,
+        "people.drop",
+    ),
+    Route(
+        "GET",
+        "/api/events",
+        "read",
+        "Events; with Accept: text/event-stream, also those to come, as server-sent events",
+        answers.Events,
+        "events.list",
+        query=answers.EventsQuery,
+    ),
+    Route(
+        "GET",
+        "/api/events/{event_id}/crop.jpg",
+        "read",
+        "The face beside an event, where crops are kept",
+        "image/jpeg",
+        "events.crop",
+        picture="crop",
+    ),
+    Route("GET", "/api/strangers", "read", "Visitors who were never named", answers.Strangers, "strangers.list"),
+    Route(
+        "GET",
+        "/api/strangers/{stranger}",
+        "read",
+        "A stranger, with views",
+        answers.StrangerWithViews,
+        "strangers.show",
+    ),
+    Route(
+        "POST",
+        "/api/strangers/{stranger}/name",
+        "name",
+        "Say who a stranger is, and enrol their views",
+        answers.Named,
+        "strangers.name",
+        body=answers.NameGiven,
+    ),
+    *(
+        Route("POST", f"/api/strangers/{{stranger}}/{verb}", "name", summary, answers.Stranger, f"strangers.{verb}")
+        for verb, summary in (
+            ("ignore", "Tell no sink of a stranger any more"),
+            ("unignore", "Tell sinks of a stranger again"),
+            ("forget", "Forget a stranger"),
+        )
+    ),
+    Route(
+        "POST",
+        "/api/calibration",
+        "admin",
+        "Another target FPIR, until the next start or reload",
+        answers.Target,
+        "target",
+        body=answers.Target,
+    ),
+    Route(
+        "POST",
+        "/api/cameras/{camera}/switch",
+        "admin",
+        "A camera off or on, until the next start",
+        answers.Switched,
+        "camera.switch",
+        body=answers.Switch,
+    ),
+    Route(
+        "GET",
+        "/api/cameras/{camera}/snapshot.jpg",
+        "read",
+        "What a camera sees, with boxes and names",
+        "image/jpeg",
+        "live",
+        picture="jpeg",
+    ),
+)

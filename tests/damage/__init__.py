@@ -1,0 +1,1 @@
+"""What kills and damage do to the databases, counted: nothing acknowledged is lost, nothing wrong is answered."""

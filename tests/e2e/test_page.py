@@ -1,0 +1,111 @@
+"""The page in a real Chromium, as its owner uses it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.page_tour import REMEMBERING, chromium, tour
+from tests.waiting import wait_for
+from tests.web_client import Served, answers, serving
+
+pytest.importorskip("starlette", reason="the extra web is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if chromium() is None:
+    pytest.skip("no Chromium here: apt install chromium", allow_module_level=True)
+
+PLACES = ("now", "visits", "people", "strangers", "strictness", "device")
+_HEAVIEST_BYTES = 150_000
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("served"), *REMEMBERING) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails its test when a script of it fails or it asks for what is not there."""
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if _is_fault(message) else None)
+    yield page
+    page.close()
+    assert faults == []
+
+
+def test_from_an_empty_device_to_a_named_face_and_back(page: Any, served: Served) -> None:
+    seen = tour(page, served)
+    assert seen["left"] == ["Visitor <b>bold</b>"]
+    assert seen["markup"] == 0, "a name became markup"
+
+
+def test_every_place_is_light_and_free_of_serious_barriers(page: Any, served: Served) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing").Axe()
+    loaded: dict[str, int] = {}
+    page.on("response", lambda response: loaded.update({response.url: _bytes(response)}))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for place in PLACES:
+            page.goto(f"{served.url}/#{place}")
+            page.reload()
+            page.locator("main h2").wait_for()
+            page.wait_for_timeout(500)
+            found = axe.run(page).response["violations"]
+            serious = [one for one in found if one["impact"] in ("serious", "critical")]
+            assert serious == [], json.dumps(serious, indent=1)[:3000]
+    assert 0 < sum(loaded.values()) <= _HEAVIEST_BYTES
+
+
+def _is_fault(message: Any) -> bool:
+    """Whether a line of the console is one; that a token is wanted, or a camera has no picture yet, are answers."""
+    return message.type == "error" and not any(f"status of {code}" in message.text for code in (401, 503))
+
+
+def _bytes(response: Any) -> int:
+    """Of a file of the page, without what the API answers."""
+    return (
+        0
+        if "/api/" in response.url or response.url.startswith("blob:")
+        else int(response.headers.get("content-length", 0))
+    )
+
+
+def test_an_open_page_outlives_the_process_that_serves(browser: Any, served: Served) -> None:
+    page = browser.new_page()
+    page.goto(served.url)
+    page.get_by_text("In view").or_(page.get_by_text("Nobody in view")).first.wait_for()
+    subprocess.run(["kill", "-9", str(served.web_pid())], check=True)
+    page.get_by_text("the device answers again").wait_for(timeout=60_000)
+    page.get_by_text("In view").or_(page.get_by_text("Nobody in view")).first.wait_for()
+    page.close()
+    wait_for(lambda: answers(served))
+
+
+def test_a_device_with_tokens_asks_for_one(page: Any, tmp_path: Path) -> None:
+    from edge_runtime.web.tokens import Tokens
+
+    text = Tokens(tmp_path / "state/familiar/tokens.json").add("me", "admin")
+    with serving(tmp_path) as served:
+        page.goto(served.url)
+        page.get_by_label("Token").fill(text)
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_text("Nobody is enrolled yet").wait_for(timeout=60_000)
+        page.get_by_role("link", name="Device").click()
+        page.get_by_role("button", name="End this session").click()
+        page.get_by_label("Token").wait_for()

@@ -1,0 +1,119 @@
+"""A tour of the page in a real Chromium: from an empty device to a named face, a named stranger, and forgetting.
+
+``python -m tests.page_tour --out docs/page`` writes the screenshots of the docs; all people are drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.web_client import Served, serving
+
+SIZES = {"desktop": (1280, 860), "phone": (390, 800)}
+PATIENCE_MS = 90_000
+REMEMBERING = ("--set", "strangers.remember=true", "--set", "events.keep_crops=true")
+
+
+def chromium() -> str | None:
+    """Debian's Chromium, if it is installed."""
+    return shutil.which("chromium")
+
+
+def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: None) -> dict[str, Any]:
+    """Go through the page as an owner does; what was seen.
+
+    Args:
+        page: of playwright.
+        served: a daemon whose gallery is empty.
+        shoot: called where the page is worth a look.
+    """
+    who = served.people[0]
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(served.url)
+    page.get_by_text("Nobody is enrolled yet").wait_for()
+    page.get_by_role("link", name="Enrol somebody").click()
+    page.get_by_label("Name", exact=True).fill(who)
+    photos = [
+        {"name": f"{who}-{number}.jpg", "mimeType": "image/jpeg", "buffer": served.photo(who, number)}
+        for number in range(3)
+    ]
+    page.get_by_label("Put photos here, or choose them").set_input_files(photos)
+    page.get_by_text(f"{who}-2.jpg: enrolled").wait_for()
+    page.get_by_label("Choose photos", exact=True).set_input_files(photos[:1])
+    page.locator("#who strong").get_by_text(who).wait_for()
+    shoot("people")
+    page.get_by_role("link", name="Now").click()
+    page.get_by_text("In view:").get_by_text(who).wait_for()
+    shoot("now")
+    page.get_by_role("link", name="Visits").click()
+    card = page.locator("main li.card").filter(has=page.get_by_role("heading", name=who, exact=True)).first
+    card.wait_for()
+    card.get_by_text("Why").click()
+    card.get_by_text("needed for the name").wait_for()
+    shoot("visits")
+    page.get_by_role("link", name="Strangers").click()
+    form = page.locator("main li.card").filter(has=page.locator("img")).first
+    while not form.count():
+        page.wait_for_timeout(1000)
+        page.reload()
+        page.get_by_text("Visitors who were seen").wait_for()
+        page.wait_for_timeout(500)
+    shoot("strangers")
+    form.get_by_label("Name", exact=True).fill("Visitor <b>bold</b>")
+    form.get_by_role("button", name="Give a name").click()
+    page.get_by_text("views enrolled").wait_for()
+    page.get_by_role("link", name="Strictness").click()
+    slider = page.get_by_role("slider")
+    slider.fill("1")
+    page.get_by_role("button", name="Use this until").click()
+    page.get_by_text("Now at 10 of 1,000").wait_for()
+    shoot("strictness")
+    page.get_by_role("link", name="Device").click()
+    page.get_by_text("Running for").wait_for()
+    shoot("device")
+    page.get_by_role("link", name="People").click()
+    bold = page.get_by_role("heading", name="Visitor <b>bold</b>")
+    bold.wait_for()
+    markup = page.locator("main b").count()
+    person = page.locator("main li.card").filter(has=page.get_by_role("heading", name=who, exact=True))
+    person.get_by_role("button", name="Show").click()
+    person.get_by_role("button", name="Forget").click()
+    page.locator("dialog").get_by_role("button", name="Forget").click()
+    page.get_by_text(f"{who} is forgotten").wait_for()
+    return {
+        "who": who,
+        "markup": markup,
+        "left": [one["name"] for one in served.client.get("/api/faces").json()["people"]],
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the screenshots; returns the exit code."""
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dark", action="store_true")
+    out: Path = parser.parse_args(arguments).out
+    out.mkdir(parents=True, exist_ok=True)
+    for size, (width, height) in SIZES.items():
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            serving(Path(folder), *REMEMBERING) as served,
+            sync_playwright() as p,
+        ):
+            browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": width, "height": height})
+            tour(page, served, lambda name, size=size, page=page: page.screenshot(path=out / f"{name}-{size}.png"))  # type: ignore[misc]
+            browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
