@@ -19,7 +19,7 @@ define need_python
 endef
 
 .PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
-	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb deploy-faults
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -37,6 +37,7 @@ check: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/ruff check .
 	$(DESKTOP)/bin/ruff format --check .
 	$(DESKTOP)/bin/mypy
+	$(DESKTOP)/bin/python .ci/audit.py
 
 format: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/ruff check --fix .
@@ -155,6 +156,24 @@ release-figures: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/familiar demo --set bundle.path=$(RELEASED)/default --out $(RELEASE)/demo
 	cp $(RELEASE)/demo/contact-sheet.png docs/demo.png
 	$(DESKTOP)/bin/python -m pytest tests/e2e/test_demo.py
+
+# The device's own test on arm64, emulated by qemu-user; unpacks 600 MB into .arm the first time. SUITE=bookworm: 3.11.
+SUITE ?= trixie
+arm: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.arm --suite $(SUITE)
+
+# The locks of what a device gets, written anew from the package index: see .ci/lock.py.
+lock: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python .ci/lock.py
+
+# A Debian package of runtime, locked packages and released bundle: make deb ARCHITECTURE=arm64 SUITE=trixie
+ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null)
+deb: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python .ci/deb.py --architecture $(ARCHITECTURE) --suite $(SUITE)
+
+# Deployments whose connection is cut at twelve moments drawn at random.
+deploy-faults: $(DESKTOP)/.installed
+	DEPLOY_CUTS=12 $(DESKTOP)/bin/python -m pytest tests/e2e/test_deploy.py
 
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \

@@ -50,6 +50,9 @@ SERIAL = (
 )
 """What waits for processes, signals, sockets or a full disk: two of these at once would take each other's time."""
 
+BESIDE = ("e2e/test_api.py", "e2e/test_deploy.py", "e2e/test_outputs.py", "e2e/test_page.py")
+"""Of those, what waits long and measures no time: each file may run beside the others."""
+
 # A shell without job control starts background commands with Ctrl-C ignored, and every child inherits that; the
 # tests of interrupted commands want it as a person at a terminal has it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -63,12 +66,12 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is named above; a file stays in one process, so that its fixtures are made once."""
-    for place in (*INTERPRETER, *SERIAL):
+    for place in (*INTERPRETER, *SERIAL, *BESIDE):
         assert (TESTS / place.partition("::")[0]).exists(), f"tests/conftest.py names {place}, which is not there"
     for item in items:
         if _within(item, INTERPRETER):
             item.add_marker("interpreter")
-        if _within(item, SERIAL):
+        if _within(item, SERIAL) and not _within(item, BESIDE):
             item.add_marker("serial")
         if item.get_closest_marker("xdist_group") is None:
             group = "serial" if item.get_closest_marker("serial") else str(item.path.relative_to(TESTS))

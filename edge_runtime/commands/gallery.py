@@ -27,7 +27,7 @@ from edge_runtime.unknowns.book import reseal
 
 _ACTIONS = {
     "show": "where it is, which encoder its embeddings belong to, and what was done to it",
-    "rekey": "seal everything again: new device key, new keys of people, new rotation of the embeddings",
+    "rekey": "seal everything again: new device key and new keys of people",
     "backup": "write a whole copy, which opens only with this device's key",
     "export": "write people to a file under a passphrase, for another device",
     "import": "take people from such a file",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,9 @@ Line = Callable[[str, str], None]
 """Takes a kind (fact, begin, step, log, fail, or tick when nothing was said for a while) and a text."""
 
 KINDS = ("fact", "begin", "step", "log", "fail")
+_ANSWER_BYTES = 1 << 20
+_ANSWER_S = 300.0
+"""What a device may say of itself, and how long that may take: the sums of a release's files on a slow card."""
 _LOST = 255
 """What ssh ends with when it is ssh that failed."""
 _HOST = re.compile(r"[A-Za-z0-9_.@:%\[\]+-]+\Z")
@@ -113,18 +117,53 @@ class Connection:
         Raises:
             DeployError: it failed, or the connection was lost.
         """
-        done = subprocess.run(
-            self._command(["sh", "-s", "--", action, *arguments]),
-            input=package_text("install.sh").encode(),
-            capture_output=True,
-        )
-        said = [line.split(" ", 1) for line in map(_printable, done.stdout.split(b"\n")) if " " in line]
-        if done.returncode:
+        status, out, err = self._bounded(["sh", "-s", "--", action, *arguments], package_text("install.sh").encode())
+        said = [line.split(" ", 1) for line in map(_printable, out.split(b"\n")) if " " in line]
+        if status:
             reasons = [text for kind, text in said if kind == "fail"]
-            reasons += [line for line in map(_printable, done.stderr.split(b"\n")) if line][-1:]
-            raise DeployError(f"{self.host}: {reasons[0] if reasons else f'{action} ended with {done.returncode}'}")
+            reasons += [line for line in map(_printable, err.split(b"\n")) if line][-1:]
+            raise DeployError(f"{self.host}: {reasons[0] if reasons else f'{action} ended with {status}'}")
         facts = [text.partition("=") for kind, text in said if kind == "fact"]
         return [(name, value) for name, _, value in facts]
+
+    def _bounded(self, words: Sequence[str], given: bytes) -> tuple[int, bytes, bytes]:
+        """Status and output of a command there, of which only so much is believed as one that is sound would say.
+
+        Raises:
+            DeployError: it says more, or takes longer.
+        """
+        with tempfile.TemporaryFile() as script, tempfile.TemporaryFile() as said:
+            script.write(given)
+            script.seek(0)
+            process = subprocess.Popen(self._command(words), stdin=script, stdout=subprocess.PIPE, stderr=said)
+            assert process.stdout
+            out, until_s = b"", time.monotonic() + _ANSWER_S
+            while True:
+                ready = select.select([process.stdout], [], [], max(until_s - time.monotonic(), 0.0))[0]
+                chunk = os.read(process.stdout.fileno(), 65536) if ready else b""
+                out += chunk
+                if not ready or len(out) > _ANSWER_BYTES:
+                    process.kill()
+                    process.wait()
+                    raise DeployError(
+                        f"{self.host}: expected an answer of at most {_ANSWER_BYTES >> 20} MB within {_ANSWER_S:g} s, "
+                        f"it {'says more' if ready else 'says nothing'}; look what that machine is"
+                    )
+                if not chunk:
+                    break
+            status = process.wait()
+            said.seek(0)
+            return status, out, said.read(_ANSWER_BYTES)
+
+    def upload_text(self, name: str, text: str, target: str) -> None:
+        """Put one small file into the folder ``target`` of the device.
+
+        Raises:
+            DeployError: the device could not take it.
+        """
+        with tempfile.TemporaryDirectory(prefix="familiar-") as folder:
+            (Path(folder) / name).write_text(text)
+            self.upload(Path(folder), target, len(text))
 
     def upload(self, folder: Path, target: str, size: int) -> None:
         """Put what lies in ``folder`` into the folder ``target`` of the device, as one tar stream.

@@ -18,9 +18,11 @@ from edge_runtime.config import Config, load_config
 from edge_runtime.decision.refusal import PROMISE, check_bundle
 from edge_runtime.deploy.connection import Connection
 from edge_runtime.deploy.facts import Facts
-from edge_runtime.deploy.layout import Layout
-from edge_runtime.deploy.payload import Payload, build_wheel, check_wheel, find_checkout, make_payload
+from edge_runtime.deploy.layout import Layout, package_text
+from edge_runtime.deploy.payload import Payload, build_wheel, check_wheel, find_checkout, leave_out, make_payload
+from edge_runtime.deploy.wheels import Target, cache_folder, collect
 from edge_runtime.errors import DeployError, InputError
+from edge_runtime.pictures.folder import list_images
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,17 @@ class Request:
         bundle: folder of the bundle.
         wheel: of the runtime; None: built from the checkout this runs from.
         configuration: the device's new one; None: it keeps its own, or gets a first one.
-        wheelhouse: folder with every wheel the device needs; None: the device asks its package index.
+        wheelhouse: folder with every wheel the device needs; None: those of the lock for it, or, where there is no
+            lock for its platform, whatever the device's own package index has.
         layout: places on the device.
         port: other than ssh's own choice.
         identity: private key file.
         options: ``KEY=VALUE`` for ``ssh -o``.
         dry_run: look and print the plan, change nothing.
         forced: ``promise``: send a bundle although it would name nobody.
+        watch_s: how long the service is watched before its release counts as sound, seconds.
+        reembed: make the embeddings of people enrolled again, if the bundle has another encoder.
+        photos: folders with the photos that they were enrolled with.
     """
 
     host: str
@@ -52,6 +58,9 @@ class Request:
     options: Sequence[str] = ()
     dry_run: bool = False
     forced: Sequence[str] = ()
+    watch_s: int = 20
+    reembed: bool = False
+    photos: Sequence[Path] = ()
 
 
 def deploy(request: Request) -> None:
@@ -68,6 +77,7 @@ def deploy(request: Request) -> None:
     told = Steps()
     connection = Connection(request.host, request.port, request.identity, request.options)
     bundle = Bundle(request.bundle)
+    photos = [photo for folder in request.photos for photo in list_images(folder, told.also)]
     config = load_config(request.configuration, environ={}) if request.configuration else Config()
     if PROMISE not in request.forced:
         check_bundle(bundle, config.decide)
@@ -95,6 +105,9 @@ def deploy(request: Request) -> None:
             told.begin("building the wheel")
             wheel = build_wheel(checkout, Path(work) / "wheel")
             told.step(f"built {wheel.name}")
+        wheelhouse, lock = request.wheelhouse, None
+        if wheelhouse is None and (lock := facts.target().lock()):
+            wheelhouse = _collect(facts.target(), lock, Path(work) / "wheels", told)
         payload = make_payload(
             Path(work) / "release",
             wheel,
@@ -102,10 +115,24 @@ def deploy(request: Request) -> None:
             request.layout,
             facts.groups,
             request.configuration,
-            request.wheelhouse,
+            wheelhouse,
+            lock,
+            photos,
         )
+        payload = leave_out(payload, facts.files)
         facts.check_room(payload.size >> 20)
         _install(connection, request, facts, payload, elevation, told)
+
+
+def _collect(target: Target, lock: str, folder: Path, told: Steps) -> Path:
+    """The wheels of the lock in a folder of their own."""
+    told.begin(f"collecting the wheels for {target}")
+    folder.mkdir()
+    wheels = collect(target, lock, cache_folder())
+    for wheel in wheels:
+        (folder / wheel.name).symlink_to(wheel)
+    told.step(f"{len(wheels)} wheels for {target}, as locked")
+    return folder
 
 
 def _install(
@@ -122,6 +149,7 @@ def _install(
         words = [*elevation, "sh", f"{stage}/install.sh", "install", *request.layout.arguments()]
         words += ["--stage", stage, "--id", release, "--sums", payload.sums]
         words += [word for name in request.forced for word in ("--force", name)]
+        words += ["--watch", str(request.watch_s), *(["--reembed", "yes"] if request.reembed else [])]
         words += ["--python", facts.python().path, "--extra", facts.extra()]
         done = connection.command(words, told.line, terminal=elevation == ["sudo", "-H"])
     except BaseException:
@@ -131,6 +159,47 @@ def _install(
         _clean(connection, stage)
         raise DeployError(f"{request.host}: {told.reason()}; {_what_remains(facts, told)}")
     _tell_end(request, release, told)
+
+
+def roll_back(request: Request) -> None:
+    """Switch back to the release before the present one, which is tested and watched as a new one is.
+
+    Raises:
+        UsageError: a host that cannot be one.
+        DeployError: there is none, or it failed; what ran before still runs.
+    """
+    told = Steps()
+    connection = Connection(request.host, request.port, request.identity, request.options)
+    with connection:
+        facts = Facts.parse(connection.script("look", request.layout.arguments()))
+        elevation = facts.elevation(sys.stdin.isatty() and sys.stdout.isatty())
+        stage = _fact(connection.host, connection.script("stage", []), "stage")
+        try:
+            connection.upload_text("install.sh", package_text("install.sh"), stage)
+            words = [*elevation, "sh", f"{stage}/install.sh", "rollback", *request.layout.arguments()]
+            words += ["--stage", stage, "--watch", str(request.watch_s)]
+            done = connection.command(words, told.line, terminal=elevation == ["sudo", "-H"])
+        finally:
+            _clean(connection, stage)
+        if not done:
+            raise DeployError(f"{request.host}: {told.reason()}; {_what_remains(facts, told)}")
+
+
+def look_up_status(request: Request) -> dict[str, str]:
+    """What a device runs: ``current``, ``releases``, ``state`` and ``bundle``; changes nothing.
+
+    Raises:
+        DeployError: it cannot be reached.
+    """
+    with Connection(request.host, request.port, request.identity, request.options) as connection:
+        pairs = connection.script("status", request.layout.arguments())
+    last = dict(pairs)
+    return {
+        "current": last.get("current", ""),
+        "releases": " ".join(value for name, value in pairs if name == "release"),
+        "state": last.get("state", ""),
+        "bundle": last.get("bundle", ""),
+    }
 
 
 def _fact(host: str, facts: Sequence[tuple[str, str]], name: str) -> str:
@@ -167,7 +236,9 @@ def _tell_plan(request: Request, facts: Facts, bundle: Bundle, elevation: list[s
     configuration = {"yes": "kept", "no": "made, with camera v4l2:0", "unknown": "kept, or made if it is missing"}
     told.step("the plan (dry run: nothing was changed)")
     wheel = request.wheel or "built from this checkout"
-    source = f"wheels of {request.wheelhouse}" if request.wheelhouse else "the device's package index"
+    target = facts.target()
+    locked = f"the lock for {target}" if target.lock() else "the device's package index"
+    source = f"wheels of {request.wheelhouse}" if request.wheelhouse else locked
     told.also(f"wheel: {wheel}, with [{facts.extra()}] from {source}")
     told.also(f"bundle: {bundle.path} ({bundle.manifest.name}, {bundle.hash[:12]})")
     told.also(f"configuration: {request.configuration or configuration[facts.configuration]}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_runtime.deploy.wheels import Target
 from edge_runtime.errors import DeployError
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 NEEDED_MB = 600
-"""Room for one release: the installed runtime is 363 MB on x86-64, its downloads are 109 MB."""
+"""Room for one release: what is installed, and before it is trimmed half as much again."""
 LOW_MEMORY_MB = 400
 """Below this (a Pi Zero has 512 MB, less what the GPU takes) opening the models may need swap."""
 
@@ -55,6 +56,7 @@ class Facts:
         cameras: /dev/video* there is.
         current: the release in use; empty: no release.
         configuration: yes | no | unknown (the login may not look).
+        files: sha256 (hex) and name of what the release in use was sent, as the device computes them.
     """
 
     architecture: str
@@ -69,6 +71,7 @@ class Facts:
     cameras: tuple[str, ...]
     current: str
     configuration: str
+    files: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def parse(cls, pairs: list[tuple[str, str]]) -> Facts:
@@ -96,6 +99,7 @@ class Facts:
                 every("camera"),
                 last["current"],
                 last["configuration"],
+                tuple((digest, name) for digest, _, name in (text.partition("  ") for text in every("have"))),
             )
         except (KeyError, ValueError) as error:
             raise DeployError(f"expected a Linux device that says what it is, {error} is missing or wrong") from error
@@ -121,6 +125,14 @@ class Facts:
                 "expected Python's venv on the device, found it missing; run there: sudo apt install python3-venv"
             )
         return ready[0]
+
+    def target(self) -> Target:
+        """What its wheels are for; the kernel of a 32-bit system may be a 64-bit one."""
+        python = self.python()
+        machine = self.architecture
+        if python.bits == 32:
+            machine = {"aarch64": "armv7l", "x86_64": "i686"}.get(machine, machine)
+        return Target(machine, python.version, self.extra())
 
     def extra(self) -> str:
         """The extra of the wheel: which interpreter there is for this device."""

@@ -4,6 +4,8 @@
 #   stage    make an empty folder of the caller's own for the upload, and print its name
 #   clean    remove such a folder
 #   install  make a release of what was uploaded, test it, switch to it; put everything back if a step fails
+#   rollback switch to the release before the present one, likewise
+#   status   print which release runs and how it is
 # It prints what it does in lines of `fact NAME=VALUE`, `begin TEXT`, `step TEXT`, `log TEXT` and `fail TEXT`.
 # shellcheck disable=SC2317  # cleanup and what it calls run from a trap
 set -u
@@ -11,7 +13,6 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 umask 022
 
 KEEP=3
-SETTLE_S=3
 LOOK_AT_PYTHON='
 import importlib.util, os, struct, sys
 
@@ -92,6 +93,7 @@ look() {
     if [ -e "$camera" ]; then fact camera "$camera"; fi
   done
   fact current "$(current_release)"
+  tell_files
   if [ -e "$config/familiar.toml" ]; then
     fact configuration yes
   elif [ -d "$config" ] && [ ! -x "$config" ]; then
@@ -105,6 +107,39 @@ runs_systemd() { [ -d "$root/run/systemd/system" ]; }
 
 current_release() {
   target=$(readlink "$prefix/current") && basename "$target"
+}
+
+# What the release in use has of what it was sent: a file that is the same need not be sent again.
+tell_files() {
+  if [ -r "$prefix/current/SHA256SUMS" ]; then
+    (cd "$prefix/current" && cut -c 67- SHA256SUMS | tr '\n' '\0' | xargs -0 sha256sum 2>/dev/null) | sed 's/^/fact have=/'
+  fi
+}
+
+# --- status -------------------------------------------------------------------------------------------------
+
+tell_status() {
+  fact current "$(current_release)"
+  for old in "$prefix"/releases/*; do
+    if [ -e "$old/.complete" ]; then fact release "${old##*/}"; fi
+  done
+  if [ -z "$(current_release)" ]; then
+    fact state 'not installed'
+  else
+    fact state "$(state_word)"
+    fact bundle "$("$prefix/current/familiar" bundle show --json 2>/dev/null | sed -n 's/^ *"name": "\(.*\)",*$/\1/p' | head -n 1)"
+  fi
+}
+
+# The state of the daemon that runs, in one word, as `familiar status` says it by its exit code.
+state_word() {
+  "$prefix/current/familiar" status >/dev/null 2>&1
+  case $? in
+    0) echo ok ;;
+    20) echo degraded ;;
+    21) echo failing ;;
+    *) echo silent ;;
+  esac
 }
 
 # --- stage, clean -------------------------------------------------------------------------------------------
@@ -137,18 +172,23 @@ as_service() {
   if is_root && [ "$user" != root ]; then runuser -u "$user" -- "$@"; else "$@"; fi
 }
 
-install_release() {
+alone() {
   mkdir -p "$prefix/releases" || fail "cannot make $prefix/releases"
   exec 9>"$prefix/.deploy.lock"
   flock -n 9 || fail "another deployment into $prefix is under way; wait for its end"
-  finished='' switched='' previous=$(current_release)
-  release=$prefix/releases/$id log=$prefix/releases/$id/install.log
-  [ ! -e "$release" ] || fail "$release is there already; deploy again"
+  finished='' switched='' fresh='' saved_gallery='' previous=$(current_release)
   trap cleanup EXIT
   trap 'exit 129' HUP
   trap 'exit 130' INT
   trap 'exit 141' PIPE
   trap 'exit 143' TERM
+}
+
+install_release() {
+  alone
+  release=$prefix/releases/$id log=$prefix/releases/$id/install.log
+  [ ! -e "$release" ] || fail "$release is there already; deploy again"
+  fresh=yes
   sweep
   receive
   make_environment
@@ -161,6 +201,25 @@ install_release() {
   prune
 }
 
+# To the newest whole release that is older than the present one. Its folder stays, whatever happens.
+roll_back() {
+  alone
+  [ -n "$previous" ] || fail "nothing is installed in $prefix"
+  id=''
+  for old in "$prefix"/releases/*; do
+    [ "${old##*/}" != "$previous" ] || break
+    if [ -e "$old/.complete" ]; then id=${old##*/}; fi
+  done
+  [ -n "$id" ] || fail "there is no release older than $previous to go back to"
+  release=$prefix/releases/$id log=$prefix/releases/$id/rollback.log
+  rm -rf "$release/previous" "$release/familiar.toml"
+  self_test
+  switch
+  start
+  finished=yes
+  step "release $id is in use again; $previous stays"
+}
+
 # What a power cut left half-made.
 sweep() {
   for old in "$prefix"/releases/*; do
@@ -170,10 +229,12 @@ sweep() {
 
 receive() {
   mv "$stage" "$release" || fail "cannot move the upload to $release"
+  reuse
   if is_root; then chown -R 0:0 "$release"; fi
   # The login's umask may be strict; a configuration stays closed until the service's group is known.
   chmod -R u=rwX,go=rX "$release"
   if [ -e "$release/familiar.toml" ]; then chmod 600 "$release/familiar.toml"; fi
+  if [ -d "$release/photos" ]; then chmod 700 "$release/photos"; fi
   printf '%s  SHA256SUMS\n' "$sums" >"$release/.sums"
   (cd "$release" && sha256sum -c .sums && sha256sum -c SHA256SUMS) >"$log" 2>&1 ||
     fail_with_log "the files did not arrive as they were sent; deploy again"
@@ -181,17 +242,46 @@ receive() {
   step "release $id arrived whole"
 }
 
+# Files that the release in use has already; their sums are checked with all others.
+reuse() {
+  [ -e "$release/REUSE" ] || return 0
+  while read -r target source; do
+    mkdir -p "$(dirname "$release/$target")"
+    ln "$prefix/current/$source" "$release/$target" 2>/dev/null || cp "$prefix/current/$source" "$release/$target" ||
+      fail "cannot take $source from the release in use; deploy again"
+  done <"$release/REUSE"
+  rm "$release/REUSE"
+}
+
 make_environment() {
   begin "installing familiar and what it needs into its own environment"
   "$python" -m venv "$release/venv" >>"$log" 2>&1 ||
     fail_with_log "$python cannot make a virtual environment; run there: sudo apt install python3-venv"
   set -- "$release"/familiar_edge-*.whl
-  set -- --disable-pip-version-check --no-input --progress-bar off --only-binary :all: "$1[$extra]"
+  if [ -e "$release/lock.txt" ]; then
+    set -- --no-deps --require-hashes --find-links "$release" --requirement "$release/lock.txt"
+  else
+    set -- "$1[$extra]"
+  fi
   if [ -d "$release/wheelhouse" ]; then set -- --no-index --find-links "$release/wheelhouse" "$@"; fi
+  set -- --disable-pip-version-check --no-input --progress-bar off --no-cache-dir --only-binary :all: "$@"
   "$release/venv/bin/python" -m pip install "$@" >>"$log" 2>&1 ||
-    fail_with_log "pip could not install the runtime; the lines above say why (no internet there: --wheelhouse DIR)"
-  rm -rf "$release/wheelhouse"
+    fail_with_log "pip could not install the runtime; the lines above say why"
+  trim
   step "installed $("$release/venv/bin/familiar" --version 2>/dev/null) [$extra], $(du -sm "$release/venv" | cut -f1) MB"
+}
+
+# What no device uses, pip itself included, goes; the self-test shows that nothing else needed it.
+trim() {
+  "$release/venv/bin/python" -m pip uninstall --yes --quiet --disable-pip-version-check pip >>"$log" 2>&1
+  for packages in "$release"/venv/lib/python3*/site-packages; do
+    grep -v '^#' "$release/surplus.txt" | while read -r pattern; do
+      case $pattern in
+        '*/'*) find "$packages" -depth -type d -name "${pattern#??}" -exec rm -rf {} + ;;
+        *) rm -rf "${packages:?}/$pattern" ;;
+      esac
+    done
+  done
 }
 
 make_account() {
@@ -225,13 +315,55 @@ self_test() {
   as_service env HOME="$trial" FAMILIAR_CONFIG="$tested" FAMILIAR_STATE="$state" \
     "$release/venv/bin/python" -c "$COPY_GALLERY" "$trial/gallery.db" >"$log" 2>&1 </dev/null ||
     fail_with_log "the gallery cannot be read: $(tail -n 1 "$log")"
+  if [ -n "$reembed" ] && [ -e "$trial/gallery.db" ]; then
+    begin "making the embeddings again, on a copy of the gallery"
+    if is_root; then chown -R "$user:" "$release/photos"; fi
+    encode_again "$tested" "$trial" "$trial/gallery.db" ||
+      fail_with_log "the embeddings cannot be made again: $(tail -n 1 "$log" | sed 's/^familiar: //')"
+    step "the embeddings can be made again from the photos"
+  fi
   as_service env HOME="$trial" FAMILIAR_CONFIG="$tested" FAMILIAR_STATE="$trial" RUNTIME_DIRECTORY="$trial" \
     FAMILIAR_GALLERY_PATH="$trial/gallery.db" "$release/familiar" run --self-test ${force:+--force "$force"} >"$log" 2>&1 </dev/null || {
     sed -i "s|$trial/|$state/|g" "$log"
+    if [ -z "$reembed" ] && grep -q 'people reembed' "$log"; then
+      fail_with_log "this bundle has another encoder than the people enrolled; deploy with --reembed --photos DIR"
+    fi
     fail_with_log "the self-test did not pass: $(tail -n 1 "$log" | sed 's/^familiar: //')"
   }
   rm -rf "$trial"
   step "$(tail -n 1 "$log")"
+  log=$release/${action}.log
+}
+
+# $1: configuration, $2: folder for everything else, $3: gallery.
+encode_again() {
+  # The daemon's own socket is none of its business, and a socket's path may not be long.
+  set -- HOME="$2" FAMILIAR_CONFIG="$1" FAMILIAR_CONTROL_SOCKET=/run/no-daemon FAMILIAR_GALLERY_PATH="$3"
+  as_service env "$@" "$release/familiar" people reembed --photos "$release/photos" >"$log" 2>&1 </dev/null
+}
+
+# The gallery of a stopped daemon, kept byte for byte until the new release has proved itself.
+replace_embeddings() {
+  gallery=$(as_service env HOME="$state" FAMILIAR_CONFIG="$config/familiar.toml" FAMILIAR_STATE="$state" \
+    "$release/venv/bin/python" -c 'from edge_runtime.config import gallery_path, load_config; print(gallery_path(load_config()))')
+  [ -e "$gallery" ] || return 0
+  begin "making the embeddings again"
+  if runs_systemd; then systemctl stop familiar.service 2>>"$log"; fi
+  mkdir -m 700 "$release/previous/gallery"
+  for file in "$gallery" "$gallery-wal" "$gallery-shm"; do
+    if [ -e "$file" ]; then cp -p "$file" "$release/previous/gallery/" || fail "cannot keep a copy of the gallery"; fi
+  done
+  sync
+  saved_gallery=$gallery
+  encode_again "$config/familiar.toml" "$trial" "$gallery" ||
+    fail_with_log "the embeddings could not be made again: $(tail -n 1 "$log" | sed 's/^familiar: //')"
+  step "the embeddings were made again"
+}
+
+restore_gallery() {
+  rm -f "$saved_gallery" "$saved_gallery-wal" "$saved_gallery-shm"
+  cp -p "$release"/previous/gallery/* "$(dirname "$saved_gallery")/"
+  step "the gallery is as it was"
 }
 
 # A configuration may hold passwords: the service reads it, others do not.
@@ -245,13 +377,14 @@ switch() {
     chmod 750 "$config" && chown "0:$(id -g "$user")" "$config"
     chmod 700 "$state" && chown "$user:" "$state"
   fi
-  mkdir "$release/previous"
+  mkdir "$release/previous" || fail "cannot make $release/previous"
+  was_state=silent
   for saved in "$config/familiar.toml" "$units/familiar.service"; do
     if [ -e "$saved" ]; then cp -p "$saved" "$release/previous/"; fi
   done
   was_active='' was_enabled=''
   if runs_systemd; then
-    if systemctl is-active --quiet familiar.service; then was_active=yes; fi
+    if systemctl is-active --quiet familiar.service; then was_active=yes was_state=$(state_word); fi
     if systemctl is-enabled --quiet familiar.service 2>/dev/null; then was_enabled=yes; fi
   fi
   # A release that is not on the card yet must not become the current one.
@@ -264,6 +397,7 @@ switch() {
     ln -sfn "$prefix/current/familiar" "$bin/familiar"
   fi
   make_key
+  if [ -n "$reembed" ]; then replace_embeddings; fi
   sync
   case $chosen in
     given) step "configuration as sent: $config/familiar.toml" ;;
@@ -303,13 +437,27 @@ start() {
   systemctl daemon-reload && systemctl enable --quiet familiar.service 2>>"$log"
   systemctl reset-failed familiar.service 2>/dev/null
   systemctl restart familiar.service 2>>"$log" || not_started
-  # Ready, and still there a moment later.
-  for _ in $(seq "$SETTLE_S"); do
+  begin "watching familiar.service for $watch s"
+  process=$(systemctl show --property MainPID --value familiar.service)
+  for _ in $(seq "$watch"); do
     systemctl is-active --quiet familiar.service || not_started
+    [ "$(systemctl show --property MainPID --value familiar.service)" = "$process" ] || not_started
     sleep 1
   done
+  state_now=$(state_word)
+  # A camera that is lost was lost before, if that is so: no fault of this release.
+  case $state_now in
+    ok | degraded) ;;
+    failing) [ "$was_state" = failing ] || not_healthy ;;
+    *) not_healthy ;;
+  esac
   fact started yes
-  step "familiar.service is active"
+  step "familiar.service is active; after $watch s its state is $state_now"
+}
+
+not_healthy() {
+  "$prefix/current/familiar" status >"$log" 2>&1
+  fail_with_log "familiar.service is not healthy: its state is $state_now, and was $was_state before"
 }
 
 not_started() {
@@ -325,14 +473,19 @@ cleanup() {
   trap '' HUP INT TERM PIPE
   if [ -z "$finished" ]; then
     if [ -n "$switched" ]; then put_back; fi
-    rm -rf "$release"
+    if [ -n "$fresh" ]; then rm -rf "$release"; fi
   fi
+  rm -rf "${release:-/nonexistent}/photos" "${release:-/nonexistent}/previous/gallery"
   clean_stage
   exit "$status"
 }
 
 # Configuration, unit and link as they were; the old release runs again if it ran.
 put_back() {
+  if [ -n "$saved_gallery" ]; then
+    if runs_systemd; then systemctl stop familiar.service 2>/dev/null; fi
+    restore_gallery
+  fi
   if [ "$chosen" != kept ]; then restore "$config/familiar.toml"; fi
   restore "$units/familiar.service"
   if [ -n "$previous" ]; then
@@ -364,8 +517,11 @@ restore() {
   fi
 }
 
-# The last releases stay, to go back to by hand.
+# The last releases stay, to go back to; their wheels are needed no more, as the next deployment takes this one's.
 prune() {
+  for old in "$prefix"/releases/*; do
+    if [ "$old" != "$release" ]; then rm -rf "$old/wheelhouse"; fi
+  done
   set -- "$prefix"/releases/*
   while [ $# -gt "$KEEP" ]; do
     if [ "$1" != "$release" ] && [ "${1##*/}" != "$previous" ]; then rm -rf "$1"; fi
@@ -381,6 +537,7 @@ main() {
   # The service's account may not enter the caller's folder.
   cd / || exit
   root='' prefix=/opt/familiar user=familiar stage='' id='' sums='' python='' extra='' force=''
+  watch=20 reembed=''
   while [ $# -gt 0 ]; do
     case $1 in
       --root) root=$2 ;;
@@ -392,6 +549,8 @@ main() {
       --python) python=$2 ;;
       --extra) extra=$2 ;;
       --force) force=$2 ;;
+      --watch) watch=$2 ;;
+      --reembed) reembed=$2 ;;
       *) fail "unknown argument $1" ;;
     esac
     shift 2
@@ -404,6 +563,8 @@ main() {
     stage) make_stage ;;
     clean) clean_stage ;;
     install) install_release ;;
+    rollback) roll_back ;;
+    status) tell_status ;;
     *) fail "unknown action $action" ;;
   esac
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ from edge_runtime.deploy.layout import FIRST_CONFIGURATION, Layout, package_text
 from edge_runtime.errors import DeployError, InputError
 
 _SUMS = "SHA256SUMS"
+_REUSE = "REUSE"
+_REUSABLE = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9._+-]*(/[A-Za-z0-9_+][A-Za-z0-9._+-]*)?\Z")
+"""Names that a shell script reads as they are, of the release or of one folder in it."""
 _DISTRIBUTION = "familiar-edge"
 
 
@@ -38,6 +42,28 @@ class Payload:
     def release_id(self, now: datetime) -> str:
         """``20250131T120000Z-1a2b3c4d``: names sort by age, and the same content shows."""
         return f"{now:%Y%m%dT%H%M%SZ}-{self.sums[:8]}"
+
+
+def leave_out(payload: Payload, files: Iterable[tuple[str, str]]) -> Payload:
+    """The same payload without what the device has already; it is told where to take that from.
+
+    Args:
+        payload: is changed.
+        files: sha256 (hex) and name of each file of the release in use, as the device says. The device checks every
+            sum again.
+    """
+    there = {digest: name for digest, name in files if _REUSABLE.match(name)}
+    lines, spared = [], 0
+    for line in (payload.folder / _SUMS).read_text().splitlines():
+        digest, name = line[:64], line[66:]
+        own = payload.folder / name
+        if digest in there and _REUSABLE.match(name) and name != "install.sh":
+            lines.append(f"{name} {there[digest]}\n")
+            spared += own.stat().st_size
+            own.unlink()
+    if lines:
+        (payload.folder / _REUSE).write_text("".join(lines))
+    return Payload(payload.folder, payload.sums, payload.size - spared)
 
 
 def find_checkout() -> Path | None:
@@ -96,6 +122,8 @@ def make_payload(
     groups: Iterable[str],
     configuration: Path | None = None,
     wheelhouse: Path | None = None,
+    lock: str | None = None,
+    photos: Sequence[Path] = (),
 ) -> Payload:
     """Lay out a release.
 
@@ -106,7 +134,9 @@ def make_payload(
         layout: of the device.
         groups: for the unit.
         configuration: checked; None: the device keeps its own, or gets a first one.
-        wheelhouse: wheels for a device without internet.
+        wheelhouse: every wheel the device needs; None: it asks its own package index.
+        lock: what of them to install, with hashes; None: what pip chooses.
+        photos: of people enrolled, for making their embeddings again.
 
     Raises:
         InputError: a wheelhouse without wheels.
@@ -123,6 +153,14 @@ def make_payload(
         (folder / "first.toml").write_text(FIRST_CONFIGURATION)
     if wheelhouse:
         _copy_wheels(wheelhouse, folder / "wheelhouse")
+    if lock:
+        version, digest = wheel.name.split("-")[1], file_digest(wheel)[0]
+        (folder / "lock.txt").write_text(f"{lock}{_DISTRIBUTION}=={version} --hash=sha256:{digest}\n")
+    if photos:
+        (folder / "photos").mkdir()
+        for number, photo in enumerate(photos):
+            shutil.copy(photo, folder / "photos" / f"{number}{photo.suffix.lower()}")
+    (folder / "surplus.txt").write_text(package_text("surplus.txt"))
     (folder / "familiar.service").write_text(layout.unit(groups))
     (folder / "install.sh").write_text(package_text("install.sh"))
     wrapper = folder / "familiar"

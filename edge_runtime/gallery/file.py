@@ -19,7 +19,7 @@ from edge_runtime.gallery.rows import Rows, is_meta_sound, meta_row, put_meta, r
 from edge_runtime.gallery.tables import GALLERY
 from edge_runtime.gallery.templates import Damage
 from edge_runtime.gallery.tombstones import Tombstones
-from edge_runtime.gallery.vault import Vault, new_rotation
+from edge_runtime.gallery.vault import Vault
 from edge_runtime.storage import sqlite
 from edge_runtime.storage.database import Database, asides, damage_of, is_blank, older_copies
 from edge_runtime.storage.files import with_sides
@@ -89,8 +89,7 @@ class GalleryFile(Closing):
             with explained(path):
                 if is_blank(path):
                     device_key = source.load(create=True)
-                    rotation = new_rotation(embedding_size)
-                    vault = Vault(path, device_key, encoder_hash, secrets.token_hex(16), rotation)
+                    vault = Vault(path, device_key, encoder_hash, secrets.token_hex(16))
                     row = meta_row(vault, preprocessing_hash, embedding_size, bundle_name)
                     Database(path, GALLERY, lambda connection: put_meta(connection, row)).close()
         gallery = cls.open_existing(path, source)
@@ -171,10 +170,9 @@ class GalleryFile(Closing):
                     f"{self.path}: expected embeddings of the bundle in use, {bundle_name!r} "
                     f"({what} {wanted[what]!s:.12}), found embeddings of {self.bundle_name!r} "
                     f"({what} {self.bound[what]!s:.12}); use that bundle and detector again, "
-                    "or set [gallery] path to a new file and enrol again"
+                    "or make the codes again: familiar people reembed --photos DIR"
                 )
-            rotation = new_rotation(embedding_size)
-            vault = replace(self._rows.vault, encoder_hash=encoder_hash, rotation=rotation)
+            vault = replace(self._rows.vault, encoder_hash=encoder_hash)
             put_meta(connection, meta_row(vault, preprocessing_hash, embedding_size, bundle_name))
         self._rows.vault = vault
         self.encoder_hash, self.preprocessing_hash = encoder_hash, preprocessing_hash
@@ -211,11 +209,10 @@ class GalleryFile(Closing):
         return fault or (f"{damage} are damaged and not used" if damage else None)
 
     def rekey(self) -> bool:
-        """Seal everything anew: new device key where it is a file, new keys of people, a new rotation of embeddings.
+        """Seal everything anew: new device key where it is a file, new keys of people.
 
-        What was copied before, backups included, opens with the old device key alone, and embeddings that leaked turned
-        by the old rotation match nothing here. A power cut leaves the old key with the old gallery or the new key
-        with the new one.
+        What was copied before, backups included, opens with the old device key alone. A power cut leaves the old key
+        with the old gallery or the new key with the new one.
 
         Returns:
             Whether the device key is new too; one from elsewhere than a file stays.
@@ -228,7 +225,7 @@ class GalleryFile(Closing):
             if not any(old.fits(meta["key_check"]) for meta in read_metas(connection)):
                 raise GalleryError(f"{self.path}: expected the device key it was opened with, found another; try again")
             new_key = secrets.token_bytes(KEY_BYTES) if self._key.path else old.device_key
-            vault = replace(old, device_key=new_key, rotation=new_rotation(self.embedding_size))
+            vault = replace(old, device_key=new_key)
             reseal(connection, old, vault)
             put_meta(connection, meta_row(vault, self.preprocessing_hash, self.embedding_size, self.bundle_name))
             self._rows.vault = vault
@@ -310,7 +307,7 @@ def open_meta(path: Path, source: KeySource, metas: list[dict[str, Any]]) -> tup
             if is_meta_sound(vault, meta):
                 if number and source.path is not None:
                     take_waiting(source.path)
-                return vault.with_rotation(meta["rotation"], meta["code_size"]), meta
+                return vault, meta
     if fits or not metas:
         raise DamagedGalleryError(f"{path}: expected a sound gallery, found its own first rows damaged; {SAVE}")
     raise DeviceKeyError(

@@ -264,7 +264,6 @@ def meta_row(vault: Vault, preprocessing_hash: str, embedding_size: int, bundle_
         "bundle_name": bundle_name,
         "gallery_id": vault.gallery_id,
         "key_check": vault.key_check(),
-        "rotation": vault.seal_rotation(),
         "mac": vault.mac("meta", *open_values),
     }
 
@@ -289,5 +288,4 @@ def is_meta_sound(vault: Vault, row: sqlite3.Row | dict[str, Any]) -> bool:
         row["gallery_id"] == vault.gallery_id
         and vault.fits(row["key_check"])
         and row["mac"] == vault.mac("meta", *open_values)
-        and vault.read(vault.device_key, row["rotation"], "rotation", "") is not None
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from edge_runtime.errors import GalleryError
 from edge_runtime.storage.database import Description
 
@@ -12,24 +10,20 @@ META = ("meta", "meta_copy")
 _META = (
     "CREATE TABLE {} (id INTEGER PRIMARY KEY CHECK (id = 1), encoder_hash TEXT NOT NULL,"
     " preprocessing_hash TEXT NOT NULL, code_size INTEGER NOT NULL, bundle_name TEXT NOT NULL,"
-    " gallery_id TEXT NOT NULL, key_check BLOB NOT NULL, rotation BLOB NOT NULL, mac BLOB NOT NULL) STRICT"
+    " gallery_id TEXT NOT NULL, key_check BLOB NOT NULL, mac BLOB NOT NULL) STRICT"
 )
 _NEGATIVE = (
     "CREATE TABLE negative (id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " person_id TEXT NOT NULL REFERENCES person (id) ON DELETE CASCADE, code BLOB NOT NULL, source BLOB NOT NULL,"
     " added BLOB NOT NULL, event_mac BLOB NOT NULL, UNIQUE (person_id, event_mac)) STRICT"
 )
-"""Views that were named wrongly; since schema 4."""
-
-
-def _with_negatives(connection: sqlite3.Connection) -> None:
-    connection.execute(_NEGATIVE)
+"""Views that were named wrongly."""
 
 
 GALLERY = Description(
     what="a gallery",
     application_id=0x46414D49,  # "FAMI", so that `file` and we know what it is
-    schema=4,
+    schema=5,
     tables=(
         *map(_META.format, META),
         "CREATE TABLE person (id TEXT PRIMARY KEY, sealed_key BLOB NOT NULL, name BLOB NOT NULL,"
@@ -43,7 +37,6 @@ GALLERY = Description(
         " person_id TEXT NOT NULL, mac BLOB NOT NULL) STRICT",
     ),
     error=GalleryError,
-    steps={3: _with_negatives},
     keeps_copy=True,
 )
 """No column says anything in the open that is believed: dates are sealed, the rest is signed."""

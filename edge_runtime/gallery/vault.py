@@ -1,4 +1,4 @@
-"""How values of a gallery are sealed: a key per person under the device key, embeddings turned by a rotation.
+"""How values of a gallery are sealed: a key per person under the device key.
 
 Every value is bound (as associated data) to its kind, its row, its person, the encoder and the gallery, so that none
 can be moved within a gallery or to another one unnoticed.
@@ -57,14 +57,12 @@ class Vault:
         device_key: 32 bytes.
         encoder_hash: of the embeddings.
         gallery_id: of the gallery.
-        rotation: float32 (D, D), orthogonal: embeddings are kept turned by it; None: not read yet.
     """
 
     path: Path
     device_key: bytes
     encoder_hash: str
     gallery_id: str
-    rotation: Floats | None = None
 
     def place(self, kind: str, row: str) -> str:
         """What a value is bound to."""
@@ -156,31 +154,9 @@ class Vault:
         plain = self.read(key, sealed, "added", added_place(row, photo_mac))
         return None if plain is None else (_or_none(struct.unpack("<d", plain)[0]),)
 
-    def seal_rotation(self) -> bytes:
-        """The rotation, sealed with the device key."""
-        assert self.rotation is not None
-        return self.seal(self.device_key, self.rotation.astype("<f4").tobytes(), "rotation", "")
-
-    def with_rotation(self, sealed: bytes, embedding_size: int) -> Vault:
-        """The same vault with the rotation that :meth:`seal_rotation` gave.
-
-        Raises:
-            DamagedGalleryError: altered, or of another gallery.
-        """
-        plain = self.open(self.device_key, sealed, "rotation", "")
-        if len(plain) != 4 * embedding_size**2:
-            raise DamagedGalleryError(
-                f"{self.path}: expected a rotation of embeddings of {embedding_size}, found {len(plain)} bytes; "
-                "the gallery was altered, put a backup in its place"
-            )
-        return replace(
-            self, rotation=np.frombuffer(plain, "<f4").reshape(embedding_size, embedding_size).astype(np.float32)
-        )
-
     def seal_embedding(self, key: bytes, weight: float, embedding: Floats, row: str) -> bytes:
         """A template's weight and embedding (D,)."""
-        turned = embedding if self.rotation is None else embedding @ self.rotation
-        return self.seal(key, np.concatenate([[weight], turned]).astype("<f4").tobytes(), "code", row)
+        return self.seal(key, np.concatenate([[weight], embedding]).astype("<f4").tobytes(), "code", row)
 
     def open_embedding(self, key: bytes, sealed: bytes, row: str) -> tuple[float, Floats]:
         """The inverse of :meth:`seal_embedding`: (weight, embedding float32 (D,)).
@@ -189,10 +165,7 @@ class Vault:
             DamagedGalleryError: altered, or of another place.
         """
         numbers = np.frombuffer(self.open(key, sealed, "code", row), "<f4").astype(np.float32)
-        embedding = numbers[1:]
-        return float(numbers[0]), embedding if self.rotation is None else np.asarray(
-            self.rotation @ embedding, np.float32
-        )
+        return float(numbers[0]), numbers[1:]
 
 
 def _or_nan(value: float | None) -> float:
@@ -211,10 +184,3 @@ def negative_row(person_id: str, negative_id: int) -> str:
 def added_place(row: str, photo_mac: bytes | None) -> str:
     """What the date of a template is bound to: the fingerprint of its photo too, which stands in the open."""
     return f"{row}/{(photo_mac or b'').hex()}"
-
-
-def new_rotation(embedding_size: int) -> Floats:
-    """A random rotation or reflection, uniform over all of them, float32 (D, D) (Mezzadri, 2007: QR with signs)."""
-    rng = np.random.default_rng(secrets.randbits(256))
-    q, r = np.linalg.qr(rng.standard_normal((embedding_size, embedding_size)))
-    return np.asarray(q * np.sign(np.diag(r)), np.float32)

@@ -358,13 +358,16 @@ def _ready(path: Path) -> Path:
 
 @cache
 def layout(tables: tuple[str, ...]) -> dict[str, tuple[tuple[str, str, bool, bool], ...]]:
-    """(name, kind, whether NULL is refused, whether it is of the key) of the columns that statements make, by table."""
+    """(name, kind, whether NULL is refused, whether it is of the key) of the columns that statements make, by table.
+
+    SQLite's own table of the numbers given is among them, if there is one.
+    """
     connection = sqlite3.connect(":memory:")
     try:
         for statement in tables:
             connection.execute(statement)
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {name: _columns(connection, name) for name in names if not name.startswith("sqlite_")}
+        return {name: _columns(connection, name) for name in names}
     finally:
         connection.close()
 

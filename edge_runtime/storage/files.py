@@ -96,8 +96,12 @@ def replacing(path: str | Path, mode: int | None = None, make_folder: bool = Tru
         InputError: it cannot be written; what was there stays.
     """
     path = Path(path)
-    if not path.name or (path.exists() and not path.is_file()):
+    try:
         # As root, a move would put a file in the place of a device.
+        other = not path.name or (path.exists() and not path.is_file())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be written ({error}); name another place") from error
+    if other:
         raise InputError(f"{path}: expected a file to write, found a folder or device; name another place")
     draft = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
     with _explained(path, draft), ExitStack() as held:

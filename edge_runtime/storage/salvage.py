@@ -120,6 +120,7 @@ def _layouts(description: Description) -> dict[str, list[_Column]]:
             for name, kind, required, key in columns
         ]
         for table, columns in layout(description.tables).items()
+        if not table.startswith("sqlite_")
     }
 
 

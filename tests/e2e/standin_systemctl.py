@@ -87,6 +87,9 @@ def main() -> int:
         enabled.touch()
     if verb == "disable":
         enabled.unlink(missing_ok=True)
+    if verb == "show":
+        print(alive())
+        return 0
     if verb == "is-active":
         return 0 if alive() else 3
     if verb == "is-enabled":

@@ -10,10 +10,15 @@ import fcntl
 import getpass
 import json
 import os
+import random
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -21,8 +26,10 @@ import numpy as np
 import pytest
 
 from edge_runtime.bundle.folder import Bundle
-from tests.builders import ROOT, draw_face, make_bundle, write_manifest
+from tests.builders import RELEASED, ROOT, draw_face, make_bundle, make_pixels, write_manifest
+from tests.clips import write_clip
 from tests.e2e.loopback import STANDIN, Loopback, missing, start_sshd
+from tests.small_disk import fill, needs_root, small_disk
 
 # A deployment starts on a desktop and installs its own interpreter there, whichever is installed here.
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
@@ -42,10 +49,23 @@ class Device:
         self.home = root / "opt/familiar"
 
     def deploy(self, *arguments: str | Path) -> Run:
-        own = ["--root", self.root, "--user", getpass.getuser()]
+        done = self.start(*arguments)
+        out, err = done.communicate()
+        return Run(done.args, done.returncode, out, err)
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """A deployment under way, in a process group of its own."""
+        own = ["--root", self.root, "--user", getpass.getuser(), "--watch", "3"]
         words = ["deploy", self.loopback.host, *self.loopback.options, *own, *arguments]
-        return subprocess.run(
-            [sys.executable, "-m", "edge_runtime", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+        return subprocess.Popen(
+            [sys.executable, "-m", "edge_runtime", *map(str, words)],
+            cwd=ROOT,
+            # Wheels are fetched once for all tests here, and none are left in the home folder.
+            env={**os.environ, "XDG_CACHE_HOME": str(self.loopback.folder / "cache")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
         )
 
     def familiar(self, *arguments: str | Path) -> Run:
@@ -91,27 +111,24 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(loopback: Loopback, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Device, Run]:
-    """A device after its first deployment, without systemd, from the package index."""
+    """A device after its first deployment, without systemd, with the wheels of the lock."""
     device = Device(loopback, tmp_path_factory.mktemp("device"))
     return device, device.deploy("--bundle", bundle)
 
 
 @pytest.fixture(scope="module")
 def wheelhouse(installed: tuple[Device, Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every wheel the device needs, fetched by the device's own pip, as docs/deploy.md says."""
+    """Every wheel the device needs, in a folder of the user's."""
     device, done = installed
     assert done.returncode == 0, done.stderr
     folder = tmp_path_factory.mktemp("wheelhouse")
-    pip = [device.home / "current/venv/bin/python", "-m", "pip", "download", "--quiet", "--only-binary", ":all:"]
-    (wheel,) = (device.home / "current").resolve().glob("*.whl")
-    subprocess.run([*pip, "--dest", folder, f"{wheel}[litert]"], check=True)
+    for wheel in (device.loopback.folder / "cache/familiar/wheels").glob("*.whl"):
+        shutil.copy(wheel, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def upgraded(
-    installed: tuple[Device, Run], bundle: Path, wheelhouse: Path
-) -> Iterator[tuple[Device, Run, Callable[..., Run]]]:
+def upgraded(installed: tuple[Device, Run], bundle: Path) -> Iterator[tuple[Device, Run, Callable[..., Run]]]:
     """The same device upgraded, with the stand-in for systemd, and with one person enrolled before."""
     device, _ = installed
     standin = device.loopback.commands
@@ -132,7 +149,7 @@ def upgraded(
     (device.home / "releases/20040101T000000Z-4").mkdir()
 
     def upgrade(*arguments: str | Path) -> Run:
-        return device.deploy("--wheel", wheel, "--wheelhouse", wheelhouse, *arguments)
+        return device.deploy("--wheel", wheel, *arguments)
 
     yield device, upgrade("--bundle", bundle), upgrade
     subprocess.run([standin / "systemctl", "stop", "familiar.service"], check=True)
@@ -182,7 +199,8 @@ def test_upgrade_keeps_people_key_and_configuration(upgraded: tuple[Device, Run,
     assert "familiar.service is active" in done.stdout
     assert device.config.read_text() == RUNNING
     assert device.current() == device.releases()[-1]
-    assert not (device.home / "current/wheelhouse").exists()
+    sent = re.search("sent ([0-9.]+) MB", done.stdout)
+    assert sent and float(sent[1]) < 0.2, "what the device had was sent again"
     assert Path(f"/proc/{device.daemon()}/cmdline").read_text().find(device.current()) > 0
     assert device.people() == ["Ada"]
 
@@ -275,3 +293,143 @@ def test_a_device_with_an_unknown_host_key_is_refused(loopback: Loopback, bundle
     )
     assert (done.returncode, done.stderr.count("\n")) == (12, 1)
     assert "Host key verification failed" in done.stderr
+
+
+CUTS = int(os.environ.get("DEPLOY_CUTS", "0"))
+long = pytest.mark.skipif(not CUTS, reason="takes minutes: make deploy-faults")
+
+
+def test_status_and_back_to_the_release_before(upgraded: tuple[Device, Run, Callable[..., Run]]) -> None:
+    device, _, _ = upgraded
+    told = device.deploy("--status")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert re.search(f"{re.escape(device.loopback.host)} +ok +{device.current()} +tiny", told.stdout)
+    releases, pid = device.releases(), device.daemon()
+    before = releases[releases.index(device.current()) - 1]
+    done = device.deploy("--rollback")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (device.current(), device.releases(), device.people()) == (before, releases, ["Ada"])
+    assert device.daemon() != pid
+
+
+def sealed(device: Device) -> dict[str, bytes]:
+    """What the gallery holds, byte for byte; gallery.db-shm is but SQLite's index of it while somebody reads."""
+    state = device.root / "var/lib/familiar"
+    return {name: (state / name).read_bytes() for name in ("gallery.db", "gallery.db-wal") if (state / name).exists()}
+
+
+@long
+def test_a_release_that_ends_while_it_is_watched_is_taken_back(
+    upgraded: tuple[Device, Run, Callable[..., Run]], bundle: Path, tmp_path: Path
+) -> None:
+    device, _, upgrade = upgraded
+    clip = write_clip(tmp_path / "short.avi", [make_pixels()] * 25)
+    (tmp_path / "new.toml").write_text(f'[camera.front]\nsource = "file:{clip}?realtime"\n')
+    before, people = device.state(), sealed(device)
+    done = upgrade("--bundle", bundle, "--config", tmp_path / "new.toml", "--watch", "30")
+    assert (done.returncode, done.stderr.count("\n")) == (12, 1), done.stdout
+    assert f"the previous release {device.current()} runs again" in done.stdout
+    assert (device.state(), sealed(device)) == (before, people)
+    assert device.people() == ["Ada"]
+
+
+@long
+def test_another_encoder_needs_the_photos_and_is_one_command(
+    upgraded: tuple[Device, Run, Callable[..., Run]], tmp_path: Path
+) -> None:
+    device, _, upgrade = upgraded
+    (tmp_path / "photos").mkdir()
+    shutil.copy(device.root / "ada.png", tmp_path / "photos")
+    before, people, pid = device.state(), sealed(device), device.daemon()
+    refused = upgrade("--bundle", RELEASED)
+    assert refused.returncode == 12
+    assert "--reembed --photos DIR" in refused.stderr
+    assert (device.state(), sealed(device), device.daemon()) == (before, people, pid)
+    broken = tmp_path / "new.toml"
+    broken.write_text('[camera.front]\nsource = "file:/no/such/clip.mp4"\n')
+    failed = upgrade("--bundle", RELEASED, "--reembed", "--photos", tmp_path / "photos", "--config", broken)
+    assert failed.returncode == 12
+    assert "the embeddings were made again" in failed.stdout
+    assert "the gallery is as it was" in failed.stdout
+    assert (device.state(), sealed(device), device.people()) == (before, people, ["Ada"])
+    done = upgrade("--bundle", RELEASED, "--reembed", "--photos", tmp_path / "photos")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert device.people() == ["Ada"]
+    assert not list(device.home.glob("releases/*/photos")), "photos stayed on the device"
+    after, pid = device.state(), device.daemon()
+    assert device.deploy("--rollback").returncode == 12, "the release before does not fit the people any more"
+    assert (device.state(), device.daemon()) == (after, pid)
+
+
+@long
+@pytest.mark.parametrize("cut", range(max(CUTS, 1)))
+def test_a_link_that_is_cut_leaves_one_release_running(
+    upgraded: tuple[Device, Run, Callable[..., Run]], cut: int
+) -> None:
+    """At a moment drawn at random; ``make deploy-faults`` cuts more often."""
+    device, _, _ = upgraded
+    (wheel,) = (device.home / "current").resolve().glob("*.whl")
+    people, before = sealed(device), device.current()
+    under_way = device.start("--wheel", wheel, "--bundle", RELEASED)
+    after_s = random.Random(cut).uniform(1, 40)
+    with suppress(subprocess.TimeoutExpired):
+        under_way.communicate(timeout=after_s)
+    for pid in _ssh_of(device):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    under_way.kill()
+    under_way.communicate()
+    with (device.home / ".deploy.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    whole = [path.parent.name for path in device.home.glob("releases/*/.complete")]
+    assert device.current() in whole, f"cut after {after_s:.1f} s: the release in use is half-made"
+    assert device.daemon() > 0
+    assert before in whole
+    assert sealed(device) == people
+    for left in Path.home().glob(".familiar-deploy.*"):
+        shutil.rmtree(left)
+
+
+def _ssh_of(device: Device) -> list[int]:
+    """Process ids of the connections to this device: each names its key file."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = place.read_bytes().split(b"\0")
+            if words[0] in (b"ssh", b"/usr/bin/ssh") and str(device.loopback.folder / "user_key").encode() in words:
+                found.append(int(place.parent.name))
+    return found
+
+
+@long
+@needs_root
+def test_a_disk_that_fills_up_leaves_the_old_release(loopback: Loopback, bundle: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "card", 1 << 20) as card:
+        device = Device(loopback, card / "root")
+        device.root.mkdir()
+        under_way = device.start("--bundle", bundle)
+        while under_way.poll() is None and not list(device.home.glob("releases/*/venv/lib")):
+            time.sleep(0.05)
+        filler = fill(card)
+        _, said = under_way.communicate()
+        assert under_way.returncode == 12
+        assert "nothing is installed there, as before" in said
+        filler.unlink()
+        assert device.releases() == []
+        assert not (device.home / "current").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "flood", ["yes", "while :; do echo fact python=3.11; done", "sleep 1; printf '\\033[31m'; exit 1"]
+)
+def test_a_hostile_device_gets_one_line(loopback: Loopback, bundle: Path, flood: str) -> None:
+    """A device whose shell is not what it says: endless words, or codes for a terminal."""
+    shell = loopback.commands / "sh"
+    shell.write_text(f"#!/bin/bash\n{flood}\n")
+    shell.chmod(0o755)
+    try:
+        done = Device(loopback, Path("/nowhere")).deploy("--bundle", bundle)
+    finally:
+        shell.unlink()
+    assert (done.returncode, done.stderr.count("\n")) == (12, 1)
+    assert "\x1b" not in done.stdout + done.stderr

@@ -111,7 +111,7 @@ def test_a_damaged_row_costs_its_photo_and_repair_says_whose(home: Path) -> None
 
 @pytest.mark.parametrize("table", ["meta", "meta_copy"])
 def test_one_of_the_first_rows_may_be_damaged(home: Path, table: str) -> None:
-    change(home / "state/gallery.db", f"UPDATE {table} SET rotation = x'00'")
+    change(home / "state/gallery.db", f"UPDATE {table} SET mac = x'00'")
     check_people(home)
     with open_gallery(home) as gallery:
         assert gallery.damage().values == 1

@@ -246,6 +246,13 @@ def test_scripts_are_clean(name: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("name", ["postinst", "prerm", "postrm"])
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck")
+def test_scripts_of_the_debian_package_are_clean(name: str) -> None:
+    done = subprocess.run(["shellcheck", ROOT / ".ci/debian" / name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("host", ["", "-oProxyCommand=id", "pi@host; id", "pi@$(id)", "pi@host\n", "a b"])
 def test_no_host(host: str) -> None:
     with pytest.raises(UsageError, match="expected USER@HOST"):
@@ -260,7 +267,7 @@ def test_payload(tmp_path: Path) -> None:
     payload = make_payload(tmp_path / "release", wheel, bundle, Layout(), ["video"])
     files = {path.relative_to(payload.folder).as_posix() for path in payload.folder.rglob("*") if path.is_file()}
     assert files == {
-        *("SHA256SUMS", "familiar", "familiar.service", "first.toml", "install.sh", wheel.name),
+        *("SHA256SUMS", "familiar", "familiar.service", "first.toml", "install.sh", "surplus.txt", wheel.name),
         *(f"bundle/{name}" for name in ("manifest.json", *bundle.manifest.files)),
     }
     assert os.access(payload.folder / "familiar", os.X_OK)

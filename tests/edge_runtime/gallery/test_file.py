@@ -182,25 +182,6 @@ def test_a_row_moved_to_another_person_is_not_used(tmp_path: Path) -> None:
         assert gallery.damage() == Damage(photos=1)
 
 
-def test_stored_codes_match_nothing_elsewhere_even_unsealed(tmp_path: Path) -> None:
-    """Codes as they lie in the file, after the encryption fell: turned by a rotation of this gallery."""
-    from edge_runtime.gallery.vault import new_rotation
-
-    rng = np.random.default_rng(0)
-    people = rng.normal(size=(300, 128)).astype(np.float32)
-    people /= np.linalg.norm(people, axis=1, keepdims=True)
-    stolen = people @ new_rotation(128)
-    elsewhere = people @ new_rotation(128)
-    for probes in (people, elsewhere):
-        scores = probes @ stolen.T
-        own = np.diag(scores)
-        others = scores[~np.eye(300, dtype=bool)]
-        auc = (own[:, None] > others[None, ::97]).mean()
-        assert 0.42 < auc < 0.58
-        assert (scores.argmax(1) == np.arange(300)).mean() < 0.03
-    assert ((people @ people.T).argmax(1) == np.arange(300)).all()
-
-
 def test_rekey_keeps_the_mode(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
@@ -210,19 +191,3 @@ def test_rekey_keeps_the_mode(tmp_path: Path) -> None:
             assert stat.S_IMODE((tmp_path / "conf/device.key").stat().st_mode) == 0o600
     finally:
         os.umask(old)
-
-
-def test_a_gallery_from_before_corrections_gets_a_place_for_them_and_keeps_everything(tmp_path: Path) -> None:
-    with open_gallery(tmp_path) as gallery:
-        gallery.add("Anna", code(0), 1.0, "0.jpg")
-    with sqlite3.connect(tmp_path / "state/gallery.db") as connection:
-        connection.execute("DROP TABLE negative")
-        connection.execute("PRAGMA user_version = 3")
-    with open_gallery(tmp_path) as gallery:
-        number = gallery.not_this("anna", code(1), "event 17", b"17")
-        assert gallery.not_this("Anna", code(1), "event 17", b"17") == number
-        templates = gallery.templates()
-        assert templates.names == ("Anna",) and templates.negative_index.tolist() == [0]
-        assert np.allclose(templates.negatives, code(1)[None], atol=1e-6)
-        assert np.allclose(templates.embeddings, code(0)[None], atol=1e-6), "no template of Anna's"
-        assert [record.source for record in gallery.negatives("Anna")] == ["event 17"]

@@ -1,0 +1,156 @@
+"""A Debian Python and the wheels of a device of another architecture, unpacked into a folder, run under qemu-user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.deploy.layout import package_text
+from edge_runtime.deploy.wheels import Target, collect, pins
+from tests.builders import ROOT
+
+CACHE = ROOT / ".arm"
+SUITES = {"bookworm": (3, 11), "trixie": (3, 13)}
+"""Debian's, and Raspberry Pi OS's, releases with the Python that each has."""
+EMULATOR_SUITE = "trixie"
+"""Bookworm's qemu 7.2 dies of a segmentation fault when a model is opened."""
+_PACKAGES = ("base-files", "python3", "libgomp1", "libstdc++6")
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """An interpreter that runs emulated, and so does every process that it starts.
+
+    Attributes:
+        python: a wrapper; the interpreter takes it for itself.
+        root: the unpacked Debian.
+        site: the unpacked wheels.
+    """
+
+    python: Path
+    root: Path
+    site: Path
+
+    def environment(self) -> dict[str, str]:
+        """What every call needs; the checkout's code is used, as nothing else of it is compiled."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        return {
+            **kept,
+            "PYTHONHOME": str(self.root / "usr"),
+            "PYTHONPATH": f"{ROOT}:{self.site}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+
+
+def missing() -> str:
+    """What this machine lacks for making one; empty: nothing."""
+    lacking = [name for name in ("apt-get", "dpkg-deb") if not shutil.which(name)]
+    lacking += [] if _KEYRING.exists() else [str(_KEYRING)]
+    return f"needs {' and '.join(lacking)}" if lacking else ""
+
+
+def cached(suite: str) -> Emulated | None:
+    """The one made before; None: there is none."""
+    made = _emulated(suite)
+    return made if (made.site / ".complete").exists() else None
+
+
+def prepare(suite: str) -> Emulated:
+    """Make it, as far as it is not there.
+
+    Raises:
+        subprocess.CalledProcessError: apt or pip failed.
+    """
+    if found := cached(suite):
+        return found
+    made = _emulated(suite)
+    emulator = CACHE / "emulator"
+    if not (emulator / "usr/bin/qemu-aarch64").exists():
+        _unpack(EMULATOR_SUITE, _own_architecture(), ("qemu-user",), emulator)
+    if not (made.root / ".complete").exists():
+        _unpack(suite, "arm64", _PACKAGES, made.root)
+        (made.root / ".complete").touch()
+    version = ".".join(map(str, SUITES[suite]))
+    made.python.parent.mkdir(parents=True, exist_ok=True)
+    made.python.write_text(
+        f'#!/bin/sh\nexec {emulator}/usr/bin/qemu-aarch64 -cpu cortex-a72 -L {made.root} -0 "$0" '
+        f'{made.root}/usr/bin/python{version} "$@"\n'
+    )
+    made.python.chmod(0o755)
+    shutil.rmtree(made.site, ignore_errors=True)
+    install_wheels(Target("aarch64", SUITES[suite], "litert"), made.site)
+    print(f"{size(made.site) / 1e6:.1f} MB unpacked, {trim(made.site) / 1e6:.1f} MB of it are of no use and go")
+    (made.site / ".complete").touch()
+    return made
+
+
+def install_wheels(target: Target, site: Path) -> None:
+    """Unpack every wheel of the target's lock, and take away what a device does not use, as a deployment does."""
+    lock = target.lock()
+    assert lock is not None, f"no lock for {target}"
+    wheels = CACHE / "wheels"
+    collect(target, lock, wheels)
+    place = CACHE / target.lock_name
+    place.write_text("".join(f"{p.name}=={p.version} --hash=sha256:{p.digest}\n" for p in pins(lock)))
+    words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    words += ["--require-hashes", "--find-links", str(wheels), "--target", str(site), *target.pip_options()]
+    subprocess.run([*words, "--requirement", str(place)], check=True)
+
+
+def trim(site: Path) -> int:
+    """Take away what no device uses; returns the bytes."""
+    before = size(site)
+    for line in package_text("surplus.txt").splitlines():
+        for path in (
+            [] if line.startswith("#") else sorted(site.glob(line) if "*" not in line else site.rglob(line[2:]))
+        ):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return before - size(site)
+
+
+def size(place: Path) -> int:
+    """Bytes of a file, or of all files below a folder."""
+    return sum(p.lstat().st_size for p in [place, *place.rglob("*")] if p.is_file() and not p.is_symlink())
+
+
+def _emulated(suite: str) -> Emulated:
+    home = CACHE / suite
+    return Emulated(home / "bin/python3", home / "root", home / "site")
+
+
+def _own_architecture() -> str:
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _unpack(suite: str, architecture: str, packages: tuple[str, ...], root: Path) -> None:
+    """Packages with all they depend on, from the mirror that apt is set to use, unpacked; nothing is installed."""
+    state = CACHE / f"apt-{suite}-{architecture}"
+    for name in ("lists/partial", "archives/partial"):
+        (state / name).mkdir(parents=True, exist_ok=True)
+    (state / "status").touch()
+    (state / "sources.list").write_text(f"deb [arch={architecture} signed-by={_KEYRING}] {_mirror()} {suite} main\n")
+    options = {
+        "Dir::State": state, "Dir::State::lists": state / "lists", "Dir::State::status": state / "status",
+        "Dir::Cache": state, "Dir::Cache::archives": state / "archives",
+        "Dir::Etc::sourcelist": state / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
+        "APT::Architecture": architecture, "APT::Architectures": architecture, "APT::Install-Recommends": "0",
+        "APT::Sandbox::User": "root", "Debug::NoLocking": "1",
+    }  # fmt: skip
+    apt = ["apt-get", "-qq", *(word for key, value in options.items() for word in ("-o", f"{key}={value}"))]
+    subprocess.run([*apt, "update"], check=True)
+    subprocess.run([*apt, "install", "--download-only", "--yes", *packages], check=True, stdout=subprocess.DEVNULL)
+    root.mkdir(parents=True, exist_ok=True)
+    for archive in sorted((state / "archives").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "-x", archive, root], check=True)
+
+
+def _mirror() -> str:
+    words = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(SITE)", "Created-By: Packages"]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    return next(site for origin, _, site in (line.partition(" ") for line in lines) if origin == "Debian")
