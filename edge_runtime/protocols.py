@@ -33,6 +33,8 @@ class FrameSource(Protocol):
     """Frames before this one are not wanted, to go on after a loss; a source that can leaves them out."""
     announced_wh: tuple[int, int]
     """Width and height its pictures are said to have, px; zeros where that is not known before the first."""
+    unusable: int
+    """Pictures that were not whole, or no pictures, and were passed over so far."""
     room: Room
     """Where the next picture is to be drawn. A capture process lends shared memory; else it is fresh each time."""
 

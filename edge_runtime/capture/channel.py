@@ -28,7 +28,7 @@ HELD = 3
 OPENED, MEMORY, FRAME, END, ERROR = b"O", b"M", b"F", b"Z", b"E"
 TEXT_BYTES = 8192
 """The longest text of an error."""
-_HEAD = struct.Struct("<cIQQQddQ")
+_HEAD = struct.Struct("<cIQQQddQQ")
 _SLOT = struct.Struct("<I")
 _CONTROL_BYTES = socket.CMSG_LEN(4)
 """Room for one descriptor."""
@@ -46,6 +46,7 @@ class Message:
         seq, height, width, captured_s, wall_time: of a frame; of memory, ``height`` is a picture's bytes;
             when opened, ``height`` and ``width`` are ``live`` and ``sensor``.
         dropped: frames nobody asked for, so far.
+        unusable: pictures that were not whole or no pictures, so far.
         text: of an error.
         descriptor: of memory; whoever receives it closes it. -1: no memory.
     """
@@ -58,18 +59,19 @@ class Message:
     captured_s: float = 0.0
     wall_time: float = 0.0
     dropped: int = 0
+    unusable: int = 0
     text: bytes = b""
     descriptor: int = -1
 
 
 def send(channel: socket.socket, message: Message) -> None:
-    """Send one message; a frame's is 53 bytes.
+    """Send one message; a frame's is 61 bytes.
 
     Raises:
         OSError: nobody is there.
     """
     m = message
-    head = _HEAD.pack(m.kind, m.slot, m.seq, m.height, m.width, m.captured_s, m.wall_time, m.dropped)
+    head = _HEAD.pack(m.kind, m.slot, m.seq, m.height, m.width, m.captured_s, m.wall_time, m.dropped, m.unusable)
     descriptors = [message.descriptor] if message.descriptor >= 0 else []
     socket.send_fds(channel, [head + message.text[:TEXT_BYTES]], descriptors)
 

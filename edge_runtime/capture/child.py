@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -66,6 +66,7 @@ def serve(
             outbox.limit.check(height, width)
             outbox.open(source.live, source.sensor)
             source.room, source.first_seq = outbox.room, first_seq
+            outbox.unusable = lambda: source.unusable
             for frame in source:
                 if frame.seq >= first_seq and not outbox.put(frame):
                     return
@@ -97,6 +98,8 @@ class _Outbox:
 
     def __init__(self, daemon: socket.socket, limit: PictureLimit) -> None:
         self.limit = limit
+        self.unusable: Callable[[], int] = lambda: 0
+        """How many pictures the source passed over."""
         self._channel = daemon
         self._changed = threading.Condition()
         self._slots: DrawnSlots | None = None
@@ -197,7 +200,9 @@ class _Outbox:
             message, self._waiting, self._wanted = self._waiting, None, False
             # Where the other end has gone, the listener ends this process.
             with suppress(OSError):
-                channel.send(self._channel, dataclasses.replace(message, dropped=self._dropped))
+                channel.send(
+                    self._channel, dataclasses.replace(message, dropped=self._dropped, unusable=self.unusable())
+                )
             self._changed.notify_all()
 
     def _listen(self) -> None:

@@ -69,6 +69,7 @@ class CaptureProcess(Closing):
         live: whether the newest frame wins; None until the source is open.
         sensor: whether its pictures are never twice the same.
         dropped: frames of a live source that nobody asked for in time.
+        unusable: pictures that were not whole, or no pictures, and were passed over.
         ended: the source came to its own end.
         due_s: monotonic seconds at which there is something to do even if nothing is readable.
     """
@@ -95,7 +96,7 @@ class CaptureProcess(Closing):
         """
         self.live: bool | None = None
         self.sensor = False
-        self.dropped = 0
+        self.dropped = self.unusable = 0
         self.ended = False
         self._what = f"camera {camera}: expected frames of {(address := Address(spec))}"
         self._camera = camera
@@ -255,7 +256,7 @@ class CaptureProcess(Closing):
 
     def _act(self, message: Message) -> Frame | None:
         if message.kind == channel.FRAME and self._slots is not None:
-            self.dropped = message.dropped
+            self.dropped, self.unusable = message.dropped, message.unusable
             pixels = self._slots.take(message.slot, message.height, message.width)
             return Frame(pixels, self._camera, message.seq, message.captured_s, message.wall_time, bool(self.live))
         if message.kind == channel.OPENED:
@@ -268,7 +269,7 @@ class CaptureProcess(Closing):
         elif message.kind == channel.END:
             self.ended = True
         elif message.kind == channel.ERROR:
-            self.dropped = message.dropped
+            self.dropped, self.unusable = message.dropped, message.unusable
             raise revive(*json.loads(message.text))
         else:
             raise ValueError(f"kind {message.kind!r}")

@@ -89,7 +89,8 @@ def _lines(document: dict[str, Any]) -> list[str]:
     for name, camera in document["cameras"].items():
         lines.append(
             f"camera {name}: {camera['state']}, {camera['source']}, {camera['frames']} frames "
-            f"({camera['frames_per_s']:.1f} a second), {camera['dropped']} dropped, lost {camera['losses']} times"
+            f"({camera['frames_per_s']:.1f} a second), {camera['dropped']} dropped, "
+            f"{camera['unusable']} unusable, lost {camera['losses']} times"
         )
         if camera["error"]:
             lines.append(f"  error: {camera['error']}")

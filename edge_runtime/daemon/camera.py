@@ -48,6 +48,7 @@ class Camera:
         error: why it is lost, or ended before its time; None while all is well.
         frames: taken so far.
         dropped: frames of a live source that passed unread.
+        unusable: pictures that were not whole, or no pictures.
         losses: how often it was lost.
         abandoned: numbers of capture processes that were killed and have not ended yet.
     """
@@ -64,7 +65,7 @@ class Camera:
         self.losses = 0
         self.started_s = self.latest_s = time.monotonic()
         self._config = config
-        self._dropped = 0
+        self._dropped = self._unusable = 0
         self._attempt = 0
         self._retry_at_s = self._give_up_s = 0.0
         self._next_seq = 0
@@ -96,6 +97,10 @@ class Camera:
     @property
     def dropped(self) -> int:
         return self._dropped + (self._capture.dropped if self._capture else 0)
+
+    @property
+    def unusable(self) -> int:
+        return self._unusable + (self._capture.unusable if self._capture else 0)
 
     @property
     def keeps_running(self) -> bool:
@@ -179,9 +184,14 @@ class Camera:
         for capture in self._abandoned:
             capture.close()
         if self._capture is not None:
-            self._dropped += self._capture.dropped
+            self._count(self._capture)
             self._capture.close()
             self._capture = None
+
+    def _count(self, capture: CaptureProcess) -> None:
+        """Keep what a capture counted beyond its end."""
+        self._dropped += capture.dropped
+        self._unusable += capture.unusable
 
     def _try_again(self) -> None:
         if len(self.abandoned) < _MOST_ABANDONED:
@@ -256,7 +266,7 @@ class Camera:
     def _lose(self, error: CameraError | ConfigError) -> list[Event]:
         capture, self._capture = self._capture, None
         assert capture is not None
-        self._dropped += capture.dropped
+        self._count(capture)
         capture.kill()
         self._dying = capture, error
         self._give_up_s = time.monotonic() + DEATH_S
@@ -294,7 +304,7 @@ class Camera:
     def _let_go(self, capture: CaptureProcess) -> None:
         """It has nothing more to do, and is not waited for."""
         self._capture = None
-        self._dropped += capture.dropped
+        self._count(capture)
         capture.kill()
         self._abandoned.append(capture)
 

@@ -35,6 +35,7 @@ def camera_status(camera: Camera) -> dict[str, Any]:
         "frames": camera.frames,
         "frames_per_s": round(frames_per_s(camera), 2),
         "dropped": camera.dropped,
+        "unusable": camera.unusable,
         "losses": camera.losses,
         "abandoned": camera.abandoned,
         **{key: counts[key] for key in ("faces", "tracks", "identified", "unknown", "rejected")},

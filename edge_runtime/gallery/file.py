@@ -170,7 +170,7 @@ class GalleryFile(Closing):
                     f"{self.path}: expected embeddings of the bundle in use, {bundle_name!r} "
                     f"({what} {wanted[what]!s:.12}), found embeddings of {self.bundle_name!r} "
                     f"({what} {self.bound[what]!s:.12}); use that bundle and detector again, "
-                    "or make the codes again: familiar people reembed --photos DIR"
+                    "or make the embeddings again: familiar people reembed --photos DIR"
                 )
             vault = replace(self._rows.vault, encoder_hash=encoder_hash)
             put_meta(connection, meta_row(vault, preprocessing_hash, embedding_size, bundle_name))

@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+_PIECE_BYTES = 1 << 20
+
 
 def read_given(path: str | Path, most_bytes: int) -> bytes:
     """The bytes of a file.
@@ -22,7 +24,11 @@ def read_given(path: str | Path, most_bytes: int) -> bytes:
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is a folder, pipe or device, and no file")
-        data = stream.read(most_bytes + 1)
-    if len(data) > most_bytes:
+        # In pieces: memory for all that is allowed would be taken at once, however short the file is.
+        pieces, length = [], 0
+        while length <= most_bytes and (piece := stream.read(_PIECE_BYTES)):
+            pieces.append(piece)
+            length += len(piece)
+    if length > most_bytes:
         raise OSError(errno.EFBIG, f"it holds more than {most_bytes >> 10} KiB")
-    return data
+    return b"".join(pieces)

@@ -16,6 +16,8 @@ from edge_runtime.system.closing import Closing
 from edge_runtime.types import Frame, Pixels
 
 _START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+_MOST_UNUSABLE = 100
+"""Pictures in a row; so many are no disturbance that passes."""
 _MAX_PIXELS = 50_000_000
 """Of a camera's picture; what says it is larger is no camera's."""
 
@@ -32,6 +34,7 @@ class Source(Closing):
     sensor = False
     first_seq = 0
     announced_wh = (0, 0)
+    unusable = 0
     room: Room = staticmethod(fresh_room)
 
     def _converted(self, picture: Pixels, code: int, height: int, width: int) -> Pixels:
@@ -60,16 +63,26 @@ class VideoSource(Source, ABC):
         """Frames for ever; pictures cut short on the way are passed over.
 
         Raises:
-            CameraError: the camera stopped giving pictures.
+            CameraError: the camera stopped giving pictures, or gives none that can be used.
         """
-        seq = 0
+        seq = in_a_row = 0
         while self._capture is not None:
             found, picture = self._capture.read()
             if not found:
                 raise CameraError(self._lost(seq))
-            if (pixels := self._from_camera(picture)) is not None:
-                yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
-                seq += 1
+            pixels = self._from_camera(picture)
+            if pixels is None:
+                self.unusable += 1
+                in_a_row += 1
+                if in_a_row >= _MOST_UNUSABLE:
+                    raise CameraError(
+                        f"camera {self._camera}: expected whole JPEG pictures, found {in_a_row} in a row of which none "
+                        "can be used; check its settings and cable"
+                    )
+                continue
+            in_a_row = 0
+            yield Frame(pixels, self._camera, seq, time.monotonic(), time.time())
+            seq += 1
 
     def close(self) -> None:
         """Let go of the camera; may be called again."""

@@ -117,14 +117,12 @@ def test_what_the_source_raises_comes_over_as_itself(spec: str, error: type[Exce
     assert capture.live is None
 
 
-def test_frames_before_an_error_are_not_lost(tmp_path: Path) -> None:
+def test_frames_before_the_end_of_a_damaged_clip_are_not_lost(tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "whole.avi", [make_pixels(48, 64, seed) for seed in range(30)])
     cut = tmp_path / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    frames = []
-    with CaptureProcess(f"file:{cut}", "c") as capture, pytest.raises(CameraError, match="cut short"):
-        frames.extend(capture)
-    assert len(frames) > 5
+    with CaptureProcess(f"file:{cut}", "c") as capture:
+        assert 5 < len(list(capture)) < 30
 
 
 def test_a_killed_process_is_a_loss() -> None:

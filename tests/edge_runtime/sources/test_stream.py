@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.errors import CameraError
 from edge_runtime.sources import open_source
 from edge_runtime.sources._source import jpeg_pixels
@@ -74,7 +75,25 @@ def test_a_picture_that_says_it_is_enormous_is_not_decoded() -> None:
     assert {frame.pixels.shape for frame in frames} == {ONE.shape}
 
 
-@pytest.mark.parametrize("behind", [bytes(200), b"\xff" * 80, b"junk" * 40, b"\r\n" * 50])
+def test_pictures_that_cannot_be_used_are_counted_and_too_many_are_told() -> None:
+    good, torn = jpeg(ONE), jpeg(OTHER)[:-2000]
+
+    def some() -> Iterator[bytes]:
+        for number in itertools.count():
+            yield torn if number > 5 and number % 2 else good
+
+    with MjpegCamera(some, fps=100) as server, CaptureProcess(server.url, "c") as capture:
+        frames = [frame for _, frame in zip(range(20), capture, strict=False)]
+        assert len(frames) == 20 and 5 < capture.unusable < 60
+    with (
+        MjpegCamera(lambda: itertools.chain([good] * 5, itertools.repeat(torn)), fps=200) as server,
+        CaptureProcess(server.url, "c") as capture,
+        pytest.raises(CameraError, match="100 in a row of which none can be used"),
+    ):
+        list(capture)
+
+
+@pytest.mark.parametrize("behind", [bytes(64), bytes(5000), bytes(200), b"\xff" * 80, b"junk" * 40, b"\r\n" * 50])
 def test_what_a_camera_puts_behind_a_picture_costs_no_picture(behind: bytes) -> None:
     with (
         MjpegCamera(lambda: itertools.repeat(jpeg(ONE) + behind), fps=100) as server,
