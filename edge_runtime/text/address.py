@@ -83,6 +83,8 @@ class Address:
             remember([self._text, argument], shown)
             remember(_secrets(self._text))
             return shown
+        if not found["url"].partition("://")[2]:
+            return self._text  # nothing but the scheme, which is no secret
         try:
             shown = _shown(split_url(found["url"]))
         except AddressError:
