@@ -79,9 +79,12 @@ NEXT = dataclasses.replace(GALLERY, schema=GALLERY.schema + 1, steps={GALLERY.sc
 
 def open_gallery(folder: Path) -> Gallery:
     """The gallery; where the workload began with one, this is a program of the made-up next version."""
-    file.GALLERY = NEXT if (folder / "start").is_file() else GALLERY
     places = folder / "state/gallery.db", folder / "conf/device.key"
-    return Gallery.open(*places, "e" * 64, "p" * 64, SIZE, "workload")
+    try:
+        file.GALLERY = NEXT if (folder / "start").is_file() else GALLERY
+        return Gallery.open(*places, "e" * 64, "p" * 64, SIZE, "workload")
+    finally:
+        file.GALLERY = GALLERY
 
 
 def perform(gallery: Gallery, operation: Operation, number: int) -> None:

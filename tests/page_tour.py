@@ -47,6 +47,7 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     page.get_by_text(f"{who}-2.jpg: enrolled").wait_for()
     page.get_by_label("Choose photos", exact=True).set_input_files(photos[:1])
     page.locator("#who strong").get_by_text(who).wait_for()
+    assert page.get_by_text("null").count() == 0
     shoot("people")
     page.get_by_role("link", name="Now").click()
     page.get_by_text("In view:").get_by_text(who).wait_for()
@@ -65,9 +66,7 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
         page.get_by_text("Visitors who were seen").wait_for()
         page.wait_for_timeout(500)
     shoot("strangers")
-    form.get_by_label("Name", exact=True).fill("Visitor <b>bold</b>")
-    form.get_by_role("button", name="Give a name").click()
-    page.get_by_text("views enrolled").wait_for()
+    _name_one(page)
     page.get_by_role("link", name="Strictness").click()
     slider = page.get_by_role("slider")
     slider.fill("1")
@@ -91,6 +90,20 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
         "markup": markup,
         "left": [one["name"] for one in served.client.get("/api/faces").json()["people"]],
     }
+
+
+def _name_one(page: Any) -> None:
+    """Give the first stranger a name whose views are good enough to be enrolled."""
+    said = page.locator("#said")
+    for number in range(page.locator("main li.card").count()):
+        form = page.locator("main li.card").nth(number)
+        form.get_by_label("Name", exact=True).fill("Visitor <b>bold</b>")
+        form.get_by_role("button", name="Give a name").click()
+        said.filter(has_text=":").wait_for()
+        if "views enrolled" in said.inner_text():
+            return
+        page.wait_for_timeout(6500)  # until what was said is gone
+    raise AssertionError("no stranger could be named")
 
 
 def main(arguments: list[str] | None = None) -> int:

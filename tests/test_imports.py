@@ -53,8 +53,8 @@ def test_help_of_every_command_needs_no_interpreter() -> None:
     assert not loaded_by(program) & {"ai_edge_litert", "tflite_runtime", *FORBIDDEN}
 
 
-OUTSIDE = {"paho", "prometheus_client"}
-"""Packages of outputs, each of which is loaded only where it is configured."""
+OUTSIDE = {"paho", "prometheus_client", "starlette", "uvicorn", "msgspec"}
+"""Packages of outputs, API and page, each of which is loaded only where it is configured."""
 
 
 def test_a_daemon_that_has_run_without_outputs_has_loaded_nothing_of_them(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import pytest
 from PIL import Image
 
 from edge_runtime.sources.synthetic import Scene, SceneOptions
 from tests.builders import RELEASED
 from tests.e2e.test_run import Daemon, starting
 from tests.waiting import wait_for
+
+httpx = pytest.importorskip("httpx", reason="httpx, of the extra dev, is not installed")
 
 SCENE = "fps=8,size=640x480,seed=3"
 CAMERA = f"synthetic:{SCENE},realtime,loop"

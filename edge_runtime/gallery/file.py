@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -170,7 +170,7 @@ class GalleryFile(Closing):
                     f"{self.path}: expected embeddings of the bundle in use, {bundle_name!r} "
                     f"({what} {wanted[what]!s:.12}), found embeddings of {self.bundle_name!r} "
                     f"({what} {self.bound[what]!s:.12}); use that bundle and detector again, "
-                    "or make the codes again: familiar people reembed --photos DIR"
+                    "or make the embeddings again: familiar people reembed --photos DIR"
                 )
             vault = replace(self._rows.vault, encoder_hash=encoder_hash)
             put_meta(connection, meta_row(vault, preprocessing_hash, embedding_size, bundle_name))
@@ -297,15 +297,13 @@ def open_meta(path: Path, source: KeySource, metas: list[dict[str, Any]]) -> tup
         DamagedGalleryError: neither row is sound.
         DeviceKeyError: another key made it.
     """
-    waiting = waiting_key(source.path) if source.path is not None else None
-    keys = [source.load()] + ([load_key(waiting)] if waiting is not None and waiting.is_file() else [])
     fits = False
-    for number, device_key in enumerate(keys):
+    for device_key, waits in _keys(source):
         for meta in metas:
             vault = Vault(path, device_key, meta["encoder_hash"], meta["gallery_id"])
             fits |= vault.fits(meta["key_check"])
             if is_meta_sound(vault, meta):
-                if number and source.path is not None:
+                if waits and source.path is not None:
                     take_waiting(source.path)
                 return vault, meta
     if fits or not metas:
@@ -314,3 +312,11 @@ def open_meta(path: Path, source: KeySource, metas: list[dict[str, Any]]) -> tup
         f"{path}: expected the device key that made this gallery, {source.where} is another one; "
         "put the original key back, or move the gallery away and enrol again"
     )
+
+
+def _keys(source: KeySource) -> Iterator[tuple[bytes, bool]]:
+    """The device key in place, then the one that waits beside it, if there is a whole one; and whether it waits."""
+    yield source.load(), False
+    if source.path is not None and waiting_key(source.path).is_file():
+        with suppress(DeviceKeyError):  # cut short by the power, before anything was sealed with it
+            yield load_key(waiting_key(source.path)), True

@@ -13,14 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from PIL import Image
 
 from tests.builders import ROOT
 from tests.e2e.test_run import environment
 from tests.waiting import wait_for
-from tests.web_client import Served, answers, serving
+from tests.web_client import Served, answers, httpx, serving
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
 

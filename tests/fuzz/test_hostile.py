@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("ai_edge_litert", reason="needs the schema of TFLite files, which ai-edge-litert brings")
+
 from tests.fuzz.commands import SHARES
 from tests.fuzz.hostile import run_commands, run_messages
 

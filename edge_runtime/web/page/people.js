@@ -70,7 +70,7 @@ function enrolment(context, refresh) {
       line.replaceChildren(h("span", { class: answer.accepted ? "good" : "warn" }, `${file.name}: ${word}`),
         answer.reason ? `: ${answer.reason} ` : "",
         !answer.accepted && !force && answer.xyxy
-          ? h("button", { onclick: async () => { line.remove(); await one(file, true); await refresh(); } }, T.anyway) : null);
+          ? h("button", { onclick: async () => { line.remove(); await one(file, true); await refresh(); } }, T.anyway) : "");
     } catch (error) {
       line.replaceChildren(h("span", { class: "bad" }, `${file.name}: ${error.message}`));
       if (error.status === 401) context.fail(error);

@@ -89,6 +89,20 @@ def test_a_rekey_cut_short_opens_with_the_key_that_fits(
     assert not waiting_key(tmp_path / "conf/device.key").exists()
 
 
+def test_a_new_key_that_was_cut_short_is_in_nobodys_way(tmp_path: Path) -> None:
+    with open_gallery(tmp_path) as gallery:
+        gallery.add("Anna", code(0), 1.0, "a.jpg")
+    waiting = waiting_key(tmp_path / "conf/device.key")
+    waiting.touch(0o600)  # the name outlived the power cut, the bytes did not
+    with open_gallery(tmp_path) as gallery:
+        assert gallery.templates().names == ("Anna",)
+        assert gallery.rekey() and not waiting.exists()
+    waiting.touch(0o600)
+    (tmp_path / "conf/device.key").write_bytes(bytes(32))
+    with pytest.raises(GalleryError, match="device key that made this gallery"):
+        open_gallery(tmp_path)
+
+
 def test_backups_open_with_the_same_key_alone(tmp_path: Path) -> None:
     with open_gallery(tmp_path) as gallery:
         gallery.add("Anna", code(0), 1.0, "a.jpg")

@@ -176,7 +176,7 @@ def test_unusable_code_or_weight_changes_nothing(tmp_path: Path, vector: Floats,
 def test_codes_of_another_bundle_are_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     with open_gallery(tmp_path) as gallery:
         gallery.add("Anna", code(0), 1.0, "0")
-    with pytest.raises(GalleryError, match=r"'second'.*'first'.*enrol again") as caught:
+    with pytest.raises(GalleryError, match=r"'second'.*'first'.*people reembed") as caught:
         open_gallery(tmp_path, bundle_name="second", **other)
     assert "\n" not in str(caught.value)
     with Gallery.open_existing(tmp_path / "state/gallery.db", tmp_path / "conf/device.key") as gallery:

@@ -133,7 +133,7 @@ def test_people_can_be_listed_and_forgotten_without_their_bundle(config: Config,
     manifest["encoder"]["template"]["points"][0][0] += 1  # another alignment: its codes do not compare
     (folder / "manifest.json").write_text(json.dumps(manifest))
     other = dataclasses.replace(config, bundle=BundleConfig(str(folder)))
-    with pytest.raises(GalleryError, match="enrol again"):
+    with pytest.raises(GalleryError, match="people reembed --photos DIR"):
         open_people(other, enrolling=True)
     with open_people(other) as people:
         assert people.call("people.forget", {"name": "Anna"})["name"] == "Anna"
