@@ -466,6 +466,10 @@ def _file(text: str, where: str) -> Path:
     path = Path(text)
     if not path.name or path.name == ".." or "\0" in text:
         raise ConfigError(f"{where}: expected the path of a file, found {described(text)}; name one")
+    try:
+        path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"{where}: expected the path of a file, found links that lead nowhere; name one") from error
     return path
 
 

@@ -10,6 +10,8 @@ from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProce
 from edge_runtime.config import CameraConfig, Config
 from edge_runtime.errors import CameraError, ConfigError, FamiliarError
 from edge_runtime.pipeline import Pipeline
+from edge_runtime.schema.table import collected
+from edge_runtime.sources import check_source
 from edge_runtime.timing.retry import delay_s
 from edge_runtime.tracking.freeze import FreezeDetector
 from edge_runtime.types import Event, EventKind, Frame
@@ -316,10 +318,17 @@ def check_cameras(config: Config) -> None:
     """See that there is something to look at.
 
     Raises:
-        ConfigError: no camera is configured.
+        ConfigError: no camera is configured, or not one whose source is written as it must be; a wrong one beside
+            others costs the others nothing.
     """
     if not config.camera:
         raise ConfigError(
             "expected at least one camera, found none; add to the configuration file a section [camera.front] with "
             'the line source = "v4l2:0", or try familiar run --camera front=v4l2:0'
         )
+    faults: list[ConfigError] = []
+    for name, camera in config.camera.items():
+        with collected(faults):
+            check_source(camera.source, name)
+    if len(faults) == len(config.camera):
+        raise faults[0]

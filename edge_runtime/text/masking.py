@@ -64,14 +64,22 @@ def _alone(secret: str) -> str:
 
 def _spellings(secret: str) -> set[str]:
     plain = {secret, unquote(secret), unquote_plus(secret)}
-    spelt = plain | {change(text) for text in plain for change in (quote, _quoted, quote_plus)}
+    spelt = plain | {change(text) for text in plain for change in (_quoted, _quoted_whole, _quoted_plus)}
     return {
         form for text in spelt for form in (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
     }
 
 
 def _quoted(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, errors="surrogatepass")
+
+
+def _quoted_whole(text: str) -> str:
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def _quoted_plus(text: str) -> str:
+    return quote_plus(text, errors="surrogatepass")
 
 
 def _mask(found: re.Match[str]) -> str:

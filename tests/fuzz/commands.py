@@ -280,10 +280,13 @@ def called(arguments: list[str]) -> tuple[int, str, str]:
     signal.alarm(_LIMIT_S)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            before, sys.stdin = sys.stdin, io.StringIO()  # nobody is there to be asked
             try:
                 code = main(arguments)
             except SystemExit as left:
                 code = int(left.code or 0)
+            finally:
+                sys.stdin = before
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, old)

@@ -216,6 +216,22 @@ def test_a_camera_that_is_not_there_keeps_no_other_from_working(
     assert {("hall", "camera_lost"), ("door", "appeared"), ("door", "left")} <= kinds
 
 
+@pytest.mark.parametrize("source", ["", "v4l:0", "v4l2:0?size=1280", "rtsp://bob:s3cr3t9#@cam/live"])
+def test_a_camera_that_is_written_wrong_keeps_no_other_from_working(
+    configured: Callable[..., Config], visit_clip: str, source: str
+) -> None:
+    config = configured(door=visit_clip, hall=source)
+    with Service(config) as service, pytest.raises(ConfigError) as told:
+        service.run()
+    events = events_of(config)
+    assert {("hall", "camera_lost"), ("door", "appeared"), ("door", "left")} <= {
+        (e["camera"], e["kind"]) for e in events
+    }
+    assert "hall" in str(told.value) and "s3cr3t9" not in str(told.value) + str(events)
+    with pytest.raises(ConfigError, match="hall"):
+        Service(configured(hall=source))
+
+
 def test_of_a_clip_cut_short_what_is_there_is_the_clip(configured: Callable[..., Config], tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "whole.avi", visit(0))
     cut = tmp_path / "cut.avi"

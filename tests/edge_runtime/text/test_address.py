@@ -155,3 +155,10 @@ def test_lines_of_the_capture_process_lose_the_secrets_of_every_camera(
     with CaptureProcess(f"dir:{tmp_path}", "door") as capture:
         assert len(list(capture)) > 1
     until(lambda: "a photo is left out" in (said := capfd.readouterr().err) and "s3cr3t9" not in said, "a line", 5)
+
+
+@pytest.mark.parametrize(
+    "text", ["\udcff\udcfe", "rtsp://bob:\ud800x@cam/live", "rtsp://\udcff@cam", "\0", "a\nb://c@d"]
+)
+def test_texts_that_no_address_can_be_are_taken_and_not_shown(text: str) -> None:
+    assert "\udcff" not in str(Address(text)) and "\ud800" not in masked(text) and str(Address(text)).isprintable()
