@@ -215,8 +215,8 @@ def test_a_receiver_that_was_away_gets_everything_in_order(receiver: Receiver, t
         receiver.come_back()
         wait_for(lambda: delivery.position == 40)
     found = [event["captured_s"] for event in receiver.read()]
-    assert sorted(set(found)) == list(range(40))
-    assert found == sorted(found)
+    # What comes at least once may come again, from a broker too; what is new comes in order.
+    assert list(dict.fromkeys(found)) == list(range(40))
     assert len(troubles) == 2 and troubles[1] == "None"
 
 
