@@ -154,7 +154,7 @@ def described(value: Any) -> str:
 
 _LONGEST_NAME = 60
 _LONGEST_NUMBER = 18
-_WORD = re.compile(rf"[\w .,+-]{{0,{_LONGEST_NAME}}}")
+_WORD = re.compile(rf"[\w .,+=-]{{0,{_LONGEST_NAME}}}")
 _TEXTS = (str, Address)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_runtime.errors import ConfigError
+from edge_runtime.schema.table import described
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def split_options(argument: str, known: Mapping[str, Callable[[str], Any]], wher
         try:
             values[name] = known[name](text)
         except KeyError:
-            raise ConfigError(f"{where}: expected ?{' or ?'.join(known)}, found {part!r}") from None
+            raise ConfigError(f"{where}: expected ?{' or ?'.join(known)}, found {described(part)}") from None
         except ValueError as error:
-            raise ConfigError(f"{where}: {name}: expected {error}, found {text!r}") from None
+            raise ConfigError(f"{where}: {name}: expected {error}, found {described(text)}") from None
     return before, values
 
 

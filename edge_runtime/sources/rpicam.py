@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.schema.table import described
 from edge_runtime.sources._options import Mode, split_mode
 from edge_runtime.sources._source import Source
 from edge_runtime.types import Frame, Pixels
@@ -51,7 +52,7 @@ def parse(argument: str, camera: str) -> tuple[int, Mode]:
     where = f"camera {camera}: source 'rpicam'"
     argument, mode = split_mode(argument, where)
     if not argument.isdecimal():
-        raise ConfigError(f"{where}: expected rpicam:0, found {argument!r}")
+        raise ConfigError(f"{where}: expected rpicam:0, found {described(argument)}")
     width, height = mode.size or _SIZE_WH
     if width % _ROW_PX or height % 2:
         near = max(round(width / _ROW_PX), 1) * _ROW_PX, max(height // 2, 1) * 2

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.schema.table import described
 from edge_runtime.sources._options import Mode, split_mode
 from edge_runtime.sources._source import VideoSource, is_motion_jpeg
 from edge_runtime.system.log import log
@@ -32,7 +33,7 @@ def parse(argument: str, camera: str) -> tuple[Path, Mode]:
     where = f"camera {camera}: source 'v4l2'"
     argument, mode = split_mode(argument, where)
     if not (argument.isdecimal() or argument.startswith("/dev/")):
-        raise ConfigError(f"{where}: expected v4l2:0 or v4l2:/dev/video0, found {argument!r}")
+        raise ConfigError(f"{where}: expected v4l2:0 or v4l2:/dev/video0, found {described(argument)}")
     return Path(f"/dev/video{int(argument)}" if argument.isdecimal() else argument), mode
 
 

@@ -10,6 +10,7 @@ from edge_runtime.text.masking import remember
 
 _HERE = frozenset({"v4l2", "rpicam", "file", "dir", "synthetic"})
 """Sources on this device: their argument is a number, a path or options, and no secret."""
+_PATHS = frozenset({"file", "dir"})
 _HARMLESS = re.compile(r"[a-z0-9]{0,10}(?::\d{0,3})?|/dev/[A-Za-z0-9/_.-]+")
 """What is shown of a text that is no source: a slip like ``v4l:0``, which helps to be seen, and nothing else."""
 _URL = re.compile(r"(?:stream:)?(?P<url>[A-Za-z][A-Za-z0-9+.-]*://.*)", re.DOTALL)
@@ -73,7 +74,7 @@ class Address:
     def _learn(self) -> str:
         """Remember what is secret; returns what may be shown."""
         name, _, argument = self._text.partition(":")
-        if name in _HERE and "://" not in argument:
+        if name in _HERE and "://" not in argument and ("@" not in argument or name in _PATHS):
             return self._text
         found = _URL.fullmatch(self._text)
         if found is None:

@@ -34,7 +34,8 @@ def remember(secrets: Iterable[str], shown: str = "***") -> None:
         if _SCHEME.fullmatch(secret):
             continue  # ``http://`` and nothing behind it: said in many a line, and no secret
         for text in _spellings(secret):
-            if sum(map(str.isalnum, text)) >= _SHORTEST and _known.get(text) != shown:
+            secret_enough = sum(map(str.isalnum, text)) >= _SHORTEST and not text.endswith("://")
+            if secret_enough and _known.get(text) != shown:
                 _known[text] = shown
                 _pattern = None
 

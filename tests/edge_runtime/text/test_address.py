@@ -96,6 +96,7 @@ def test_nothing_that_prints_an_address_shows_its_password(form: str) -> None:
         ("rtsp://[fe80::1]:554/live", "rtsp://[fe80::1]:554/***"),
         ("rtsp://bob:sec@ret@cam/live", "rtsp://***@cam/***"),
         ("rtsp://bob:a/b@cam/live", "rtsp://***"),
+        ("v4l2:0b0b:s3cr3t@cam", "v4l2:***"),
         ("hello, this is no source", "***"),
     ],
 )
