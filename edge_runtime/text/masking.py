@@ -16,7 +16,6 @@ _ADDRESS = re.compile(r"(?P<start>(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//)(?P<rest>[^\s'
 _SECRET = re.compile(
     r"(?i)([?&;](?:user|usr|username|login|password|passwd|pass|pwd|pw|token|key|auth|secret)=)[^&#\s'\"]*"
 )
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/*")
 _SHORTEST = 4
 """Letters and digits; a shorter secret cannot be told from any other word."""
 _known: dict[str, str] = {}
@@ -31,8 +30,6 @@ def remember(secrets: Iterable[str], shown: str = "***") -> None:
     """
     global _pattern
     for secret in secrets:
-        if _SCHEME.fullmatch(secret):
-            continue  # ``http://`` and nothing behind it: said in many a line, and no secret
         for text in _spellings(secret):
             secret_enough = sum(map(str.isalnum, text)) >= _SHORTEST and not text.endswith("://")
             if secret_enough and _known.get(text) != shown:
