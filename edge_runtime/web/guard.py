@@ -12,7 +12,6 @@ import ipaddress
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -21,18 +20,12 @@ from edge_runtime.system.loopback import is_loopback
 from edge_runtime.web.tokens import EVERYTHING, Token, Tokens
 
 COOKIE = "familiar"
-_SESSION_S = 30 * 24 * 3600.0
+SESSION_S = 30 * 24 * 3600
 _MOST_SESSIONS = 200
 _MOST_FAILURES, _FAILURES_S = 10, 60.0
 """So many wrong tokens from one address in so many seconds; then it waits."""
 _MOST_ADDRESSES = 1000
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
-
-
-@dataclass
-class _Session:
-    token: Token
-    until_s: float
 
 
 class Guard:
@@ -42,7 +35,8 @@ class Guard:
         """Decide by ``tokens``; behind a proxy everybody seems to be this device, so everybody needs one."""
         self._tokens = tokens
         self._behind_proxy = behind_proxy
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        """By cookie: hash of the session's token, and monotonic seconds of its end."""
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def admit(self, request: HTTPConnection, scope: str, changes: bool) -> Token:
@@ -62,19 +56,15 @@ class Guard:
             raise HTTPException(403, f"expected a token with the scope {scope}, this one has {token.scope}")
         return token
 
-    def log_in(self, request: HTTPConnection, text: str) -> str:
-        """The cookie of a new session; raises as :meth:`admit` does."""
+    def log_in(self, request: HTTPConnection, text: str) -> tuple[str, Token]:
+        """The cookie of a new session, and whose it is; raises as :meth:`admit` does."""
         check_origin(request)
         token = self._by_token(request, text)
         while len(self._sessions) >= _MOST_SESSIONS:
             self._sessions.popitem(last=False)
         cookie = secrets.token_urlsafe(32)
-        self._sessions[cookie] = _Session(token, time.monotonic() + _SESSION_S)
-        return cookie
-
-    def admit_cookie(self, cookie: str) -> Token:
-        """Whose session a cookie of :meth:`log_in` is."""
-        return self._sessions[cookie].token
+        self._sessions[cookie] = token.sha256, time.monotonic() + SESSION_S
+        return cookie, token
 
     def log_out(self, request: HTTPConnection) -> None:
         """End the session, if there is one."""
@@ -87,12 +77,12 @@ class Guard:
             return self._by_token(request, text.strip())
         if changes:
             check_origin(request)
-        session = self._sessions.get(request.cookies.get(COOKIE, ""))
-        if session is not None and session.until_s > time.monotonic():
+        digest, until_s = self._sessions.get(request.cookies.get(COOKIE, ""), ("", 0.0))
+        if until_s > time.monotonic():
             # A token that was removed ends its sessions; one that was narrowed narrows them.
-            current = next((token for token in self._tokens.all() if token.sha256 == session.token.sha256), None)
-            if current is not None:
-                return current
+            for token in self._tokens.all():
+                if token.sha256 == digest:
+                    return token
         if not self._behind_proxy and not self._tokens.all() and _from_here(request):
             return EVERYTHING
         raise HTTPException(

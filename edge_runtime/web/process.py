@@ -41,7 +41,6 @@ class WebProcess(Closing):
         """
         host, port = _address(config)
         self._listener = _listen(host, port)
-        self.url = f"{'https' if config.web.tls_cert else 'http'}://{config.web.listen}"
         self._settings = {
             "control": str(socket_path(config).absolute()),
             "tokens": str(tokens_path(config).absolute()),
@@ -56,11 +55,6 @@ class WebProcess(Closing):
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
         self._start()
-
-    @property
-    def port(self) -> int:
-        """The port in use, also where any was asked for."""
-        return int(self._listener.getsockname()[1])
 
     def look(self) -> str | None:
         """Start the process again if it died; why it does not serve at the moment, or None."""

@@ -24,7 +24,7 @@ from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import ControlError, FamiliarError
 from edge_runtime.web import answers, openapi
 from edge_runtime.web.event_stream import EventStream, Newsroom
-from edge_runtime.web.guard import COOKIE, Guard
+from edge_runtime.web.guard import COOKIE, SESSION_S, Guard
 from edge_runtime.web.routes import PICTURE, ROUTES, Route
 from edge_runtime.web.tokens import Token
 from edge_runtime.web.uploads import Decoder, body_of
@@ -133,7 +133,7 @@ class Api:
 
     async def _picture(self, request: Request) -> bytes:
         """The file of a picture, as the body or as the field ``file`` of a form."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = _media_type(request)
         if kind == "multipart/form-data":
             body = await body_of(request, self._max_upload_bytes + (64 << 10))
 
@@ -166,11 +166,10 @@ class Api:
 
     async def _log_in(self, request: Request, token: Token | None) -> Response:
         given = await _body(request, answers.TokenGiven)
-        cookie = self._guard.log_in(request, given.token)
-        found = self._guard.admit_cookie(cookie)
+        cookie, found = self._guard.log_in(request, given.token)
         response = await self._session(request, found)
         response.set_cookie(
-            COOKIE, cookie, max_age=30 * 86400, httponly=True, samesite="strict", secure=self._secure, path="/"
+            COOKIE, cookie, max_age=SESSION_S, httponly=True, samesite="strict", secure=self._secure, path="/"
         )
         return response
 
@@ -214,8 +213,7 @@ def visible(answer: dict[str, Any], token: Token) -> dict[str, Any]:
     if "strangers" in seen:
         seen["strangers"] = [row for row in seen["strangers"] if any(map(token.sees, row["cameras"]))]
     if "troubles" in seen:
-        own = [row for row in seen["troubles"] if _of_no_other_camera(row["part"], token)]
-        seen["troubles"] = own
+        seen["troubles"] = [row for row in seen["troubles"] if _of_no_other_camera(row["part"], token)]
     return seen
 
 
@@ -234,8 +232,12 @@ def check_camera(token: Token, camera: str) -> None:
         raise HTTPException(403, "expected a token for this camera; see familiar token list")
 
 
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def _body(request: Request, kind: type[Any]) -> Any:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if _media_type(request) != "application/json":
         raise HTTPException(415, "expected a JSON body with the header Content-Type: application/json")
     body = await body_of(request, _MAX_JSON_BYTES)
     return _checked(lambda wanted: msgspec.json.decode(body, type=wanted), kind)

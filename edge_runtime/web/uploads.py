@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from edge_runtime.errors import FamiliarError, ImageError, revive
+from edge_runtime.system.environment import harmless_environment
 
 _BODY_S = 60.0
 """How long a body may take to arrive."""
@@ -69,7 +70,7 @@ class Decoder:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR", "LANG") if name in os.environ},
+                env=harmless_environment(),
             )
             try:
                 async with asyncio.timeout(_DECODE_S):

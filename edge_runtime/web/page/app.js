@@ -91,31 +91,24 @@ function begin() {
   show();
 }
 
-async function start() {
+function start() {
   document.getElementById("skip").textContent = T.skip;
   document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
   document.getElementById("places").append(...Object.keys(places).map((name) => h("a", { href: `#${name}` }, T[name])));
   window.addEventListener("hashchange", () => { if (session) { show(); main.focus(); } });
   setInterval(() => { if (!document.hidden) look(); }, 10000);
   look();
-  try {
-    session = await get("/api/session");
-  } catch (error) {
-    if (error.status === 401) { login(); return; }
-    setTimeout(start.again, 2000);
-    return;
-  }
-  begin();
+  enter();
 }
 
-start.again = async () => {
+async function enter() {
   try {
     session = await get("/api/session");
     begin();
   } catch (error) {
     if (error.status === 401) login();
-    else setTimeout(start.again, 2000);
+    else setTimeout(enter, 2000);
   }
-};
+}
 
 start();
