@@ -15,6 +15,7 @@ from email.utils import formatdate
 from edge_runtime.errors import ConfigError, SinkRefusedError
 from edge_runtime.schema.table import key
 from edge_runtime.sinks.webhook.messages import WORDS, check_text, text_of
+from edge_runtime.storage.certificates import client_context
 from edge_runtime.storage.secret import read_secret
 from edge_runtime.types import Event
 
@@ -81,11 +82,7 @@ class MailSink:
         self._port = settings.port or _PORTS[settings.security]
         self._password = read_secret(settings.password_file, settings.password_env, f"{_WHERE}, password")
         self._closed = False
-        try:
-            self._tls = ssl.create_default_context(cafile=settings.ca_certs or None)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"{_WHERE}, ca_certs: expected certificates, found none ({error})") from error
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._tls = client_context(settings.ca_certs, f"{_WHERE}, ca_certs")
 
     def emit(self, event: Event) -> None:
         """Send one mail.

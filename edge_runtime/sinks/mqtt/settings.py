@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.table import key
 from edge_runtime.sinks.mqtt.topics import Topics, slug
+from edge_runtime.storage.certificates import client_context
 from edge_runtime.storage.secret import read_secret
 
 _PORT, _TLS_PORT = 1883, 8883
@@ -99,13 +100,4 @@ class Settings:
         """
         if not self._encrypted:
             return None
-        files = self.tls_ca_certs or self.tls_client_cert
-        try:
-            context = ssl.create_default_context(cafile=self.tls_ca_certs or None)
-            if self.tls_client_cert:
-                files = self.tls_client_cert
-                context.load_cert_chain(self.tls_client_cert, self.tls_client_key or None)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"{_WHERE}, tls: expected certificates in {files}, found none ({error})") from error
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return context
+        return client_context(self.tls_ca_certs, f"{_WHERE}, tls", self.tls_client_cert, self.tls_client_key)

@@ -8,7 +8,8 @@ import threading
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from edge_runtime.errors import ConfigError, SinkRefusedError
+from edge_runtime.errors import SinkRefusedError
+from edge_runtime.storage.certificates import client_context
 
 LARGEST_REPLY = 1 << 16
 """Bytes of an answer that are read; what it says beyond its status is nobody's business."""
@@ -38,15 +39,7 @@ class Exchange:
         self._timeout_s = timeout_s
         self._port = parts.port
         self._connection: http.client.HTTPConnection | None = None
-        self._tls: ssl.SSLContext | None = None
-        if self._secure:
-            try:
-                self._tls = ssl.create_default_context(cafile=ca_certs or None)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigError(
-                    f"sink webhook, ca_certs: expected certificates in {ca_certs}, found none ({error})"
-                ) from error
-            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._tls = client_context(ca_certs, "sink webhook, ca_certs") if self._secure else None
 
     def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
         """The status of the answer.
