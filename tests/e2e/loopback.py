@@ -24,12 +24,14 @@ class Loopback:
         host: ``USER@127.0.0.1``.
         options: of ``familiar deploy``.
         commands: first folder of the path of every session: holds what stands in for systemd.
+        home: folder of the account there.
         folder: everything else of it.
     """
 
     host: str
     options: tuple[str, ...]
     commands: Path
+    home: Path
     folder: Path
 
 
@@ -48,8 +50,9 @@ def start_sshd(folder: Path) -> tuple[subprocess.Popen[bytes], Loopback]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    commands = folder / "commands"
+    commands, home = folder / "commands", folder / "home"
     commands.mkdir()
+    home.mkdir()
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as the system's own start of sshd does
     (folder / "sshd_config").write_text(
@@ -57,7 +60,7 @@ def start_sshd(folder: Path) -> tuple[subprocess.Popen[bytes], Loopback]:
         f"AuthorizedKeysFile {folder}/user_key.pub\nStrictModes no\nUsePAM no\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
         # Spares the suite the compilation of all of numpy at each installation (pip wants a 0 for that).
-        f"SetEnv PATH={commands}:/usr/local/bin:/usr/bin:/bin:{sys.base_prefix}/bin PIP_NO_COMPILE=0\n"
+        f"SetEnv HOME={home} PATH={commands}:/usr/local/bin:/usr/bin:/bin:{sys.base_prefix}/bin PIP_NO_COMPILE=0\n"
     )
     with (folder / "sshd.log").open("wb") as log:
         server = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=log)
@@ -68,7 +71,7 @@ def start_sshd(folder: Path) -> tuple[subprocess.Popen[bytes], Loopback]:
         *("--port", str(port), "--identity", str(folder / "user_key")),
         *("-o", f"UserKnownHostsFile={folder}/known_hosts", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"),
     )
-    return server, Loopback(f"{getpass.getuser()}@127.0.0.1", options, commands, folder)
+    return server, Loopback(f"{getpass.getuser()}@127.0.0.1", options, commands, home, folder)
 
 
 def _await_banner(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
