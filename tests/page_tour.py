@@ -57,7 +57,13 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     card.wait_for()
     card.get_by_text("Why").click()
     card.get_by_text("needed for the name").wait_for()
+    card.get_by_text("Not right?").click()
     shoot("visits")
+    card.get_by_role("button", name=f"This was not {who}").click()
+    page.get_by_text(f"marked: not {who}").wait_for()
+    page.get_by_role("button", name="Take it back").click()
+    page.get_by_text("Taken back.").wait_for()
+    page.get_by_text(f"marked: not {who}").wait_for(state="detached")
     page.get_by_role("link", name="Strangers").click()
     form = page.locator("main li.card").filter(has=page.locator("img")).first
     while not form.count():

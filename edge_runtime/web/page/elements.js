@@ -20,6 +20,10 @@ export function clock(seconds) {
 
 export const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
+// Names and values; a pair without a value is left out.
+export const facts = (pairs) => h("dl", {}, pairs.filter(([, value]) => value && value !== "–")
+  .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+
 export function say(text) {
   const place = document.getElementById("said");
   place.textContent = text;

@@ -41,6 +41,7 @@ function personDetails(context, person, refresh) {
     context.may && person.records.length > 1
       ? h("button", { onclick: act(() => post(`${at("faces", person.name, "photos", photo.template_id)}/delete`)) }, T.deletePhoto)
       : null)));
+  if (person.negatives.length) photos.append(...person.negatives.map((view) => h("li", { class: "quiet" }, T.notThem(person.name, view.source))));
   if (!context.may) return [photos];
   const id = `rename-${person.person_id}`;
   const name = h("input", { type: "text", id, value: person.name, required: true, maxlength: 80 });
