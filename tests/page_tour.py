@@ -75,7 +75,12 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     _name_one(page)
     page.get_by_role("link", name="Strictness").click()
     slider = page.get_by_role("slider")
-    slider.fill("1")
+    page.get_by_text("At 1: about").wait_for()
+    slider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("At 10: about").wait_for()
+    assert page.locator("figure polyline").count() == 3
     page.get_by_role("button", name="Use this until").click()
     page.get_by_text("Now at 10 of 1,000").wait_for()
     shoot("strictness")

@@ -149,6 +149,10 @@ class Daemon(Protocol):
         """Read the configuration again; the keys that wait for the next start."""
         ...
 
+    def forecast(self) -> Answer:
+        """What the target FPIR costs, and what others would; ``MissingError`` if nobody is enrolled."""
+        ...
+
     def live(self, camera: str) -> Answer:
         """What a camera shows, for people."""
         ...

@@ -37,6 +37,7 @@ TABLE: dict[str, Entry[Any]] = {
     "reload": Entry(daemon.Reload, daemon.reload, may_change=False),
     "live": Entry(daemon.Live, daemon.live, may_change=False),
     "target": Entry(daemon.SetTarget, daemon.set_target, may_change=False),
+    "forecast": Entry(daemon.Forecast, daemon.forecast, may_change=False),
     "camera.switch": Entry(daemon.SwitchCamera, daemon.switch_camera, may_change=False),
     "camera.recheck": Entry(daemon.Recheck, daemon.recheck, may_change=False),
     "people.list": Entry(people.ListPeople, people.list_people),

@@ -289,6 +289,63 @@ class WhoItWas(Struct, forbid_unknown_fields=True):
     force: Annotated[bool, Meta(description="enrol although they look like somebody else")] = False
 
 
+class Behind(Struct):
+    """Who stands behind the figures."""
+
+    people: Annotated[int, Meta(description="strangers of the bundle")]
+    alike_people: Annotated[int | None, Meta(description="behind those who look alike; null: the bundle has none")]
+    track_people: int | None = None
+
+
+class Cost(Struct):
+    """What one target FPIR costs."""
+
+    target_per_1000: float
+    threshold: Annotated[float | None, Meta(description="the lowest score that a name needs")]
+    thresholds: Annotated[list[float] | None, Meta(description="the lowest and the highest, by person")]
+    expected_per_1000: Annotated[float, Meta(description="of 1,000 strangers in general, so many get a name")]
+    interval_per_1000: Annotated[list[float], Meta(description="95 %")]
+    alike_per_1000: Annotated[float | None, Meta(description="of 1,000 who look like the household; null: not known")]
+    alike_interval: list[float] | None
+    supported: Annotated[bool, Meta(description="whether the strangers are evidence for so low a rate")]
+    supported_per_1000: float
+    extrapolated: bool
+    miss_rate: Annotated[float | None, Meta(description="share of enrolled photos that would get no name")]
+    miss_interval: list[float] | None
+    photos_tried: int
+    false_names_per_week: float | None
+
+
+class Outlook(Struct):
+    """What somebody enrolled may expect."""
+
+    name: str
+    photos: int
+    threshold: Annotated[float | None, Meta(description="the score that the name needs; null: nobody is named")]
+    alike_per_1000: Annotated[float | None, Meta(description="of 1,000 who look like them, so many get a name")]
+    missed: Annotated[float, Meta(description="share of their pictures that get no name, as expected")]
+    missed_from: Annotated[str, Meta(description="photos: their own; bundle: other people's")]
+    with_photos: Annotated[dict[str, float], Meta(description="number of photos to the share missed then")]
+    hard_to_tell: Annotated[list[str], Meta(description="who looks like them")]
+
+
+class Calibration(Cost, kw_only=True):
+    """How strict the device is, what that costs, and what other targets would: ``familiar calibrate --json``."""
+
+    people: int
+    templates: int
+    strangers: Behind
+    margin: float
+    kept_for: Annotated[str, Meta(description="alike or mixed: for which strangers the target holds")]
+    refused: str | None
+    note: str | None
+    persons: list[Outlook]
+    pairs: list[dict[str, Any]]
+    strangers_per_week: float | None
+    strangers_per_week_from: str | None
+    targets: list[Cost]
+
+
 class TokenGiven(Struct, forbid_unknown_fields=True):
     """A token, to begin a session with."""
 

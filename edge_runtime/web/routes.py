@@ -160,6 +160,14 @@ ROUTES = (
         )
     ),
     Route(
+        "GET",
+        "/api/calibration",
+        "read",
+        "How strict the device is, what that costs, and what other targets would",
+        answers.Calibration,
+        "forecast",
+    ),
+    Route(
         "POST",
         "/api/calibration",
         "admin",

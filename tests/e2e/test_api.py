@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.builders import ROOT
+from tests.builders import RELEASED, ROOT
 from tests.e2e.test_run import environment
 from tests.waiting import wait_for
 from tests.web_client import Served, answers, httpx, serving
+
+CHANGING = "switch|delete|forget|calibration|wrong|take-back"
+"""Operations that would take away from other tests what they look at."""
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
 
@@ -136,6 +139,31 @@ def test_the_target_changes_what_a_name_needs(served: Served) -> None:
     assert served.client.post("/api/calibration", json={"false_accepts_per_1000_strangers": 25}).status_code == 200
     assert served.client.get("/api/stats").json()["gallery"]["target_per_1000"] == 25
     served.client.post("/api/calibration", json={"false_accepts_per_1000_strangers": before})
+
+
+def test_the_calibration_is_the_one_that_the_command_line_makes(served: Served) -> None:
+    if not served.client.get("/api/faces").json()["people"]:
+        nobody = served.client.get("/api/calibration")
+        assert nobody.status_code == 404 and "nobody is enrolled" in nobody.json()["error"]
+    for name in served.people[:2]:
+        served.enrol(name)
+    found = served.client.get("/api/calibration").json()
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_runtime", "calibrate", "--json", "--set", f"bundle.path={RELEASED}"],
+        cwd=served.folder,
+        env=environment(served.folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    assert found == told
+    assert {one["name"] for one in found["persons"]} == set(served.people[:2])
+    assert [row["target_per_1000"] for row in found["targets"]] == [0.1, 0.3, 1, 3, 10, 30, 100]
+    alike = [row["alike_per_1000"] for row in found["targets"]]
+    assert alike == sorted(alike) and all(0 <= row["miss_rate"] <= 1 for row in found["targets"])
+    for name in served.people[:2]:
+        served.client.post(f"/api/faces/{name}/delete")
 
 
 def test_the_document_is_sound_openapi(served: Served) -> None:

@@ -1,6 +1,10 @@
 // Elements from values. Text is always text: what a person or a file is called can never be markup.
-export function h(tag, properties, ...children) {
-  const element = document.createElement(tag);
+export const h = (tag, properties, ...children) => filled(document.createElement(tag), properties, children);
+
+export const svg = (tag, properties, ...children) =>
+  filled(document.createElementNS("http://www.w3.org/2000/svg", tag), properties, children);
+
+function filled(element, properties, children) {
   for (const [name, value] of Object.entries(properties || {})) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");
