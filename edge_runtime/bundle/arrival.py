@@ -37,9 +37,7 @@ def copy_bundle(source: Path, folder: Path) -> None:
             shutil.copyfile(bundle.path / name, folder / name)
         return
     if not source.is_file():
-        raise BundleError(
-            f"{source}: expected a bundle's folder or a .zip of one, found none; name one, or: released"
-        )
+        raise BundleError(f"{source}: expected a bundle's folder or a .zip of one, found none; name one, or: released")
     _unpack(source, folder)
 
 
