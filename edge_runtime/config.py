@@ -533,5 +533,10 @@ def bundle_path(config: Config) -> Path:
         return Path(config.bundle.path)
     released = Path("models/released/default")
     checkouts = (Path(__file__).parent.parent / released, released.absolute())
-    places = (state_dir() / "bundle", *checkouts)
+    places = (installed_bundle(), *checkouts)
     return next((place for place in places if place.is_dir()), places[0])
+
+
+def installed_bundle() -> Path:
+    """Where ``familiar bundle install`` puts one."""
+    return state_dir() / "bundle"
