@@ -46,7 +46,7 @@ class BundleConfig:
 class CameraConfig:
     source: Address = key(  # noqa: RUF009 -- an address cannot be changed
         NOWHERE,
-        "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… | "
+        "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… (a stream or a still picture) | "
         "file:clip.mp4 (?realtime, ?loop) | dir:photos | synthetic:",
     )
     first_frame_s: float = key(
@@ -61,6 +61,9 @@ class CameraConfig:
         "seconds of the very same picture after which a camera counts as frozen, so lost; 0: never",
         0,
         86400,
+    )
+    snapshot_fps: float = key(
+        5.0, "how often a second a picture is asked for where the address gives one still picture a request", 0.2, 60
     )
     max_megapixels: float = key(
         16.0,

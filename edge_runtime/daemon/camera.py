@@ -218,10 +218,7 @@ class Camera:
     def _start(self) -> None:
         # A clip goes on where it was; a camera numbers its frames from 0 each time.
         first_seq = 0 if self.live else self._next_seq
-        limits_s = self._config.deadline_s, self._config.first_frame_s
-        self._capture = CaptureProcess(
-            self._config.source, self.name, *limits_s, first_seq, max_megapixels=self._config.max_megapixels
-        )
+        self._capture = CaptureProcess.of(self.name, self._config, first_seq)
 
     def _step(self, capture: CaptureProcess, frame: Frame) -> list[Event]:
         if capture.sensor and (error := self._frozen_at(frame)):
