@@ -23,8 +23,8 @@ from typing import IO, Self
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
-from edge_runtime.config import CameraConfig
-from edge_runtime.errors import CameraError, FamiliarError, revive
+from edge_runtime.config import CameraConfig, WrongCamera
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.log import log
@@ -135,7 +135,13 @@ class CaptureProcess(Closing):
 
     @classmethod
     def of(cls, camera: str, config: CameraConfig, first_seq: int = 0) -> Self:
-        """Start the process of a configured camera."""
+        """Start the process of a configured camera.
+
+        Raises:
+            ConfigError: its table has a mistake.
+        """
+        if isinstance(config, WrongCamera):
+            raise ConfigError(config.reason)
         return cls(
             config.source,
             camera,
