@@ -142,8 +142,7 @@ def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
     """Open a camera for one picture."""
     kind, argument = camera.source.split()
     try:
-        limits_s = camera.deadline_s, camera.first_frame_s
-        with CaptureProcess(camera.source, name, *limits_s, max_megapixels=camera.max_megapixels) as capture:
+        with CaptureProcess.of(name, camera) as capture:
             while (frame := capture.take()) is None and not capture.ended:
                 select.select([capture], [], [], max(capture.due_s - time.monotonic(), 0.0))
     except FamiliarError as error:
