@@ -20,6 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,21 +159,29 @@ def measure(
     return Run(*worst, frames / took_s, 1000 * spent_s / frames, events)
 
 
+def run_once(camera: str, extra: str, seconds: float) -> Run:
+    """One run with ``outputs``, with ``clips``, or with neither."""
+    return measure(camera, extra == "outputs", seconds, keep="clips" if extra == "clips" else "none")
+
+
 def main() -> None:
     """Measure in turn, and write a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--camera", default="synthetic:realtime,loop,fps=15,size=640x480")
     parser.add_argument("--seconds", type=float, default=40)
     parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--together", action="store_true", help="both at a time, so that other work slows both")
     parser.add_argument("--of", choices=("outputs", "clips"), default="outputs")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     runs: dict[bool, list[Run]] = {False: [], True: []}
     for turn in range(args.turns):
-        for wanted in (turn % 2 == 0, turn % 2 == 1):
-            keep = "clips" if wanted and args.of == "clips" else "none"
-            runs[wanted].append(measure(args.camera, wanted and args.of == "outputs", args.seconds, keep=keep))
-            print(wanted, json.dumps(runs[wanted][-1].__dict__), flush=True)
+        with ThreadPoolExecutor(2 if args.together else 1) as pool:
+            order = (turn % 2 == 0, turn % 2 == 1)
+            found = pool.map(lambda wanted: run_once(args.camera, args.of if wanted else "", args.seconds), order)
+            for wanted, run in zip(order, found, strict=True):
+                runs[wanted].append(run)
+                print(wanted, json.dumps(run.__dict__), flush=True)
     rows = [
         ("memory of the daemon, RSS, MB (highest)", "rss_mb", max),
         ("memory of the daemon, PSS, MB (highest)", "pss_mb", max),
@@ -189,7 +198,7 @@ def main() -> None:
         one, other = (of([getattr(run, field) for run in runs[each]]) for each in (False, True))
         lines.append(f"| {told} | {one:.4g} | {other:.4g} | {100 * (other - one) / one:+.1f} % |")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    command = f"python -m tests.benchmarks.outputs --of {args.of}"
+    command = f"python -m tests.benchmarks.outputs --of {args.of}{' --together' * args.together}"
     head = f"`{command}`: {args.turns} turns of {args.seconds:g} s, camera `{args.camera}`:\n\n"
     args.out.write_text(head + "\n".join(lines) + "\n")
     print("\n".join(lines))
