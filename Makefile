@@ -153,6 +153,7 @@ release-figures: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.door --bundle $(RELEASED)/default --chips $(UTK) --people $(NAMED) $(JUDGE) \
 		--out docs/calibration/door
 	$(MAKE) crossing
+	$(DESKTOP)/bin/python -m tests.benchmarks.speed_table --out docs/speed.md
 	$(DESKTOP)/bin/familiar demo --set bundle.path=$(RELEASED)/default --out $(RELEASE)/demo
 	cp $(RELEASE)/demo/contact-sheet.png docs/demo.png
 	$(DESKTOP)/bin/python -m pytest tests/e2e/test_demo.py

@@ -46,7 +46,7 @@ class BundleConfig:
 class CameraConfig:
     source: Address = key(  # noqa: RUF009 -- an address cannot be changed
         NOWHERE,
-        "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… | "
+        "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… (a stream or a still picture) | "
         "file:clip.mp4 (?realtime, ?loop) | dir:photos | synthetic:",
     )
     first_frame_s: float = key(
@@ -62,6 +62,9 @@ class CameraConfig:
         0,
         86400,
     )
+    snapshot_fps: float = key(
+        5.0, "how often a second a picture is asked for where the address gives one still picture a request", 0.2, 60
+    )
     max_megapixels: float = key(
         16.0,
         "pictures of this camera that are larger are refused, megapixels; the memory of its process follows from it",
@@ -72,6 +75,17 @@ class CameraConfig:
     def __post_init__(self) -> None:
         """Take a plain text as an address, too."""
         object.__setattr__(self, "source", Address(self.source))
+
+
+@dataclass(frozen=True)
+class WrongCamera(CameraConfig):
+    """A camera whose table has a mistake, beside others that are to go on; it is never opened.
+
+    Attributes:
+        reason: the mistake, in one line.
+    """
+
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,6 +244,7 @@ def load_config(
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
     faults: list[ConfigError] | None = None,
+    strict: bool = False,
 ) -> Config:
     """Read the configuration.
 
@@ -238,6 +253,7 @@ def load_config(
         overrides: ``section.key=value`` from the command line.
         environ: the environment.
         faults: gets every mistake, and defaults are taken instead; None: the first one is raised.
+        strict: raise also the mistakes of one camera among others; else it is a ``WrongCamera``.
 
     Raises:
         ConfigError: an unreadable file, an unknown key, a wrong type, or a value out of range.
@@ -264,11 +280,14 @@ def load_config(
             given = override if described(value) == repr(value) else dotted
             parse_config(_assign({}, dotted.split("."), value), f"--set {given}")
             _assign(document, dotted.split("."), value)
-    return parse_config(document, str(chosen), faults)
+    return parse_config(document, str(chosen), faults, strict)
 
 
 def parse_config(
-    document: Mapping[str, Any], where: str = "configuration", faults: list[ConfigError] | None = None
+    document: Mapping[str, Any],
+    where: str = "configuration",
+    faults: list[ConfigError] | None = None,
+    strict: bool = True,
 ) -> Config:
     """Check a parsed document and fill in defaults.
 
@@ -276,6 +295,7 @@ def parse_config(
         document: as TOML gives it.
         where: for the error lines.
         faults: gets every mistake, and defaults are taken instead; None: the first one is raised.
+        strict: see :func:`load_config`.
 
     Raises:
         ConfigError: an unknown key, a wrong type, or a value out of range.
@@ -290,7 +310,7 @@ def parse_config(
             if name in _LISTS:
                 values[name] = read_sinks(table, where)
             elif name in _TABLES:
-                values[name] = _cameras(table, f"{where}: [{name}", faults)
+                values[name] = _cameras(table, f"{where}: [{name}", faults, strict)
             else:
                 values[name] = section(sections[name], table, f"{where}: [{name}]", faults)
     events = document.get("events")
@@ -312,19 +332,28 @@ def parse_config(
     return config
 
 
-def _cameras(table: Any, where: str, faults: list[ConfigError] | None) -> dict[str, CameraConfig]:
+def _cameras(table: Any, where: str, faults: list[ConfigError] | None, strict: bool) -> dict[str, CameraConfig]:
     """The cameras of a table of tables; ``where`` ends with the table's name."""
     if not isinstance(table, dict):
         raise ConfigError(
             f"{where}]: expected a table a name, as {where.rpartition(': ')[2]}.front], found something else"
         )
-    cameras = {}
+    cameras: dict[str, CameraConfig] = {}
+    wrong: list[ConfigError] = []
     for name, inner in table.items():
         with collected([] if faults is None else faults, faults is None):
             check_camera_name(name)
             if not isinstance(inner, dict):
                 raise _no_table(where, inner)
-            cameras[name] = section(CameraConfig, inner, f"{where}.{name}]", faults)
+            try:
+                cameras[name] = section(CameraConfig, inner, f"{where}.{name}]", faults)
+            except ConfigError as error:
+                if strict or faults is not None:
+                    raise
+                wrong.append(error)
+                cameras[name] = WrongCamera(reason=str(error))
+    if wrong and len(wrong) == len(cameras):
+        raise wrong[0]
     return cameras
 
 
@@ -550,5 +579,10 @@ def bundle_path(config: Config) -> Path:
         return Path(config.bundle.path)
     released = Path("models/released/default")
     checkouts = (Path(__file__).parent.parent / released, released.absolute())
-    places = (state_dir() / "bundle", *checkouts)
+    places = (installed_bundle(), *checkouts)
     return next((place for place in places if place.is_dir()), places[0])
+
+
+def installed_bundle() -> Path:
+    """Where ``familiar bundle install`` puts one."""
+    return state_dir() / "bundle"

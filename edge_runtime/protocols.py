@@ -35,6 +35,10 @@ class FrameSource(Protocol):
     """Width and height its pictures are said to have, px; zeros where that is not known before the first."""
     unusable: int
     """Pictures that were not whole, or no pictures, and were passed over so far."""
+    passed_over: Callable[[], None]
+    """Called after each of these."""
+    snapshot_fps: float
+    """How often a second a picture is asked for where a camera gives one a request."""
     room: Room
     """Where the next picture is to be drawn. A capture process lends shared memory; else it is fresh each time."""
 

@@ -57,7 +57,13 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     card.wait_for()
     card.get_by_text("Why").click()
     card.get_by_text("needed for the name").wait_for()
+    card.get_by_text("Not right?").click()
     shoot("visits")
+    card.get_by_role("button", name=f"This was not {who}").click()
+    page.get_by_text(f"marked: not {who}").wait_for()
+    page.get_by_role("button", name="Take it back").click()
+    page.get_by_text("Taken back.").wait_for()
+    page.get_by_text(f"marked: not {who}").wait_for(state="detached")
     page.get_by_role("link", name="Strangers").click()
     form = page.locator("main li.card").filter(has=page.locator("img")).first
     while not form.count():
@@ -69,7 +75,12 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     _name_one(page)
     page.get_by_role("link", name="Strictness").click()
     slider = page.get_by_role("slider")
-    slider.fill("1")
+    page.get_by_text("At 1: about").wait_for()
+    slider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("At 10: about").wait_for()
+    assert page.locator("figure polyline").count() == 3
     page.get_by_role("button", name="Use this until").click()
     page.get_by_text("Now at 10 of 1,000").wait_for()
     shoot("strictness")

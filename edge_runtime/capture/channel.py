@@ -25,7 +25,7 @@ SLOTS = 5
 """Three the daemon holds, one that waits for it, one to draw in; what is never drawn in takes no memory."""
 HELD = 3
 """Slots the daemon holds at a time; whoever keeps more pictures than these gets copies."""
-OPENED, MEMORY, FRAME, END, ERROR = b"O", b"M", b"F", b"Z", b"E"
+OPENED, MEMORY, FRAME, COUNTS, END, ERROR = b"O", b"M", b"F", b"C", b"Z", b"E"
 TEXT_BYTES = 8192
 """The longest text of an error."""
 _HEAD = struct.Struct("<cIQQQddQQ")
@@ -41,7 +41,7 @@ class Message:
     """From the capture process.
 
     Attributes:
-        kind: ``OPENED``, ``MEMORY``, ``FRAME``, ``END`` or ``ERROR``.
+        kind: ``OPENED``, ``MEMORY``, ``FRAME``, ``COUNTS``, ``END`` or ``ERROR``.
         slot: of a frame; slots count on from one memory to the next.
         seq, height, width, captured_s, wall_time: of a frame; of memory, ``height`` is a picture's bytes;
             when opened, ``height`` and ``width`` are ``live`` and ``sensor``.

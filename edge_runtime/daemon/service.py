@@ -248,6 +248,10 @@ class Service(Closing):
         """What requests about people are answered with; see ``GalleryMonitor.holdings``."""
         return self._keeper.holdings
 
+    def forecast(self) -> Answer:
+        """What the target FPIR costs; see ``GalleryMonitor.forecast``."""
+        return self._keeper.forecast(self.status())
+
     def live(self, camera: str) -> Answer:
         """What a camera shows; see ``LiveView.answer``."""
         return self._live.answer(camera)

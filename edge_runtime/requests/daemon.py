@@ -36,6 +36,11 @@ class SetTarget:
 
 
 @dataclass(frozen=True)
+class Forecast:
+    """What the target FPIR in force costs, and what others would: see ``decision.forecast``."""
+
+
+@dataclass(frozen=True)
 class SwitchCamera:
     """A camera off or on until the next start: ``camera``, ``on``."""
 
@@ -65,6 +70,10 @@ def live(access: Access, request: Live, payload: bytes) -> Answer:
 def set_target(access: Access, request: SetTarget, payload: bytes) -> Answer:
     access.daemon.controls.set_target(request.false_accepts_per_1000_strangers)
     return {"false_accepts_per_1000_strangers": request.false_accepts_per_1000_strangers}
+
+
+def forecast(access: Access, request: Forecast, payload: bytes) -> Answer:
+    return access.daemon.forecast()
 
 
 def switch_camera(access: Access, request: SwitchCamera, payload: bytes) -> Answer:

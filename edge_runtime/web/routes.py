@@ -107,6 +107,32 @@ ROUTES = (
         "events.crop",
         picture="crop",
     ),
+    Route(
+        "GET",
+        "/api/visits",
+        "read",
+        "The latest visits: who came, and what was decided last",
+        answers.Visits,
+        "events.visits",
+        query=answers.VisitsQuery,
+    ),
+    Route(
+        "POST",
+        "/api/events/{event_id}/wrong",
+        "name",
+        "An event named the wrong person; whoever looks like that view gets the name no more",
+        answers.Corrected,
+        "events.wrong",
+        body=answers.WhoItWas,
+    ),
+    Route(
+        "POST",
+        "/api/events/{event_id}/take-back",
+        "name",
+        "Take back that an event was wrong",
+        answers.TakenBack,
+        "events.take_back",
+    ),
     Route("GET", "/api/strangers", "read", "Visitors who were never named", answers.Strangers, "strangers.list"),
     Route(
         "GET",
@@ -132,6 +158,14 @@ ROUTES = (
             ("unignore", "Tell sinks of a stranger again"),
             ("forget", "Forget a stranger"),
         )
+    ),
+    Route(
+        "GET",
+        "/api/calibration",
+        "read",
+        "How strict the device is, what that costs, and what other targets would",
+        answers.Calibration,
+        "forecast",
     ),
     Route(
         "POST",

@@ -107,13 +107,21 @@ class Api:
                 return self._stream(request, token)
             arguments, payload = await self._arguments(route, request)
             check_camera(token, arguments.get("camera", ""))
+            await self._check_event(token, arguments)
             answered = visible(await self.ask(route.command, arguments, payload), token)
             if route.picture:
-                check_camera(token, answered.get("camera", ""))
                 return _picture(answered[route.picture])
             return _json(answered, route.answer)
 
         return endpoint
+
+    async def _check_event(self, token: Token, arguments: Mapping[str, Any]) -> None:
+        """See that a token may see the camera of the event asked about, before anything is done with it."""
+        if token.cameras is not None and "event_id" in arguments:
+            place = {"after": arguments["event_id"] - 1, "limit": 1}
+            for event in (await self.ask("events.list", place))["events"]:
+                if event["event_id"] == arguments["event_id"]:
+                    check_camera(token, event["camera"])
 
     async def _arguments(self, route: Route, request: Request) -> tuple[dict[str, Any], bytes]:
         given = {name: text.replace(_SLASH, "/") for name, text in request.path_params.items()}
@@ -207,7 +215,7 @@ def visible(answer: dict[str, Any], token: Token) -> dict[str, Any]:
     seen = dict(answer)
     if isinstance(seen.get("cameras"), dict):
         seen["cameras"] = {name: value for name, value in seen["cameras"].items() if token.sees(name)}
-    for name in ("events", "records"):
+    for name in ("events", "records", "visits"):
         if isinstance(seen.get(name), list):
             seen[name] = [row for row in seen[name] if token.sees(row.get("camera", ""))]
     if "strangers" in seen:
