@@ -150,14 +150,30 @@ class MetricsConfig:
     listen: str = key("", "address and port at which Prometheus may read, as 127.0.0.1:9108; empty: nowhere")
 
 
+KEPT = ("none", "crops", "snapshots", "clips")
+"""Each keeps what those before it do."""
+
+
 @dataclass(frozen=True)
 class EventsConfig:
     path: str = key("-", "file that gets one JSON line an event where there is no [[sink]]; -: standard output")
     db: str = key("", "log of events; empty: events.db beside the gallery")
     keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
     keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
-    keep_crops: bool = key(False, "keep a small, encrypted picture of the face beside each decision")
+    keep: str = key(
+        "none",
+        "pictures kept beside each decision, encrypted: none | crops (the face) | snapshots (and what the camera saw, "
+        "with boxes and names) | clips (and a film of the seconds before and after)",
+        choices=KEPT,
+    )
+    keep_pictures_mb: float = key(
+        500.0, "megabytes that snapshots and clips may take; beyond, the oldest are deleted", 1, 1_000_000
+    )
     keep_embeddings: bool = key(True, "keep the encrypted embedding beside each name, for familiar wrong")
+
+    def keeps(self, what: str) -> bool:
+        """Whether this of ``KEPT`` is kept."""
+        return KEPT.index(self.keep) >= KEPT.index(what)
 
 
 @dataclass(frozen=True)
@@ -307,10 +323,11 @@ def parse_config(
     config = Config(**values)
     for sink in config.sink:
         with collected(found, at_once):
-            if getattr(sink.settings, "pictures", False) and not config.events.keep_crops:
+            wanted = {"crop": "crops", "snapshot": "snapshots"}.get(getattr(sink.settings, "pictures", "none"), "none")
+            if not config.events.keeps(wanted):
                 raise ConfigError(
-                    f"{where}: sink {sink.name}: expected [events] keep_crops = true where pictures are sent, "
-                    "found false"
+                    f'{where}: sink {sink.name}: expected [events] keep = "{wanted}" where such pictures are sent, '
+                    f'found "{config.events.keep}"'
                 )
     return config
 

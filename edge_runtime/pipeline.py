@@ -56,7 +56,7 @@ class Pipeline:
         Args:
             chain: detector and encoder; may be shared by cameras that step in turn.
             matcher: the gallery as it is now; assign ``matcher`` again after it changed.
-            config: ``detect``, ``decide``, ``quality`` and ``events.keep_crops`` and ``keep_embeddings`` are used.
+            config: ``detect``, ``decide``, ``quality`` and ``events.keep`` and ``keep_embeddings`` are used.
             camera: goes into events and track ids.
             strangers: remembers who was never named; None: nobody does.
         """
@@ -66,11 +66,12 @@ class Pipeline:
         self.pace = DetectionScheduler(config.detect.every, len(config.camera))
         self._chain = chain
         self._limits = QualityLimits(face_px=config.quality.min_face_px)
-        self._crops = strangers is not None
+        keep_crops = config.events.keeps("crops")
+        self._crops = strangers is not None or keep_crops
         self._attention = Attention(self.pace, config.detect.refresh_s, self.tally)
         self._tracker = Tracker(camera, config.decide.left_after_s)
         encoder = chain.embedding_hash if config.events.keep_embeddings else None
-        self._reporter = Reporter(camera, chain.bundle.hash, config.events.keep_crops, strangers, self.tally, encoder)
+        self._reporter = Reporter(camera, chain.bundle.hash, keep_crops, strangers, self.tally, encoder)
         likeness = Likeness.of(chain.bundle.strangers())
         self._identities = Identities(self._tracker, matcher, likeness, config.decide, self._reporter, self.tally)
         self._now_s = -np.inf

@@ -136,8 +136,8 @@ class Sink(Protocol):
     """True where the receiver outlives this process (a file, a server): its place in the log is kept, and after a
     restart it gets what it missed. False where it belongs to this run (standard output): it begins with now, and a
     ``BrokenPipeError`` means that nobody reads any more, which ends the daemon."""
-    pictures: bool
-    """True where events come with the small picture of the face (``Event.crop``), if one is kept."""
+    pictures: str
+    """``none``, ``crop`` or ``snapshot``: the picture that events come with (``Event.crop``), if it is kept."""
     refused: int
     """Events passed over so far, because the receiver can never take them."""
 

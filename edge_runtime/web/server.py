@@ -266,7 +266,7 @@ def _whole_number(name: str, text: str) -> int:
 
 def _picture(encoded: str) -> Response:
     if not encoded:
-        raise HTTPException(404, "no picture is kept here; see [events] keep_crops")
+        raise HTTPException(404, "no picture is kept here; see [events] keep")
     return Response(base64.b64decode(encoded), media_type="image/jpeg", headers={"cache-control": "no-store"})
 
 
