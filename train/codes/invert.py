@@ -47,9 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``python -m train invert``."""
     parser.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a finished run, its encoder is attacked")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder: faces.png and invert.json")
-    parser.add_argument(
-        "--minutes", type=float, default=10.0, metavar="M", help="of teaching the attacker (default 10)"
-    )
+    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="of teaching the attacker (default: 2000)")
     parser.add_argument("--people", choices=SPLITS, default="select", help="who is attacked (default: select)")
     parser.add_argument("--seed", type=int, default=0, help="of every draw (default: 0)")
     add_reference(parser, "before which what is drawn is held", required=True)
