@@ -12,9 +12,10 @@ from pathlib import Path
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.config import CameraConfig
-from edge_runtime.doctor.rows import Examination, Row, State, said, user_name
+from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters import compiled_file, tpu_library
+from edge_runtime.storage.ownership import user_name
 from edge_runtime.tracking.scheduler import firmware_flags, hottest_c, told_flags
 
 _LITTLE_MB = 150

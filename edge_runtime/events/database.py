@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from edge_runtime.events.record import PLAIN_COLUMNS, is_sound
 from edge_runtime.storage.database import BrokenError, Database, Description, asides, open_to_read
 from edge_runtime.storage.files import with_sides
 from edge_runtime.storage.keys import row_mac
+from edge_runtime.storage.ownership import what_helps
 from edge_runtime.storage.salvage import salvage
 from edge_runtime.storage.sqlite import connect, delete_whole
 
@@ -129,6 +131,10 @@ def open_reading(path: Path) -> sqlite3.Connection:
 
 def unreadable(path: Path, error: Exception) -> EventLogError:
     """What is said of a log that SQLite or the file system keeps from being read."""
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return EventLogError(
+            f"{path}: expected a log of events that is yours, found: {error}; {what_helps(path, 'log of events')}"
+        )
     return EventLogError(
         f"{path}: expected a sound log of events that is yours to read, found: {error}; the next familiar run sets a "
         f"damaged one aside, and {REPAIR} takes back what is good"

@@ -86,6 +86,18 @@ def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = N
         stream.write(data.encode() if isinstance(data, str) else data)
 
 
+def write_state(path: Path, text: str) -> None:
+    """Write a file of the state folder, whole or not at all: for its owner alone, who is the folder's.
+
+    Raises:
+        InputError: it cannot be written; what was there stays.
+    """
+    with replacing(path, 0o600, make_folder=False) as draft:
+        give_to_owner(draft)
+        with draft.open("r+b") as stream:
+            stream.write(text.encode())
+
+
 @contextmanager
 def replacing(path: str | Path, mode: int | None = None, make_folder: bool = True) -> Iterator[Path]:
     """Give an empty file to write to, which takes the place of ``path`` when the block ends well, else it goes.
