@@ -9,6 +9,10 @@ DEMO := .venv-demo
 PYTHON_TFLITE ?= $(shell for p in python3.11 $(PYTHON); do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# What a device gets, with versions and hashes: also the demo's, where there is a lock for this platform and Python.
+DEMO_LOCK = $(wildcard edge_runtime/deploy/locks/litert-$(shell $(PYTHON) -c 'import platform as p, sys; \
+	print("%s-cp%d%d" % (p.machine() if p.libc_ver()[0] == "glibc" else "other", *sys.version_info[:2]))').txt)
+
 # Tests that wait for each other's resources stay in one process: see tests/conftest.py.
 SIDE_BY_SIDE := -n 2 --dist loadgroup
 
@@ -207,7 +211,13 @@ $(TFLITE)/.installed: pyproject.toml
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')
 	$(need_python)
 	$(PYTHON) -m venv $(DEMO)
+ifneq ($(DEMO_LOCK),)
+	$(DEMO)/bin/python $(PIP) --require-hashes --only-binary :all: -r $(DEMO_LOCK)
+	$(DEMO)/bin/python $(PIP) --no-deps .
+else
+	@echo "make demo: no lock for this platform and Python in edge_runtime/deploy/locks, so pip chooses the versions"
 	$(DEMO)/bin/python $(PIP) '.[litert]'
+endif
 	@touch $@
 
 clean:
