@@ -260,8 +260,7 @@ def load_config(
     """
     at_once = faults is None
     found = [] if faults is None else faults
-    named = path or environ.get("FAMILIAR_CONFIG")
-    chosen = Path(named) if named else default_path()
+    chosen, named = config_file(path, environ), path or environ.get("FAMILIAR_CONFIG")
     document: dict[str, Any] = {}
     if named or chosen.is_file():
         with collected(found, at_once):
@@ -460,6 +459,12 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
 
 
 # Places. A system install uses the folders systemd makes; a person trying things uses their own.
+
+
+def config_file(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file that :func:`load_config` reads, whether or not it is there."""
+    named = path or environ.get("FAMILIAR_CONFIG")
+    return Path(named) if named else default_path()
 
 
 def default_path() -> Path:

@@ -35,6 +35,8 @@ class Stats(Struct):
     """How the daemon is and what it sees: what ``familiar status --json`` prints."""
 
     state: str
+    version: str
+    temperature_c: Annotated[float | None, Meta(description="of the hottest sensor; null: not known here")]
     troubles: list[Trouble]
     uptime_s: float
     bundle: dict[str, str]
@@ -346,6 +348,40 @@ class Calibration(Cost, kw_only=True):
     targets: list[Cost]
 
 
+class BundleCard(Struct):
+    """The bundle in use."""
+
+    name: str
+    hash: str
+    created: str
+    signed_by: str | None
+    card: Annotated[str, Meta(description="the model card, Markdown; empty: it has none")]
+
+
+class Check(Struct):
+    """What one check of the device found."""
+
+    check: str
+    state: Annotated[str, Meta(description="ok, warn, fail, or unknown: this device does not report it")]
+    found: str
+    command: Annotated[str, Meta(description="what fixes it; empty where nothing needs fixing")]
+
+
+class Checks(Struct):
+    """The table of ``familiar doctor``."""
+
+    rows: list[Check]
+
+
+class Restored(Struct):
+    """What became of people of a file."""
+
+    people: int
+    added: Annotated[int, Meta(description="photos")]
+    known: Annotated[int, Meta(description="photos that were here already")]
+    signer: Annotated[str, Meta(description="fingerprint of the device that the file comes from")]
+
+
 class TokenGiven(Struct, forbid_unknown_fields=True):
     """A token, to begin a session with."""
 
@@ -374,6 +410,12 @@ class Switched(Switch):
 
 class ForceQuery(Struct):
     force: Annotated[bool, Meta(description="take a photo that is poor or looks like somebody else")] = False
+
+
+class RestoreQuery(Struct):
+    merge: Annotated[bool, Meta(description="add to people of the same name")] = False
+    forgotten: Annotated[bool, Meta(description="also people who were forgotten here since")] = False
+    signer: Annotated[str, Meta(max_length=80, description="only from this device; empty: of any")] = ""
 
 
 class VisitsQuery(Struct):
