@@ -22,7 +22,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
+.PHONY: demo test check format bench sizes bench-daemon crossing calibration alike photos poison strangers \
 	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb deploy-faults
 
 demo: $(DEMO)/.installed
@@ -51,6 +51,10 @@ bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
 	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
 	$(DESKTOP)/bin/python -m tests.benchmarks.events
+
+# How small a face is found, and at what cost
+sizes: $(DESKTOP)/.installed
+	OMP_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.sizes --out docs/detector/sizes
 
 # What the daemon costs beside the plain chain: make bench-daemon BUNDLE=reference.bundle (see python -m convert wrap)
 bench-daemon: $(DESKTOP)/.installed

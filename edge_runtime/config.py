@@ -96,7 +96,6 @@ class DetectConfig:
     )
     refresh_s: float = key(3.0, "seconds between looks at a scene in which nothing moves", 0.1, 3600)
     min_face_px: int = key(20, "smallest face to look for, px", 8, 4096)
-    tiles: bool = key(False, "search large pictures also piece by piece, for small faces; several times the work")
 
 
 @dataclass(frozen=True)
