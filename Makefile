@@ -22,7 +22,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
+.PHONY: demo test check format bench sizes bench-daemon crossing calibration alike photos poison strangers \
 	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb deploy-faults
 
 demo: $(DEMO)/.installed
@@ -52,6 +52,10 @@ bench: $(DESKTOP)/.installed
 	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
 	$(DESKTOP)/bin/python -m tests.benchmarks.events
 	$(DESKTOP)/bin/python -m tests.benchmarks.load
+
+# How small a face is found, and at what cost
+sizes: $(DESKTOP)/.installed
+	OMP_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.sizes --out docs/detector/sizes
 
 # What the daemon costs beside the plain chain: make bench-daemon BUNDLE=reference.bundle (see python -m convert wrap)
 bench-daemon: $(DESKTOP)/.installed
@@ -158,6 +162,7 @@ release-figures: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.door --bundle $(RELEASED)/default --chips $(UTK) --people $(NAMED) $(JUDGE) \
 		--out docs/calibration/door
 	$(MAKE) crossing
+	$(DESKTOP)/bin/python -m tests.benchmarks.speed_table --out docs/speed.md
 	$(DESKTOP)/bin/familiar demo --set bundle.path=$(RELEASED)/default --out $(RELEASE)/demo
 	cp $(RELEASE)/demo/contact-sheet.png docs/demo.png
 	$(DESKTOP)/bin/python -m pytest tests/e2e/test_demo.py

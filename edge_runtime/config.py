@@ -96,7 +96,6 @@ class DetectConfig:
     )
     refresh_s: float = key(3.0, "seconds between looks at a scene in which nothing moves", 0.1, 3600)
     min_face_px: int = key(20, "smallest face to look for, px", 8, 4096)
-    tiles: bool = key(False, "search large pictures also piece by piece, for small faces; several times the work")
 
 
 @dataclass(frozen=True)
@@ -150,14 +149,30 @@ class MetricsConfig:
     listen: str = key("", "address and port at which Prometheus may read, as 127.0.0.1:9108; empty: nowhere")
 
 
+KEPT = ("none", "crops", "snapshots", "clips")
+"""Each keeps what those before it do."""
+
+
 @dataclass(frozen=True)
 class EventsConfig:
     path: str = key("-", "file that gets one JSON line an event where there is no [[sink]]; -: standard output")
     db: str = key("", "log of events; empty: events.db beside the gallery")
     keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
     keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
-    keep_crops: bool = key(False, "keep a small, encrypted picture of the face beside each decision")
+    keep: str = key(
+        "none",
+        "pictures kept beside each decision, encrypted: none | crops (the face) | snapshots (and what the camera saw, "
+        "with boxes and names) | clips (and a film of the seconds before and after)",
+        choices=KEPT,
+    )
+    keep_pictures_mb: float = key(
+        500.0, "megabytes that snapshots and clips may take; beyond, the oldest are deleted", 1, 1_000_000
+    )
     keep_embeddings: bool = key(True, "keep the encrypted embedding beside each name, for familiar wrong")
+
+    def keeps(self, what: str) -> bool:
+        """Whether this of ``KEPT`` is kept."""
+        return KEPT.index(self.keep) >= KEPT.index(what)
 
 
 @dataclass(frozen=True)
@@ -244,8 +259,7 @@ def load_config(
     """
     at_once = faults is None
     found = [] if faults is None else faults
-    named = path or environ.get("FAMILIAR_CONFIG")
-    chosen = Path(named) if named else default_path()
+    chosen, named = config_file(path, environ), path or environ.get("FAMILIAR_CONFIG")
     document: dict[str, Any] = {}
     if named or chosen.is_file():
         with collected(found, at_once):
@@ -307,10 +321,11 @@ def parse_config(
     config = Config(**values)
     for sink in config.sink:
         with collected(found, at_once):
-            if getattr(sink.settings, "pictures", False) and not config.events.keep_crops:
+            wanted = {"crop": "crops", "snapshot": "snapshots"}.get(getattr(sink.settings, "pictures", "none"), "none")
+            if not config.events.keeps(wanted):
                 raise ConfigError(
-                    f"{where}: sink {sink.name}: expected [events] keep_crops = true where pictures are sent, "
-                    "found false"
+                    f'{where}: sink {sink.name}: expected [events] keep = "{wanted}" where such pictures are sent, '
+                    f'found "{config.events.keep}"'
                 )
     return config
 
@@ -445,6 +460,12 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
 # Places. A system install uses the folders systemd makes; a person trying things uses their own.
 
 
+def config_file(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file that :func:`load_config` reads, whether or not it is there."""
+    named = path or environ.get("FAMILIAR_CONFIG")
+    return Path(named) if named else default_path()
+
+
 def default_path() -> Path:
     """The configuration file read when no other is named."""
     user = config_dir() / "familiar.toml"
@@ -562,5 +583,10 @@ def bundle_path(config: Config) -> Path:
         return Path(config.bundle.path)
     released = Path("models/released/default")
     checkouts = (Path(__file__).parent.parent / released, released.absolute())
-    places = (state_dir() / "bundle", *checkouts)
+    places = (installed_bundle(), *checkouts)
     return next((place for place in places if place.is_dir()), places[0])
+
+
+def installed_bundle() -> Path:
+    """Where ``familiar bundle install`` puts one."""
+    return state_dir() / "bundle"

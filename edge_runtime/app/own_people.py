@@ -21,7 +21,7 @@ def open_files(config: Config, strangers: bool = False) -> LocalPeople:
     """The gallery as it is, if there is one; see :func:`.people.open_people`."""
     path = gallery_path(config)
     if not path.exists():
-        return LocalPeople(Holdings(None))
+        return LocalPeople(Holdings(None, events=events_path(config)))
     with ExitStack() as resources:
         gallery = resources.enter_context(Gallery.open_existing(path, key_source(config)))
         book = resources.enter_context(unknowns_alone(config)) if strangers else None
@@ -29,6 +29,7 @@ def open_files(config: Config, strangers: bool = False) -> LocalPeople:
             gallery,
             on_forget=lambda: forget_without_daemon(events_path(config), gallery.directory()),
             unknowns=lambda: book,
+            events=events_path(config),
         )
         return LocalPeople(holdings, resources.pop_all())
 
@@ -47,6 +48,7 @@ def open_for_enrolling(config: Config, strangers: bool = False) -> LocalPeople:
             config.decide.margin,
             cameras.latest,
             unknowns=lambda: book,
+            events=events_path(config),
             recognize=FaceNamer(chain, gallery, lambda: config).name,
         )
         return LocalPeople(holdings, resources.pop_all())

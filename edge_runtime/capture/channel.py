@@ -161,7 +161,7 @@ class ShownSlots:
             OSError: it cannot be mapped.
         """
         self._picture_bytes = picture_bytes
-        self._held = 0
+        self._lent: set[int] = set()
         self._released: deque[int] = deque()
         if not fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
             raise ValueError("expected memory that cannot shrink, found other")
@@ -182,10 +182,10 @@ class ShownSlots:
         if min(height, width) < 1 or height * width * 3 != self._picture_bytes:
             raise ValueError(f"expected a picture of {self._picture_bytes} bytes, found {height}x{width}x3")
         lent = np.frombuffer(self._memory, np.uint8, self._picture_bytes, offset)
-        if self._held >= HELD:
+        if len(self._lent) >= HELD:
             self._released.append(slot)
             return lent.reshape(height, width, 3).copy()
-        self._held += 1
+        self._lent.add(slot)
         # Every view of it, and every view of a view, keeps this array as its base.
         weakref.finalize(lent, self._release, slot).atexit = False
         return lent.reshape(height, width, 3)
@@ -195,7 +195,7 @@ class ShownSlots:
         return [self._released.popleft() for _ in range(len(self._released))]
 
     def _release(self, slot: int) -> None:
-        self._held -= 1
+        self._lent.discard(slot)  # on whichever thread drops the last view
         self._released.append(slot)
 
 

@@ -12,30 +12,21 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 from edge_runtime.config import Config, check_output, load_config, socket_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.decision.calibration import Calibration
+from edge_runtime.decision.forecast import Row, check_enrolled, forecast, strangers_per_week
 from edge_runtime.decision.leave_one_out import LeaveOneOut, leave_one_out
-from edge_runtime.decision.lookalikes import Pair
 from edge_runtime.decision.matcher import Matcher, make_matcher
-from edge_runtime.decision.outlook import outlooks
 from edge_runtime.drawing.contact_sheet import save_sheet
 from edge_runtime.drawing.error_curves import Curves, draw_curves
 from edge_runtime.drawing.picture_file import picture_format
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.errors import UsageError
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.gallery.opening import open_gallery
-from edge_runtime.gallery.templates import Templates
 
-_TARGETS = (0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 _MOST_PERSONS = 20
-_WEEK_S = 7 * 24 * 3600.0
-_SEEN_LONG_ENOUGH_S = 3600.0
-"""What a daemon saw in less than an hour says nothing about a week."""
-
-Row = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
     with open_chain(config) as chain:
         with open_gallery(config, chain, create=False) as gallery:
             templates = gallery.templates()
-        if not templates.names:
-            raise InputError("nobody is enrolled, so there is nothing to calibrate for: familiar enroll NAME PHOTO...")
+        check_enrolled(templates)
         bundle, left = chain.bundle, leave_one_out(templates)
     target, margin = config.decide.false_accepts_per_1000_strangers, config.decide.margin
 
@@ -75,55 +65,12 @@ def run(args: argparse.Namespace) -> int:
         return make_matcher(templates, bundle, decide, tracks=True)
 
     matcher = matching(target)
-    calibrations = {value: matching(value).calibration for value in sorted({target, *_TARGETS})}
-    here = calibrations[target]
-    per_week, source = _strangers_per_week(config, args.strangers_per_week)
-    document = {
-        "people": len(templates.names),
-        "templates": len(templates.embeddings),
-        "strangers": {
-            "people": here.people_behind,
-            "alike_people": here.household.looks.people if here.household else None,
-            "track_people": here.realism.track_people,
-        },
-        "margin": margin,
-        "kept_for": "mixed" if here.household is None else "alike",
-        "refused": here.refused,
-        "note": here.note,
-        "persons": [outlook.as_json() for outlook in outlooks(matcher, left)],
-        "pairs": [_pair(templates, pair) for pair in matcher.lookalikes.pairs],
-        "strangers_per_week": per_week,
-        "strangers_per_week_from": source,
-        **_row(here, left, margin, per_week),
-        "targets": [_row(calibration, left, margin, per_week) for calibration in calibrations.values()],
-    }
+    here = matcher.calibration
+    document = forecast(matcher, matching, left, _strangers_per_week(config, args.strangers_per_week))
     if args.plot:
         _plot(args.plot, here, left, margin, len(templates.names))
     print(json.dumps(document, indent=2) if args.json else "\n".join(_table(document, target)))
     return 0
-
-
-def _row(calibration: Calibration, left: LeaveOneOut, margin: float, per_week: float | None) -> Row:
-    finite = calibration.threshold if math.isfinite(calibration.threshold) else None
-    own = calibration.threshold if calibration.thresholds is None else calibration.thresholds
-    interval = left.miss_interval(own, margin)
-    alike = calibration.alike_interval
-    return {
-        "target_per_1000": calibration.target_per_1000,
-        "threshold": finite,
-        "thresholds": None if calibration.bounds is None else list(calibration.bounds),
-        "alike_per_1000": calibration.alike_per_1000,
-        "alike_interval": None if alike is None else list(alike),
-        "expected_per_1000": calibration.expected_per_1000,
-        "interval_per_1000": list(calibration.interval),
-        "supported": calibration.supported,
-        "supported_per_1000": calibration.supported_per_1000,
-        "extrapolated": calibration.extrapolated,
-        "false_names_per_week": None if per_week is None else calibration.expected_per_1000 / 1000 * per_week,
-        "miss_rate": left.miss_rate(own, margin),
-        "miss_interval": None if interval is None else list(interval),
-        "photos_tried": len(left),
-    }
 
 
 def _strangers_per_week(config: Config, given: float | None) -> tuple[float | None, str | None]:
@@ -131,13 +78,7 @@ def _strangers_per_week(config: Config, given: float | None) -> tuple[float | No
     if given is not None:
         return given, "given"
     client = ControlClient.connect(socket_path(config))
-    if client is None:
-        return None, None
-    status = client.call("status", {})
-    if status["uptime_s"] < _SEEN_LONG_ENOUGH_S:
-        return None, None
-    strangers = sum(camera["unknown"] for camera in status["cameras"].values())
-    return strangers / status["uptime_s"] * _WEEK_S, f"the daemon, in {status['uptime_s'] / 3600:.0f} hours"
+    return (None, None) if client is None else strangers_per_week(client.call("status", {}))
 
 
 def _table(document: Row, target: float) -> list[str]:
@@ -179,11 +120,6 @@ def _table(document: Row, target: float) -> list[str]:
             f"{document['strangers_per_week']:.0f} strangers ({document['strangers_per_week_from']})"
         )
     return lines
-
-
-def _pair(templates: Templates, pair: Pair) -> Row:
-    names = templates.names
-    return dataclasses.asdict(pair) | {"first": names[pair.first], "second": names[pair.second]}
 
 
 def _persons(persons: list[Row]) -> list[str]:

@@ -11,24 +11,23 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
+from edge_runtime.app.people import open_people
 from edge_runtime.config import Config, events_path, load_config, socket_path
 from edge_runtime.control.client import ControlClient
+from edge_runtime.control.protocol import Answer
 from edge_runtime.decision.explanation import when, who
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.errors import UsageError
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.record import Record
-from edge_runtime.events.visits import Visit, visits
-from edge_runtime.gallery.directory import Directory
-from edge_runtime.gallery.names import same_name
 from edge_runtime.gallery.opening import open_directory
 from edge_runtime.text.moments import UNDERSTOOD, past_moment
 from edge_runtime.types import Event, EventKind
 
 _BATCH = 500
+_PAGE = 1000
 _POLL_S = 0.3
 _TAIL = 10
 """How many of the latest events --follow begins with."""
@@ -60,12 +59,11 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.set)
     now_s = time.time()
     since_s = None if args.since is None else since(args.since, now_s)
-    person_id = None if args.person is None else _id_of(args.person, open_directory(config))
     if args.present:
         return _present(config, args.json, now_s)
     if args.raw or args.json or args.follow or args.kind:
-        return _events(config, args, since_s, person_id)
-    return _visits(config, args, since_s, person_id)
+        return _events(config, args, since_s)
+    return _visits(config, args, since_s)
 
 
 def since(text: str, now_s: float) -> float:
@@ -79,16 +77,8 @@ def since(text: str, now_s: float) -> float:
     return found
 
 
-def _id_of(name: str, directory: Directory) -> str:
-    for person_id, known in directory.names.items():
-        if same_name(known, name):
-            return person_id
-    near = get_close_matches(name, list(directory.names.values()), 1, 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
-    raise InputError(f"--person {name!r}: nobody of this name is enrolled; {hint}")
-
-
-def _events(config: Config, args: argparse.Namespace, since_s: float | None, person_id: str | None) -> int:
+def _events(config: Config, args: argparse.Namespace, since_s: float | None) -> int:
+    person_id = None if args.person is None else open_directory(config).named(args.person)
     for records in _batches(events_path(config), args, since_s):
         directory = open_directory(config)
         for record in records:
@@ -102,65 +92,71 @@ def _events(config: Config, args: argparse.Namespace, since_s: float | None, per
     return 0
 
 
-def _visits(config: Config, args: argparse.Namespace, since_s: float | None, person_id: str | None) -> int:
-    wanted = [
-        one
-        for one in _read_visits(config, args.camera, since_s)
-        if not (person_id or args.unknown)
-        or (isinstance(one, Visit) and (one.state == "unknown" if args.unknown else one.person_id == person_id))
-    ]
-    width = max((len(_who(one)) for one in wanted if isinstance(one, Visit)), default=0)
-    for one in wanted:
-        print(_visit_line(one, width) if isinstance(one, Visit) else f"{one.event_id:>7}  {_plain_line(one)}")
+def _visits(config: Config, args: argparse.Namespace, since_s: float | None) -> int:
+    wanted = {"camera": args.camera or "", "person": args.person or "", "unknown": args.unknown}
+    entries = _entries(config, since_s, **wanted)
+    width = max((len(_who(one)) for one in entries if "first_s" in one), default=0)
+    for one in entries:
+        print(_visit_line(one, width) if "first_s" in one else f"{one['event_id']:>7}  {_plain_line(one)}")
     return 0
 
 
-def _read_visits(config: Config, camera: str | None, since_s: float | None) -> list[Visit | Event]:
-    def records() -> Iterator[Record]:
-        with EventReader(events_path(config)) as reader:
-            last = 0
-            while found := reader.after(last, _BATCH, since_s, camera):
-                yield from found
-                last = found[-1].event_id
+def _entries(config: Config, since_s: float | None, **wanted: Any) -> list[Answer]:
+    """Visits and events of no track, by their beginning; see ``requests.visits``."""
+    found: list[Answer] = []
+    before_s, more = 0.0, True
+    with open_people(config) as people:
+        while more:
+            answer = people.call(
+                "events.visits", {"limit": _PAGE, "since": max(since_s or 0.0, 0.0), "before": before_s, **wanted}
+            )
+            page = sorted([*answer["visits"], *answer["events"]], key=_begin)
+            found, more = page + found, answer["more"] and bool(page)
+            before_s = _begin(page[0]) if page else 0.0
+    return found
 
-    return list(visits(records(), open_directory(config)))
+
+def _begin(entry: Answer) -> float:
+    return float(entry["first_s"] if "first_s" in entry else entry["wall_time"])
 
 
-def _who(visit: Visit) -> str:
+def _who(visit: Answer) -> str:
     """The name, or what is known instead."""
-    if visit.state == "identified":
-        return visit.person or "somebody"
-    return {"unknown": "unknown", "rejected": "not judged"}.get(visit.state, "undecided")
+    if visit["state"] == "identified":
+        return visit["person"] or "somebody"
+    return {"unknown": "unknown", "rejected": "not judged"}.get(visit["state"], "undecided")
 
 
-def _visit_line(visit: Visit, width: int) -> str:
-    begin, end = time.localtime(visit.first_s), time.localtime(visit.last_s)
+def _visit_line(visit: Answer, width: int) -> str:
+    begin, end = time.localtime(visit["first_s"]), time.localtime(visit["last_s"])
     same_day = begin[:3] == end[:3]
-    until = "" if not visit.left else time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S", end)
-    notes = [f"{visit.score:.2f}"] if visit.score is not None else []
-    notes += [visit.reason] if visit.reason else []
-    notes += [f"before: {', '.join(visit.earlier)}"] if visit.earlier else []
-    notes += [f"stranger {visit.stranger}, visit {visit.visits}"] if visit.stranger else []
-    notes += ["(ignored)"] if visit.ignored else []
+    until = "" if not visit["left"] else time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S", end)
+    decision = visit["decision"] or {}
+    notes = [f"{score:.2f}"] if (score := decision.get("score")) is not None else []
+    notes += [reason] if (reason := decision.get("reason")) else []
+    notes += ["(marked as wrong)"] if decision.get("corrected") else []
+    notes += [f"before: {', '.join(visit['earlier'])}"] if visit["earlier"] else []
+    notes += [f"stranger {visit['stranger']}, visit {visit['visits']}"] if visit["stranger"] else []
+    notes += ["(ignored)"] if visit["ignored"] else []
     span = f"{time.strftime('%Y-%m-%d %H:%M:%S', begin)}–{until:<8}"
-    return "  ".join((f"{visit.event_id:>7}", f"{_who(visit):<{width}}", span, visit.camera, *notes)).rstrip()
+    return "  ".join((f"{visit['event_id']:>7}", f"{_who(visit):<{width}}", span, visit["camera"], *notes)).rstrip()
 
 
-def _plain_line(event: Event) -> str:
+def _plain_line(event: Answer) -> str:
     """An event of a camera or of the daemon."""
-    words = (when(event), event.camera, event.kind.replace("_", " "), event.reason or "")
-    return "  ".join(word for word in words if word)
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["wall_time"]))
+    return "  ".join(word for word in (at, event["camera"], event["kind"].replace("_", " "), event["reason"]) if word)
 
 
 def _present(config: Config, as_json: bool, now_s: float) -> int:
     """Who is here now, by the daemon, and who came today, the first one first."""
     here = _here(config)
-    today: dict[str, list[Visit]] = {}
-    for one in _read_visits(config, None, since("today", now_s)):
-        if isinstance(one, Visit) and one.person is not None:
-            today.setdefault(one.person, []).append(one)
+    today: dict[str, list[Answer]] = {}
+    for one in _entries(config, since("today", now_s)):
+        if "first_s" in one and one["person"] is not None:
+            today.setdefault(one["person"], []).append(one)
     came = [
-        {"person": name, "first_seen": found[0].first_s, "last_seen": found[-1].last_s, "visits": len(found)}
+        {"person": name, "first_seen": found[0]["first_s"], "last_seen": found[-1]["last_s"], "visits": len(found)}
         for name, found in today.items()
     ]
     if as_json:
@@ -175,7 +171,7 @@ def _present(config: Config, as_json: bool, now_s: float) -> int:
     for number, (name, found) in enumerate(today.items()):
         times = f"{len(found)} visits" if len(found) != 1 else "1 visit"
         first = "first today" if number == 0 else "then"
-        print(f"{first}: {name}, {_clock(found[0].first_s)}, last seen {_clock(found[-1].last_s)}, {times}")
+        print(f"{first}: {name}, {_clock(found[0]['first_s'])}, last seen {_clock(found[-1]['last_s'])}, {times}")
     return 0
 
 

@@ -9,13 +9,18 @@ import argparse
 import dataclasses
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge_runtime.config import CameraConfig, Config, check_camera_name, check_output, load_config, sinks
+from edge_runtime.config import CameraConfig, Config, check_camera_name, check_output, config_file, load_config, sinks
+from edge_runtime.control.protocol import Answer
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.errors import UsageError
 from edge_runtime.sinks import SinkConfig
 from edge_runtime.text.address import Address
 from edge_runtime.text.plain import printable
+
+if TYPE_CHECKING:
+    from edge_runtime.daemon.checkup import Examine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,12 +65,24 @@ def run(args: argparse.Namespace) -> int:
         recording = None
         if args.save:
             recording = stack.enter_context(Recording(check_output(config, args.save), list(config.camera)))
-        service = stack.enter_context(Service(config, lambda: _config(args), recording))
+        service = stack.enter_context(Service(config, lambda: _config(args), recording, _examiner(args)))
         try:
             service.run(lambda: tell(service.opening()))
         finally:
             tell(service.summary())
     return 0
+
+
+def _examiner(args: argparse.Namespace) -> Examine:
+    """What looks at the device as ``familiar doctor`` does, for a daemon that is asked to."""
+
+    def examine(config: Config, status: Answer) -> list[Answer]:
+        from edge_runtime import doctor
+
+        examination = doctor.Examination(config, str(config_file(args.config)), status=status)
+        return [dataclasses.asdict(row) for row in doctor.examine(examination)]
+
+    return examine
 
 
 def _config(args: argparse.Namespace) -> Config:

@@ -7,18 +7,13 @@ lists what was marked for a person. It needs [events] keep_embeddings, which is 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from typing import Any
 
 from edge_runtime.app.people import open_people
 from edge_runtime.commands._photos import note
-from edge_runtime.config import Config, events_path, load_config
-from edge_runtime.decision.explanation import when
-from edge_runtime.errors import EventLogError, InputError, UsageError
-from edge_runtime.events.reader import EventReader
-from edge_runtime.gallery.opening import open_directory
-from edge_runtime.types import Event, Floats
+from edge_runtime.config import Config, gallery_path, load_config
+from edge_runtime.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,54 +40,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _correct(config: Config, args: argparse.Namespace) -> int:
-    event, encoder, embedding = _view(config, args.event)
-    source = f"event {event.event_id}, camera {event.camera}, {when(event)}"
-    arguments = {
-        "name": event.person,
-        "view": _digest(args.event),
-        "encoder": encoder,
-        "source": source,
-        "was": args.was,
-        "force": args.force,
-    }
-    with open_people(config, enrolling=True) as people:
-        answer = people.call("people.wrong", arguments, embedding.astype("<f4").tobytes())
-    print(json.dumps(answer, indent=2) if args.json else "\n".join(_lines(event, args.was, answer)))
+    arguments = {"event_id": args.event, "was": args.was, "force": args.force}
+    with open_people(config, enrolling=gallery_path(config).exists()) as people:
+        answer = people.call("events.wrong", arguments)
+    print(json.dumps(answer, indent=2) if args.json else "\n".join(_lines(args.event, args.was, answer)))
     return 0
 
 
-def _view(config: Config, number: int) -> tuple[Event, str, Floats]:
-    """The event, and the encoder and the embedding that its name was decided on."""
-    directory = open_directory(config)
-    with EventReader(events_path(config)) as reader:
-        record = reader.find(number)
-        face = reader.face(record, directory)
-    event = record.event(directory)
-    if event is None:
-        raise EventLogError(f"event {number}: expected one that is kept, found one of a person who was forgotten")
-    if event.kind != "identified" or event.person is None:
-        raise InputError(
-            f"event {number}: expected one that named somebody (identified), found {event.kind}; "
-            "familiar events --raw --kind identified lists them"
-        )
-    if face is None:
-        raise InputError(
-            f"event {number}: expected the embedding beside it, found none that opens; names have one where "
-            "[events] keep_embeddings = true, until familiar gallery rekey"
-        )
-    return event, *face
-
-
-def _lines(event: Event, was: str, answer: dict[str, Any]) -> list[str]:
+def _lines(event_id: int, was: str, answer: dict[str, Any]) -> list[str]:
     effect, name = answer["effect"], answer["name"]
     lines = [
-        f"event {event.event_id} was not {name} (score {effect['score']:.2f}): from now on a view needs to be "
+        f"event {event_id} was not {name} (score {effect['score']:.2f}): from now on a view needs to be "
         f"{effect['lead']:.2f} nearer to {name} than to this one"
     ]
     if effect["lost"]:
         lines.append(
             f"{effect['lost']} of {name}'s {effect['photos']} photos would not get the name any more; check that the "
-            f"event was not {name}, or take it back: familiar wrong {event.event_id} --undo"
+            f"event was not {name}, or take it back: familiar wrong {event_id} --undo"
         )
     else:
         lines.append(f"all of {name}'s photos ({effect['photos']}) would still get the name")
@@ -104,17 +68,9 @@ def _lines(event: Event, was: str, answer: dict[str, Any]) -> list[str]:
 
 def _undo(config: Config, args: argparse.Namespace) -> int:
     with open_people(config) as people:
-        answer = people.call("people.take_back", {"view": _digest(args.event)})
-    touched = answer["people"]
-    if not touched:
-        raise InputError(f"event {args.event}: expected one that was corrected, nothing is kept of it")
-    names = ", ".join(touched)
+        answer = people.call("events.take_back", {"event_id": args.event})
+    names = ", ".join(answer["people"])
     print(json.dumps(answer, indent=2) if args.json else f"event {args.event}: taken back for {names}")
     for name in answer["only"]:
         note(f"{name} has no other photo than this view and keeps it; familiar people forget {name!r}")
     return 0
-
-
-def _digest(event_id: int) -> str:
-    """What stands for an event's view: numbers never come twice in a log."""
-    return hashlib.sha256(f"event {event_id}".encode()).hexdigest()

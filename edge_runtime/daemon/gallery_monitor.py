@@ -6,14 +6,18 @@ why, and takes the gallery up again as soon as it is sound. One that another pro
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from edge_runtime.config import Config, events_path, gallery_path
 from edge_runtime.daemon.health import Health
+from edge_runtime.decision.forecast import check_enrolled, forecast, strangers_per_week
+from edge_runtime.decision.leave_one_out import leave_one_out
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.enrolment.photo import Enroller
@@ -129,6 +133,25 @@ class GalleryMonitor(Closing):
             self.matcher = matcher or self.matcher
             return matcher
 
+    def forecast(self, status: Mapping[str, Any]) -> dict[str, Any]:
+        """What the target FPIR in force costs, and what others would, JSON-ready; see ``decision.forecast``.
+
+        Args:
+            status: the daemon's, which says how many strangers came.
+
+        Raises:
+            MissingError: nobody is enrolled.
+        """
+        matcher, bundle, door = self.matcher, self._chain.bundle, self._door()
+        check_enrolled(matcher.templates)
+
+        def matching(value: float) -> Matcher:
+            decide = dataclasses.replace(self.config.decide, false_accepts_per_1000_strangers=value)
+            raised = matcher.calibration.raised
+            return make_matcher(matcher.templates, bundle, decide, self._strangers, True, door, raised)
+
+        return forecast(matcher, matching, leave_one_out(matcher.templates), strangers_per_week(status))
+
     def enrolling_chain(self) -> FaceChain:
         """A chain of its own for enrolling, opened when first asked for: a large photo then stalls no camera.
 
@@ -220,8 +243,9 @@ class GalleryMonitor(Closing):
         return stamp, self._gallery.version
 
     def _make(self, templates: Templates, raised: float = 0.0) -> Matcher:
-        bundle, decide = self._chain.bundle, self.config.decide
-        matcher = make_matcher(templates, bundle, decide, self._strangers, True, self._door(), raised)
+        bundle, decide, door = self._chain.bundle, self.config.decide, self._door()
+        self._at_door = 0 if door is None else len(door)
+        matcher = make_matcher(templates, bundle, decide, self._strangers, True, door, raised)
         self._health.update(PROMISE, matcher.calibration.refused)
         return matcher
 
@@ -230,7 +254,6 @@ class GalleryMonitor(Closing):
         if self.strangers is None or not self.config.strangers.remember:
             return None
         known = self.strangers.strangers()
-        self._at_door = len(known)
         return np.array([one.average() for one in known], np.float32).reshape(-1, self._chain.encoder.embedding_size)
 
     def _hold(self, gallery: Gallery) -> Holdings:

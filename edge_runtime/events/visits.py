@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from edge_runtime.events.record import Record
@@ -24,8 +24,8 @@ class Visit:
         person_id: the opaque id behind it.
         earlier: names that it had before.
         event_id: of the event that decided it last, else of the first.
-        score: that was decided on.
-        reason: why it was rejected, or not named.
+        decision: the event that decided it last.
+        has_crop: a crop is kept beside that event.
         stranger, visits: where strangers are remembered, which one it was and how often they came.
         ignored: of an ignored stranger.
     """
@@ -40,14 +40,16 @@ class Visit:
     person_id: str | None
     earlier: tuple[str, ...]
     event_id: int
-    score: float | None = None
-    reason: str | None = None
+    decision: Event | None = None
+    has_crop: bool = False
     stranger: str | None = None
     visits: int | None = None
     ignored: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """A JSON-ready mapping; ``decision`` is the event's, or None."""
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "decision"}
+        return values | {"decision": None if self.decision is None else self.decision.as_json()}
 
 
 def visits(records: Iterable[Record], directory: Directory) -> Iterator[Visit | Event]:
@@ -99,8 +101,8 @@ def _with(visit: Visit | None, event: Event, record: Record) -> Visit:
             person_id=record.whose("person"),
             earlier=tuple(name for name in earlier if name != event.person),
             event_id=record.event_id,
-            score=event.score,
-            reason=event.reason,
+            decision=event,
+            has_crop=record.has_crop,
         )
     if event.stranger is not None:
         visit = replace(visit, stranger=event.stranger, visits=event.visits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -81,6 +82,15 @@ class Corrections(GalleryFile):
         if touched:
             self._clean()
         return touched, only
+
+    def corrected(self, views: Sequence[tuple[str, bytes]]) -> list[bool]:
+        """Whether each view, as (id of the person whose name it got, digest), is kept as not that person's."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT person_id, event_mac FROM negative").fetchall()
+            kept = {(row["person_id"], row["event_mac"]) for row in rows}
+            marked = {person_id for person_id, _ in kept}
+            keys = {one.person_id: one.keys for one in self._rows.known() if one.person_id in marked} if kept else {}
+        return [who in keys and (who, keys[who].photo_mac(digest)) in kept for who, digest in views]
 
     def negatives(self, name: str) -> list[NegativeRecord]:
         """The views that got a person's name and are not theirs, oldest first; without what is damaged.

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from edge_runtime.errors import MissingError
+from edge_runtime.gallery.names import same_name
 
 STRANGER = ""
 """Whose key seals the crops of people without a name."""
@@ -32,6 +36,19 @@ class Directory:
     def of(cls, names: Mapping[str, str], crop_keys: Mapping[str, bytes], forgotten: frozenset[str]) -> Directory:
         """A directory in which everybody is found by the present name."""
         return cls(names, crop_keys, forgotten, {name: person_id for person_id, name in names.items()})
+
+    def named(self, name: str) -> str:
+        """The id of the person who is called so now.
+
+        Raises:
+            MissingError: nobody is.
+        """
+        for person_id, known in self.names.items():
+            if same_name(known, name):
+                return person_id
+        near = get_close_matches(name, list(self.names.values()), 1, 0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
+        raise MissingError(f"{name!r}: nobody of this name is enrolled; {hint}")
 
     def after(self, earlier: Directory) -> Directory:
         """The same directory, in which those who were renamed since ``earlier`` are found by the former name too."""

@@ -88,7 +88,8 @@ class GalleryFile(Closing):
         if create:
             with explained(path):
                 if is_blank(path):
-                    device_key = source.load(create=True)
+                    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    device_key = source.load(create=True, folder=path.parent)
                     vault = Vault(path, device_key, encoder_hash, secrets.token_hex(16))
                     row = meta_row(vault, preprocessing_hash, embedding_size, bundle_name)
                     Database(path, GALLERY, lambda connection: put_meta(connection, row)).close()
@@ -148,6 +149,11 @@ class GalleryFile(Closing):
             self._clean()
         elif any(file.exists() and file.stat().st_size for file in with_sides(self.path)[1:2]):
             self.remains = not sqlite.scrub(self._database.connection, wait=False)
+
+    @property
+    def device_key(self) -> bytes:
+        """The key behind everything in it, 32 bytes."""
+        return self._rows.vault.device_key
 
     @property
     def bound(self) -> dict[str, Any]:

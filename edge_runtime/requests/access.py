@@ -14,6 +14,8 @@ from edge_runtime.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
     from edge_runtime.enrolment.photo import Enroller
+    from edge_runtime.events.reader import EventReader
+    from edge_runtime.gallery.directory import Directory
     from edge_runtime.gallery.store import Gallery
     from edge_runtime.recognizer import NamedFace
     from edge_runtime.types import Frame, Pixels
@@ -85,6 +87,25 @@ class Holdings:
                 self._enroller = self._make_enroller()
             return self._enroller
 
+    def log(self) -> EventReader:
+        """The log of events, open for reading; the caller closes it.
+
+        Raises:
+            UsageError: nobody said where it is.
+            EventLogError: there is none, or it cannot be read.
+        """
+        from edge_runtime.events.reader import EventReader
+
+        if self.events is None:
+            raise UsageError("expected a log of events to read from")
+        return EventReader(self.events)
+
+    def directory(self) -> Directory:
+        """Who is who; nobody where there is no gallery."""
+        from edge_runtime.gallery.directory import Directory
+
+        return Directory() if self.gallery is None else self.gallery.directory()
+
     def gallery_with(self, name: str) -> Gallery:
         """The gallery, for a request about one person.
 
@@ -126,6 +147,22 @@ class Daemon(Protocol):
 
     def reload(self) -> list[str]:
         """Read the configuration again; the keys that wait for the next start."""
+        ...
+
+    def forecast(self) -> Answer:
+        """What the target FPIR costs, and what others would; ``MissingError`` if nobody is enrolled."""
+        ...
+
+    def doctor(self) -> Answer:
+        """The table of ``familiar doctor``."""
+        ...
+
+    def bundle(self) -> Answer:
+        """The bundle in use, with its model card."""
+        ...
+
+    def figures(self) -> Answer:
+        """Figures for Prometheus; ``MissingError`` if they are off."""
         ...
 
     def live(self, camera: str) -> Answer:

@@ -6,8 +6,6 @@ import base64
 from dataclasses import dataclass
 
 from edge_runtime.control.protocol import Answer
-from edge_runtime.errors import UsageError
-from edge_runtime.events.reader import EventReader
 from edge_runtime.requests.access import Access
 from edge_runtime.schema.table import key
 
@@ -39,28 +37,22 @@ class EventCrop:
 
 def list_events(access: Access, request: ListEvents, payload: bytes) -> Answer:
     held = access.holdings
-    directory = held.gallery.directory() if held.gallery is not None else None
+    directory = held.directory()
     since_s, camera, kind = request.since or None, request.camera or None, request.kind or None
-    with _reader(access) as reader:
+    with held.log() as reader:
         newest = reader.newest
         if request.after < 0:
             records = reader.latest(request.limit, since_s, camera, kind)
         else:
             records = reader.after(request.after, request.limit, since_s, camera, kind)
-    pairs = [(record.event(directory), record.has_crop) for record in records] if directory else []
+    pairs = [(record.event(directory), record.has_crop) for record in records]
     events = [event.as_json() | {"has_crop": has_crop} for event, has_crop in pairs if event is not None]
     return {"newest": newest, "events": events}
 
 
 def event_crop(access: Access, request: EventCrop, payload: bytes) -> Answer:
     held = access.holdings
-    with _reader(access) as reader:
+    with held.log() as reader:
         record = reader.find(request.event_id)
-        crop = None if held.gallery is None else reader.crop(record, held.gallery.directory())[1]
+        crop = reader.crop(record, held.directory())[1]
     return {"crop": base64.b64encode(crop or b"").decode(), "camera": record.values["camera"]}
-
-
-def _reader(access: Access) -> EventReader:
-    if access.holdings.events is None:
-        raise UsageError("expected a log of events to read from")
-    return EventReader(access.holdings.events)

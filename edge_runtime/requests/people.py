@@ -5,12 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from edge_runtime.control.protocol import Answer
-from edge_runtime.errors import InputError, UsageError
-from edge_runtime.gallery.names import clean_name, same_name
-from edge_runtime.geometry.embeddings import embedding_hash
+from edge_runtime.errors import UsageError
 from edge_runtime.requests.access import Access
 from edge_runtime.schema.table import key
 
@@ -70,60 +66,6 @@ class NotePerson:
     consent: str = key("", "what they agreed to; empty: as it is; -: nothing")
     expires: float = key(0.0, "seconds since the Unix epoch after which they are forgotten; 0: as it is")
     for_good: bool = key(False, "they are never forgotten by themselves")
-
-
-@dataclass(frozen=True)
-class NotThisPerson:
-    """A view got a person's name and is not theirs: the person's mapping with ``effect``; see ``Enroller.correct``.
-
-    The embedding comes as payload, float32 little-endian.
-    """
-
-    name: str = key(help="whose name it got")
-    view: str = key(help="sha256 of what stands for the view, hex; the same one again changes nothing")
-    encoder: str = key(help="by which the embedding is known to be of the encoder in use")
-    source: str = key(help="which view, for people to read")
-    was: str = key("", "who it was; empty: a stranger, or nobody knows")
-    force: bool = key(False, "enrol the view for who it was although it looks like somebody else")
-
-
-@dataclass(frozen=True)
-class TakeBack:
-    """Undo ``people.wrong``: ``people``: names of those of whom it was; ``only``: of those who keep what was
-    enrolled, as they have nothing else.
-    """
-
-    view: str = key(help="as it was given")
-
-
-def not_this_person(access: Access, request: NotThisPerson, payload: bytes) -> Answer:
-    held = access.holdings
-    gallery, digest = held.gallery_with(request.name), _digest(request.view)
-    embedding = np.frombuffer(payload, "<f4").astype(np.float32)
-    here = embedding_hash(gallery.encoder_hash, gallery.preprocessing_hash)
-    if request.encoder != here:
-        raise InputError(
-            f"{request.source}: expected a view of the encoder in use, found one of another; views from before a "
-            "change of the bundle cannot be used"
-        )
-    was = clean_name(request.was) if request.was else ""
-    if was and same_name(was, request.name):
-        raise InputError(f"{request.was!r}: expected somebody else than the name that was wrong")
-    effect = held.enroller().correct(request.name, embedding, request.source, digest, was, request.force)
-    return asdict(gallery.person(request.name)) | {"effect": effect}
-
-
-def take_back(access: Access, request: TakeBack, payload: bytes) -> Answer:
-    gallery = access.holdings.gallery
-    touched, only = gallery.take_back(_digest(request.view)) if gallery is not None else ([], [])
-    return {"people": touched, "only": only}
-
-
-def _digest(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError as error:
-        raise UsageError(f"people.wrong: expected a sha256 in hex, received {text!r}") from error
 
 
 def list_people(access: Access, request: ListPeople, payload: bytes) -> Answer:

@@ -35,6 +35,8 @@ class Stats(Struct):
     """How the daemon is and what it sees: what ``familiar status --json`` prints."""
 
     state: str
+    version: str
+    temperature_c: Annotated[float | None, Meta(description="of the hottest sensor; null: not known here")]
     troubles: list[Trouble]
     uptime_s: float
     bundle: dict[str, str]
@@ -72,10 +74,19 @@ class Photo(Struct):
     crop: Annotated[bool, Meta(description="whether its picture is kept")] = False
 
 
+class Negative(Struct):
+    """A view that got somebody's name and was marked as not theirs."""
+
+    negative_id: int
+    source: str
+    added: float | None = None
+
+
 class PersonWithPhotos(Person, kw_only=True):
-    """Somebody enrolled, with each photo."""
+    """Somebody enrolled, with each photo, and with views that were marked as not theirs."""
 
     records: list[Photo]
+    negatives: list[Negative] = []
 
 
 class Forgotten(Person, kw_only=True):
@@ -153,6 +164,65 @@ class Events(Struct):
     events: list[Event]
 
 
+class Decision(Event, kw_only=True):
+    """The event that decided a visit last."""
+
+    corrected: Annotated[bool, Meta(description="marked as not that person's")] = False
+
+
+class Visit(Struct):
+    """One track of a camera, with what was decided last."""
+
+    camera: str
+    track_id: str
+    first_s: Annotated[float, Meta(description="its beginning, seconds since the Unix epoch")]
+    last_s: float
+    left: Annotated[bool, Meta(description="whether it is known that it ended")]
+    state: Annotated[str, Meta(description="identified, unknown, rejected, or appeared: not decided yet")]
+    event_id: Annotated[int, Meta(description="of the event that decided it last, else of the first")]
+    person: str | None = None
+    earlier: Annotated[list[str], Meta(description="names that it had before")] = []
+    decision: Decision | None = None
+    stranger: str | None = None
+    visits: Annotated[int | None, Meta(description="how often that stranger came")] = None
+    ignored: bool = False
+
+
+class Visits(Struct):
+    """The latest visits, oldest first, and the events of no track between them."""
+
+    visits: list[Visit]
+    events: list[Event]
+    more: Annotated[bool, Meta(description="there are earlier ones: ask with before")]
+
+
+class Effect(Struct):
+    """What a correction does."""
+
+    score: Annotated[float, Meta(description="that the view has now against the person")]
+    nearest: float
+    photos: Annotated[int, Meta(description="of the person")]
+    lost: Annotated[int, Meta(description="of these photos, so many would not get the name any more")]
+    lead: Annotated[float, Meta(description="by so much a view must be nearer to the person than to this one")]
+    enrolled: Annotated[Enrolled | None, Meta(description="what became of the view, where it was said who it was")] = (
+        None
+    )
+
+
+class Corrected(Person, kw_only=True):
+    """The person whom an event named wrongly."""
+
+    source: Annotated[str, Meta(description="which view")]
+    effect: Effect
+
+
+class TakenBack(Struct):
+    """Whom a correction was taken back for."""
+
+    people: list[str]
+    only: Annotated[list[str], Meta(description="those who keep the view, as they have nothing else")]
+
+
 class Stranger(Struct):
     """Somebody who was seen and never named."""
 
@@ -214,6 +284,104 @@ class NameGiven(Struct, forbid_unknown_fields=True):
     force: Annotated[bool, Meta(description="enrol although they look like somebody else")] = False
 
 
+class WhoItWas(Struct, forbid_unknown_fields=True):
+    """Who it was whom an event named wrongly."""
+
+    was: Annotated[str, Meta(max_length=80, description="the name; empty: a stranger, or nobody knows")] = ""
+    force: Annotated[bool, Meta(description="enrol although they look like somebody else")] = False
+
+
+class Behind(Struct):
+    """Who stands behind the figures."""
+
+    people: Annotated[int, Meta(description="strangers of the bundle")]
+    alike_people: Annotated[int | None, Meta(description="behind those who look alike; null: the bundle has none")]
+    track_people: int | None = None
+
+
+class Cost(Struct):
+    """What one target FPIR costs."""
+
+    target_per_1000: float
+    threshold: Annotated[float | None, Meta(description="the lowest score that a name needs")]
+    thresholds: Annotated[list[float] | None, Meta(description="the lowest and the highest, by person")]
+    expected_per_1000: Annotated[float, Meta(description="of 1,000 strangers in general, so many get a name")]
+    interval_per_1000: Annotated[list[float], Meta(description="95 %")]
+    alike_per_1000: Annotated[float | None, Meta(description="of 1,000 who look like the household; null: not known")]
+    alike_interval: list[float] | None
+    supported: Annotated[bool, Meta(description="whether the strangers are evidence for so low a rate")]
+    supported_per_1000: float
+    extrapolated: bool
+    miss_rate: Annotated[float | None, Meta(description="share of enrolled photos that would get no name")]
+    miss_interval: list[float] | None
+    photos_tried: int
+    false_names_per_week: float | None
+
+
+class Outlook(Struct):
+    """What somebody enrolled may expect."""
+
+    name: str
+    photos: int
+    threshold: Annotated[float | None, Meta(description="the score that the name needs; null: nobody is named")]
+    alike_per_1000: Annotated[float | None, Meta(description="of 1,000 who look like them, so many get a name")]
+    missed: Annotated[float, Meta(description="share of their pictures that get no name, as expected")]
+    missed_from: Annotated[str, Meta(description="photos: their own; bundle: other people's")]
+    with_photos: Annotated[dict[str, float], Meta(description="number of photos to the share missed then")]
+    hard_to_tell: Annotated[list[str], Meta(description="who looks like them")]
+
+
+class Calibration(Cost, kw_only=True):
+    """How strict the device is, what that costs, and what other targets would: ``familiar calibrate --json``."""
+
+    people: int
+    templates: int
+    strangers: Behind
+    margin: float
+    kept_for: Annotated[str, Meta(description="alike or mixed: for which strangers the target holds")]
+    refused: str | None
+    note: str | None
+    persons: list[Outlook]
+    pairs: list[dict[str, Any]]
+    strangers_per_week: float | None
+    strangers_per_week_from: str | None
+    targets: list[Cost]
+
+
+class BundleCard(Struct):
+    """The bundle in use."""
+
+    name: str
+    hash: str
+    created: str
+    signed_by: str | None
+    card: Annotated[str, Meta(description="the model card, Markdown; empty: it has none")]
+
+
+class Check(Struct):
+    """What one check of the device found."""
+
+    check: str
+    state: Annotated[str, Meta(description="ok, warn, fail, or unknown: this device does not report it")]
+    found: str
+    command: Annotated[str, Meta(description="what fixes it; empty where nothing needs fixing")]
+
+
+class Checks(Struct):
+    """The table of ``familiar doctor``."""
+
+    rows: list[Check]
+
+
+class Restored(Struct):
+    """What became of people of a file."""
+
+    people: int
+    added: Annotated[int, Meta(description="photos")]
+    known: Annotated[int, Meta(description="photos that were here already")]
+    signer: Annotated[str, Meta(description="fingerprint of the device that the file comes from")]
+
+
 class TokenGiven(Struct, forbid_unknown_fields=True):
     """A token, to begin a session with."""
 
@@ -242,6 +410,21 @@ class Switched(Switch):
 
 class ForceQuery(Struct):
     force: Annotated[bool, Meta(description="take a photo that is poor or looks like somebody else")] = False
+
+
+class RestoreQuery(Struct):
+    merge: Annotated[bool, Meta(description="add to people of the same name")] = False
+    forgotten: Annotated[bool, Meta(description="also people who were forgotten here since")] = False
+    signer: Annotated[str, Meta(max_length=80, description="only from this device; empty: of any")] = ""
+
+
+class VisitsQuery(Struct):
+    limit: Annotated[int, Meta(ge=1, le=1000, description="so many visits and events at most")] = 100
+    since: Annotated[float, Meta(ge=0, le=1e11, description="only of this moment or later")] = 0.0
+    before: Annotated[float, Meta(ge=0, le=1e11, description="only what began before this moment; 0: all")] = 0.0
+    camera: Annotated[str, Meta(max_length=64, description="only of this camera; empty: of all")] = ""
+    person: Annotated[str, Meta(max_length=80, description="only of this person; empty: of everybody")] = ""
+    unknown: Annotated[bool, Meta(description="only of people who got no name")] = False
 
 
 class EventsQuery(Struct):

@@ -9,9 +9,14 @@ from msgspec import Struct
 
 from edge_runtime.web import answers
 
+Media = Literal["image/jpeg", "text/plain", "application/octet-stream"]
 Scope = Literal["open", "read", "name", "admin"]
 PICTURE: Literal["picture"] = "picture"
 """As a body: a picture's file, or a form with one."""
+PASSPHRASE = "Familiar-Passphrase"
+"""A header: percent-encoded UTF-8. In an address it would be in the logs of proxies."""
+FILE: Literal["file"] = "file"
+"""As a body: any file."""
 
 
 @dataclass(frozen=True)
@@ -23,24 +28,28 @@ class Route:
         path: with the path's fields in braces; each is a field of the request.
         scope: what a token needs.
         summary: one line for people.
-        answer: what comes back; "image/jpeg": a picture.
+        answer: what comes back: a type as JSON, or what kind of file.
         command: the request of ``requests.table`` that answers; empty: the server answers by itself.
         query: fields behind the question mark.
-        body: fields of a JSON body, or ``PICTURE``.
+        body: fields of a JSON body, or ``PICTURE``, or ``FILE``.
         fields: of the request, where they do not come from path, query or body.
-        picture: field of the answer that holds a picture in base64, which is all that comes back.
+        only: field of the answer that holds a file in base64, or text, which is all that comes back.
+        whole: it tells of all cameras at once, so a token for some of them does not reach it.
+        passphrase: the header ``Familiar-Passphrase`` is a field of the request.
     """
 
     method: Literal["GET", "POST"]
     path: str
     scope: Scope
     summary: str
-    answer: type[Struct] | Literal["image/jpeg"]
+    answer: type[Struct] | Media
     command: str = ""
     query: type[Struct] | None = None
-    body: type[Struct] | Literal["picture"] | None = None
+    body: type[Struct] | Literal["picture", "file"] | None = None
     fields: tuple[tuple[str, object], ...] = ()
-    picture: str = ""
+    only: str = ""
+    whole: bool = False
+    passphrase: bool = False
 
 
 ROUTES = (
@@ -49,6 +58,49 @@ ROUTES = (
     Route("GET", "/api/session", "read", "What this token or session may do", answers.Session),
     Route("POST", "/api/session/end", "open", "End the session of the page", answers.Health),
     Route("GET", "/api/stats", "read", "How the daemon is and what it sees", answers.Stats, "status"),
+    Route("GET", "/api/bundle", "read", "The bundle in use, with its model card", answers.BundleCard, "bundle"),
+    Route(
+        "GET",
+        "/api/doctor",
+        "admin",
+        "What works on this device, what does not, and the command that fixes it",
+        answers.Checks,
+        "doctor",
+        whole=True,
+    ),
+    Route(
+        "GET",
+        "/api/metrics",
+        "read",
+        "Figures for Prometheus, where [metrics] is on",
+        "text/plain",
+        "figures",
+        only="text",
+        whole=True,
+    ),
+    Route(
+        "GET",
+        "/api/backup",
+        "admin",
+        "Everybody enrolled as a file under a passphrase: familiar gallery export",
+        "application/octet-stream",
+        "people.export",
+        only="file",
+        whole=True,
+        passphrase=True,
+    ),
+    Route(
+        "POST",
+        "/api/restore",
+        "admin",
+        "Take people of such a file: familiar gallery import",
+        answers.Restored,
+        "people.import",
+        query=answers.RestoreQuery,
+        body=FILE,
+        whole=True,
+        passphrase=True,
+    ),
     Route("GET", "/api/faces", "read", "Everybody enrolled", answers.People, "people.list"),
     Route("GET", "/api/faces/{name}", "read", "Somebody, with photos", answers.PersonWithPhotos, "people.show"),
     Route(
@@ -105,7 +157,33 @@ ROUTES = (
         "The face beside an event, where crops are kept",
         "image/jpeg",
         "events.crop",
-        picture="crop",
+        only="crop",
+    ),
+    Route(
+        "GET",
+        "/api/visits",
+        "read",
+        "The latest visits: who came, and what was decided last",
+        answers.Visits,
+        "events.visits",
+        query=answers.VisitsQuery,
+    ),
+    Route(
+        "POST",
+        "/api/events/{event_id}/wrong",
+        "name",
+        "An event named the wrong person; whoever looks like that view gets the name no more",
+        answers.Corrected,
+        "events.wrong",
+        body=answers.WhoItWas,
+    ),
+    Route(
+        "POST",
+        "/api/events/{event_id}/take-back",
+        "name",
+        "Take back that an event was wrong",
+        answers.TakenBack,
+        "events.take_back",
     ),
     Route("GET", "/api/strangers", "read", "Visitors who were never named", answers.Strangers, "strangers.list"),
     Route(
@@ -134,6 +212,14 @@ ROUTES = (
         )
     ),
     Route(
+        "GET",
+        "/api/calibration",
+        "read",
+        "How strict the device is, what that costs, and what other targets would",
+        answers.Calibration,
+        "forecast",
+    ),
+    Route(
         "POST",
         "/api/calibration",
         "admin",
@@ -158,6 +244,6 @@ ROUTES = (
         "What a camera sees, with boxes and names",
         "image/jpeg",
         "live",
-        picture="jpeg",
+        only="jpeg",
     ),
 )

@@ -25,7 +25,7 @@ from edge_runtime.errors import ControlError, FamiliarError
 from edge_runtime.web import answers, openapi
 from edge_runtime.web.event_stream import EventStream, Newsroom
 from edge_runtime.web.guard import COOKIE, SESSION_S, Guard
-from edge_runtime.web.routes import PICTURE, ROUTES, Route
+from edge_runtime.web.routes import FILE, PASSPHRASE, PICTURE, ROUTES, Media, Route
 from edge_runtime.web.tokens import Token
 from edge_runtime.web.uploads import Decoder, body_of
 
@@ -99,6 +99,8 @@ class Api:
             token = None
             if route.scope != "open":
                 token = self._guard.admit(request, route.scope, route.method == "POST")
+                if route.whole and token.cameras is not None:
+                    raise HTTPException(403, "expected a token for all cameras; see familiar token list")
             if own := self._own.get(f"{route.method} {route.path}"):
                 answer: Response = await own(request, token)
                 return answer
@@ -107,13 +109,21 @@ class Api:
                 return self._stream(request, token)
             arguments, payload = await self._arguments(route, request)
             check_camera(token, arguments.get("camera", ""))
+            await self._check_event(token, arguments)
             answered = visible(await self.ask(route.command, arguments, payload), token)
-            if route.picture:
-                check_camera(token, answered.get("camera", ""))
-                return _picture(answered[route.picture])
+            if isinstance(route.answer, str):
+                return _file_of(answered[route.only], route.answer)
             return _json(answered, route.answer)
 
         return endpoint
+
+    async def _check_event(self, token: Token, arguments: Mapping[str, Any]) -> None:
+        """See that a token may see the camera of the event asked about, before anything is done with it."""
+        if token.cameras is not None and "event_id" in arguments:
+            place = {"after": arguments["event_id"] - 1, "limit": 1}
+            for event in (await self.ask("events.list", place))["events"]:
+                if event["event_id"] == arguments["event_id"]:
+                    check_camera(token, event["camera"])
 
     async def _arguments(self, route: Route, request: Request) -> tuple[dict[str, Any], bytes]:
         given = {name: text.replace(_SLASH, "/") for name, text in request.path_params.items()}
@@ -121,12 +131,18 @@ class Api:
         for name in ("template_id", "event_id"):
             if name in arguments:
                 arguments[name] = _whole_number(name, arguments[name])
+        if route.passphrase:
+            arguments["passphrase"] = unquote(request.headers.get(PASSPHRASE, ""))
         payload = b""
         if route.query is not None:
             query = _checked(lambda kind: msgspec.convert(dict(request.query_params), kind, strict=False), route.query)
             arguments |= msgspec.structs.asdict(query)
         if route.body == PICTURE:
             payload = await self._decoder.png(await self._picture(request))
+        elif route.body == FILE:
+            if _media_type(request) not in ("", "application/octet-stream"):
+                raise HTTPException(415, "expected a file (application/octet-stream)")
+            payload = await body_of(request, self._max_upload_bytes)
         elif isinstance(route.body, type):
             arguments |= msgspec.structs.asdict(await _body(request, route.body))
         return arguments, payload
@@ -207,7 +223,7 @@ def visible(answer: dict[str, Any], token: Token) -> dict[str, Any]:
     seen = dict(answer)
     if isinstance(seen.get("cameras"), dict):
         seen["cameras"] = {name: value for name, value in seen["cameras"].items() if token.sees(name)}
-    for name in ("events", "records"):
+    for name in ("events", "records", "visits"):
         if isinstance(seen.get(name), list):
             seen[name] = [row for row in seen[name] if token.sees(row.get("camera", ""))]
     if "strangers" in seen:
@@ -256,10 +272,14 @@ def _whole_number(name: str, text: str) -> int:
     return int(text)
 
 
-def _picture(encoded: str) -> Response:
-    if not encoded:
-        raise HTTPException(404, "no picture is kept here; see [events] keep_crops")
-    return Response(base64.b64decode(encoded), media_type="image/jpeg", headers={"cache-control": "no-store"})
+def _file_of(given: str, kind: Media) -> Response:
+    """Text as it is, anything else from base64."""
+    if not given:
+        raise HTTPException(404, "no picture is kept here; see [events] keep")
+    headers = {"cache-control": "no-store"}
+    if kind == "application/octet-stream":
+        headers["content-disposition"] = 'attachment; filename="people.familiar"'
+    return Response(given if kind == "text/plain" else base64.b64decode(given), media_type=kind, headers=headers)
 
 
 def _json(answer: dict[str, Any], kind: Any, status: int = 200) -> Response:

@@ -16,17 +16,20 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.builders import ROOT
+from tests.builders import RELEASED, ROOT
 from tests.e2e.test_run import environment
 from tests.waiting import wait_for
 from tests.web_client import Served, answers, httpx, serving
+
+CHANGING = "switch|delete|forget|calibration|wrong|take-back"
+"""Operations that would take away from other tests what they look at."""
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("served"), "--set", "events.keep_crops=true") as one:
+    with serving(tmp_path_factory.mktemp("served"), "--set", "events.keep=crops") as one:
         yield one
 
 
@@ -68,6 +71,55 @@ def test_events_come_as_they_happen_and_again_from_where_a_listener_was(served: 
     assert numbers == [newest, newest + 1, newest + 2, newest + 3]
 
 
+def test_a_wrong_name_is_marked_and_taken_back(served: Served) -> None:
+    name, client = served.people[0], served.client
+    served.enrol(name)
+
+    def visit() -> dict[str, Any]:
+        return dict(client.get(f"/api/visits?person={name}").json()["visits"][-1])
+
+    wait_for(lambda: client.get(f"/api/visits?person={name}").json()["visits"])
+    seen = visit()
+    number = seen["event_id"]
+    assert seen["state"] == "identified" and seen["person"] == name
+    assert seen["decision"]["threshold"] <= seen["decision"]["score"] and not seen["decision"]["corrected"]
+    corrected = client.post(f"/api/events/{number}/wrong", json={}).json()
+    assert corrected["name"] == name and corrected["effect"]["photos"] == 3 and corrected["effect"]["enrolled"] is None
+
+    def of_event() -> dict[str, Any]:
+        found = client.get("/api/visits?limit=1000").json()["visits"]
+        return next(one["decision"] for one in found if one["event_id"] == number)
+
+    assert of_event()["corrected"]
+    assert len(client.get(f"/api/faces/{name}").json()["negatives"]) == 1
+    taken = client.post(f"/api/events/{number}/take-back").json()
+    assert taken == {"people": [name], "only": []} and not of_event()["corrected"]
+    assert client.post(f"/api/events/{number}/take-back").status_code == 400
+    assert client.post("/api/events/999999999/wrong", json={}).status_code == 404
+    itself = client.post(f"/api/events/{number}/wrong", json={"was": name})
+    assert itself.status_code == 400 and "somebody else" in itself.json()["error"]
+    client.post(f"/api/faces/{name}/delete")
+
+
+def test_visits_come_in_pages_that_miss_nothing(served: Served) -> None:
+    wait_for(lambda: len(served.client.get("/api/visits").json()["visits"]) > 4)
+    until_s = served.client.get("/api/visits").json()["visits"][-1]["first_s"]
+
+    def page(before: float, limit: int) -> dict[str, Any]:
+        return dict(served.client.get(f"/api/visits?before={before}&limit={limit}").json())
+
+    def keys(answer: dict[str, Any]) -> list[tuple[str, float]]:
+        return [(one["track_id"], one["first_s"]) for one in answer["visits"]]
+
+    whole, paged, before, more = page(until_s, 1000), [], until_s, True
+    while more:
+        answer = page(before, 2)
+        paged, more = keys(answer) + paged, answer["more"]
+        begins = [one["first_s"] for one in answer["visits"]] + [one["wall_time"] for one in answer["events"]]
+        before = min(begins)
+    assert paged == keys(whole) and not whole["more"]
+
+
 def test_a_kept_crop_and_a_snapshot_are_pictures(served: Served) -> None:
     def with_crop() -> list[dict[str, Any]]:
         return [one for one in served.client.get("/api/events").json()["events"] if one["has_crop"]]
@@ -89,6 +141,98 @@ def test_the_target_changes_what_a_name_needs(served: Served) -> None:
     served.client.post("/api/calibration", json={"false_accepts_per_1000_strangers": before})
 
 
+def test_the_calibration_is_the_one_that_the_command_line_makes(served: Served) -> None:
+    if not served.client.get("/api/faces").json()["people"]:
+        nobody = served.client.get("/api/calibration")
+        assert nobody.status_code == 404 and "nobody is enrolled" in nobody.json()["error"]
+    for name in served.people[:2]:
+        served.enrol(name)
+    found = served.client.get("/api/calibration").json()
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_runtime", "calibrate", "--json", "--set", f"bundle.path={RELEASED}"],
+        cwd=served.folder,
+        env=environment(served.folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    assert found == told
+    assert {one["name"] for one in found["persons"]} == set(served.people[:2])
+    assert [row["target_per_1000"] for row in found["targets"]] == [0.1, 0.3, 1, 3, 10, 30, 100]
+    alike = [row["alike_per_1000"] for row in found["targets"]]
+    assert alike == sorted(alike) and all(0 <= row["miss_rate"] <= 1 for row in found["targets"])
+    for name in served.people[:2]:
+        served.client.post(f"/api/faces/{name}/delete")
+
+
+def test_the_device_says_what_the_doctor_says_and_which_model_it_has(served: Served) -> None:
+    from edge_runtime.bundle.folder import Bundle
+
+    wait_for(lambda: served.client.get("/api/stats").json()["cameras"]["front"]["state"] == "running")
+    rows = {row["check"]: row for row in served.client.get("/api/doctor").json()["rows"]}
+    assert rows["daemon"]["state"] in ("ok", "warn") and rows["golden outputs"]["state"] == "ok"
+    assert rows["camera front"]["found"].startswith("running in the daemon")
+    assert all(row["command"] for row in rows.values() if row["state"] == "fail")
+    bundle, found = Bundle(RELEASED), served.client.get("/api/bundle").json()
+    assert (found["hash"], found["card"]) == (bundle.hash, (RELEASED / "CARD.md").read_text())
+    assert served.client.get("/api/stats").json()["version"]
+    off = served.client.get("/api/metrics")
+    assert off.status_code == 404 and "[metrics] listen" in off.json()["error"]
+
+
+def test_people_leave_under_a_passphrase_and_come_back(served: Served) -> None:
+    name, client = served.people[3], served.client
+    served.enrol(name)
+    words = {"Familiar-Passphrase": "gr%C3%BCne%20Kuh%201"}
+    short = client.get("/api/backup", headers={"Familiar-Passphrase": "short"})
+    assert short.status_code == 400 and "8 characters" in short.json()["error"]
+    kept = client.get("/api/backup", headers=words)
+    assert kept.status_code == 200 and "attachment" in kept.headers["content-disposition"]
+    assert kept.headers["cache-control"] == "no-store" and name.encode() not in kept.content
+    client.post(f"/api/faces/{name}/delete")
+    place = {"content": kept.content, "headers": words | {"Content-Type": "application/octet-stream"}}
+    forgotten = client.post("/api/restore", **place)
+    assert forgotten.status_code == 400 and "forgotten" in forgotten.json()["error"]
+    wrong = client.post("/api/restore", content=kept.content, headers={"Familiar-Passphrase": "another one"})
+    assert wrong.status_code == 400 and "passphrase" in wrong.json()["error"]
+    taken = client.post("/api/restore?forgotten=true", **place).json()
+    assert (taken["people"], taken["added"], taken["known"]) == (1, 3, 0)
+    again = client.post("/api/restore?forgotten=true&merge=true", **place).json()
+    assert (again["added"], again["known"]) == (0, 3)
+    assert [one["templates"] for one in client.get("/api/faces").json()["people"] if one["name"] == name] == [3]
+    # The same file is the command line's.
+    (served.folder / "people.familiar").write_bytes(kept.content)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "edge_runtime",
+            "gallery",
+            "import",
+            "people.familiar",
+            "--merge",
+            "--forgotten",
+            "--json",
+        ],
+        cwd=served.folder,
+        env=environment(served.folder) | {"FAMILIAR_PASSPHRASE": "grüne Kuh 1"},
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout) | {"signer": ""} == again | {"signer": ""}, done.stderr
+    client.post(f"/api/faces/{name}/delete")
+
+
+def test_metrics_are_those_of_the_exporter(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client, of the extra metrics, is missing")
+    with serving(tmp_path, "--set", "metrics.listen=127.0.0.1:0") as served:
+        answer = served.client.get("/api/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert re.search(r'^familiar_camera_fps{camera="front"} \d', answer.text, re.M), answer.text[:2000]
+        assert "familiar_gallery_people 0.0" in answer.text
+
+
 def test_the_document_is_sound_openapi(served: Served) -> None:
     from openapi_spec_validator import validate
 
@@ -102,7 +246,12 @@ def test_generated_requests_find_nothing(served: Served) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{served.url}/api/openapi.json"),
-            *("--exclude-path-regex", "session|switch|delete|forget|calibration", "--max-examples", "15"),
+            *(
+                "--exclude-path-regex",
+                "session|switch|delete|forget|calibration|wrong|take-back",
+                "--max-examples",
+                "15",
+            ),
             *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
             *("--checks", "response_schema_conformance", "--seed", "1", "--no-color", "--phases", "examples,fuzzing"),
         ],
@@ -256,6 +405,7 @@ def test_tokens_keep_out_limit_and_end(tmp_path: Path) -> None:
 
     reader, admin = token("add", "tv"), token("add", "me", "--scope", "admin")
     blind = token("add", "gate", "--camera", "front")
+    halfblind = token("add", "guard", "--scope", "name", "--camera", "front")
     with serving(tmp_path, "--camera", "back=synthetic:fps=2,realtime,loop") as served:
         client = served.client
 
@@ -271,12 +421,22 @@ def test_tokens_keep_out_limit_and_end(tmp_path: Path) -> None:
         # A token for one camera sees no other one's pictures, events or state.
         assert get("/api/cameras/back/snapshot.jpg", blind) == 403
         assert get("/api/events?camera=back", blind) == 403
+        assert get("/api/visits?camera=back", blind) == 403
         bearer = {"Authorization": f"Bearer {blind}"}
         assert list(client.get("/api/stats", headers=bearer).json()["cameras"]) == ["front"]
         whole = {"Authorization": f"Bearer {admin}"}
         wait_for(lambda: client.get("/api/events?camera=back", headers=whole).json()["events"])
         seen = client.get("/api/events?limit=1000", headers=bearer).json()["events"]
         assert {event["camera"] for event in seen} <= {"front", ""}
+        answer = client.get("/api/visits?limit=1000", headers=bearer).json()
+        assert {one["camera"] for one in answer["visits"] + answer["events"]} <= {"front", ""}
+        elsewhere = client.get("/api/events?camera=back", headers=whole).json()["events"][0]["event_id"]
+        assert get(f"/api/events/{elsewhere}/crop.jpg", blind) == 403
+        namer = {"Authorization": f"Bearer {halfblind}"}
+        assert client.post(f"/api/events/{elsewhere}/wrong", json={}, headers=namer).status_code == 403
+        # What tells of everything at once is for nobody who sees one camera, and backups are for an admin.
+        assert get("/api/metrics", blind) == 403
+        assert [get(path, reader) for path in ("/api/backup", "/api/doctor")] == [403, 403]
         # The page's session: a cookie that scripts cannot read, and that ends with its token.
         session = client.post("/api/session", json={"token": admin}, headers={"Origin": served.url})
         cookie = session.headers["set-cookie"]

@@ -47,8 +47,10 @@ async function show() {
   if (leave) leave();
   leave = null;
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#${places[name] ? name : "now"}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#${places[name] ? name : "now"}`) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else link.removeAttribute("aria-current");
   }
   document.title = `${T[name] || T.now} – ${T.title}`;
   main.replaceChildren(h("h2", {}, T[name] || T.now), h("p", { class: "quiet" }, T.loading));

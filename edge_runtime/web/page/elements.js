@@ -1,6 +1,10 @@
 // Elements from values. Text is always text: what a person or a file is called can never be markup.
-export function h(tag, properties, ...children) {
-  const element = document.createElement(tag);
+export const h = (tag, properties, ...children) => filled(document.createElement(tag), properties, children);
+
+export const svg = (tag, properties, ...children) =>
+  filled(document.createElementNS("http://www.w3.org/2000/svg", tag), properties, children);
+
+function filled(element, properties, children) {
   for (const [name, value] of Object.entries(properties || {})) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");
@@ -19,6 +23,10 @@ export function clock(seconds) {
 }
 
 export const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+
+// Names and values; a pair without a value is left out.
+export const facts = (pairs) => h("dl", {}, pairs.filter(([, value]) => value && value !== "–")
+  .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 
 export function say(text) {
   const place = document.getElementById("said");

@@ -1,6 +1,7 @@
 // Everybody enrolled: photos, names, forgetting; enrolment by photos; and who is on any picture.
 import { at, get, post, upload } from "./api.js";
 import { h, number, photoField, say, sure, when } from "./elements.js";
+import { percent } from "./strictness.js";
 import { T } from "./texts.js";
 
 export async function people(context) {
@@ -8,6 +9,7 @@ export async function people(context) {
   const refresh = async () => {
     const found = (await get("/api/faces")).people;
     list.replaceChildren(...found.map((person) => personCard(context, person, refresh)));
+    expect(list, found);
     if (found.length === 0) list.append(h("li", { class: "quiet" }, T.nothing));
   };
   await refresh();
@@ -17,6 +19,22 @@ export async function people(context) {
   content.push(recognition(context));
   return [content];
 }
+
+// What each may expect comes later: it is reckoned anew, which takes a moment.
+async function expect(list, found) {
+  let persons = [];
+  if (found.length) {
+    try { persons = (await get("/api/calibration")).persons; } catch { /* the people do not depend on it */ }
+  }
+  for (const outlook of persons) {
+    const place = [...list.querySelectorAll(".expected")].find((one) => one.dataset.of === outlook.name);
+    if (place) place.textContent = expected(outlook);
+  }
+}
+
+const expected = (outlook) => [T.missed(percent(outlook.missed), outlook.missed_from),
+  ...Object.entries(outlook.with_photos).map(([photos, share]) => T.withPhotos(photos, percent(share))),
+  outlook.hard_to_tell.length ? T.looksLike(outlook.hard_to_tell.join(", ")) : ""].join(" ").trim();
 
 function personCard(context, person, refresh) {
   const more = h("div", {});
@@ -31,7 +49,7 @@ function personCard(context, person, refresh) {
   return h("li", { class: "card" }, h("h3", {}, person.name),
     h("p", { class: "quiet" }, `${T.photoCount(person.templates)} · ${T.added} ${when(person.added)}`
       + (person.expires ? ` · ${T.until} ${when(person.expires)}` : "")),
-    open, more);
+    h("p", { class: "expected", "data-of": person.name }), open, more);
 }
 
 function personDetails(context, person, refresh) {
@@ -41,6 +59,7 @@ function personDetails(context, person, refresh) {
     context.may && person.records.length > 1
       ? h("button", { onclick: act(() => post(`${at("faces", person.name, "photos", photo.template_id)}/delete`)) }, T.deletePhoto)
       : null)));
+  if (person.negatives.length) photos.append(...person.negatives.map((view) => h("li", { class: "quiet" }, T.notThem(person.name, view.source))));
   if (!context.may) return [photos];
   const id = `rename-${person.person_id}`;
   const name = h("input", { type: "text", id, value: person.name, required: true, maxlength: 80 });

@@ -42,7 +42,7 @@ def test_json_and_plot_agree_with_the_target(familiar: Familiar, album: Path) ->
     assert code == 0 and document["supported"] and document["expected_per_1000"] == pytest.approx(20, rel=0.1)
     assert document["interval_per_1000"][0] < 20 < document["interval_per_1000"][1]
     assert document["photos_tried"] == 3 and document["false_names_per_week"] is None
-    assert [row["target_per_1000"] for row in document["targets"]] == [0.1, 1, 3, 10, 20, 30, 100]
+    assert [row["target_per_1000"] for row in document["targets"]] == [0.1, 0.3, 1, 3, 10, 20, 30, 100]
     thresholds = [row["threshold"] for row in document["targets"]]
     assert thresholds == sorted(thresholds, reverse=True)
     pixels = np.asarray(Image.open("curves.png"))

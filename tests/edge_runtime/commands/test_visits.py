@@ -64,7 +64,12 @@ def test_events_of_a_track_are_one_visit_with_the_last_decision() -> None:
     assert [one.track_id if isinstance(one, Visit) else one.kind for one in found] == ["t2", "t1", "camera_lost"]
     visit = found[1]
     assert isinstance(visit, Visit)
-    assert (visit.person, visit.earlier, visit.score, visit.event_id) == ("Bob", ("Ann",), 0.8, 6)
+    assert (visit.person, visit.earlier, visit.decision and visit.decision.score, visit.event_id) == (
+        "Bob",
+        ("Ann",),
+        0.8,
+        6,
+    )
     assert (visit.first_s, visit.last_s, visit.left) == (99.0, 107.0, True)
     assert isinstance(found[0], Visit) and not found[0].left and found[0].state == "appeared"
 
