@@ -51,6 +51,7 @@ bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
 	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
 	$(DESKTOP)/bin/python -m tests.benchmarks.events
+	$(DESKTOP)/bin/python -m tests.benchmarks.load
 
 # How small a face is found, and at what cost
 sizes: $(DESKTOP)/.installed
