@@ -9,6 +9,10 @@ DEMO := .venv-demo
 PYTHON_TFLITE ?= $(shell for p in python3.11 $(PYTHON); do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# What a device gets, with versions and hashes: also the demo's, where there is a lock for this platform and Python.
+DEMO_LOCK = $(wildcard edge_runtime/deploy/locks/litert-$(shell $(PYTHON) -c 'import platform as p, sys; \
+	print("%s-cp%d%d" % (p.machine() if p.libc_ver()[0] == "glibc" else "other", *sys.version_info[:2]))').txt)
+
 # Tests that wait for each other's resources stay in one process: see tests/conftest.py.
 SIDE_BY_SIDE := -n 2 --dist loadgroup
 
@@ -18,7 +22,7 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
+.PHONY: demo test check format bench sizes bench-daemon crossing calibration alike photos poison strangers \
 	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb deploy-faults
 
 demo: $(DEMO)/.installed
@@ -47,6 +51,10 @@ bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
 	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
 	$(DESKTOP)/bin/python -m tests.benchmarks.events
+
+# How small a face is found, and at what cost
+sizes: $(DESKTOP)/.installed
+	OMP_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.sizes --out docs/detector/sizes
 
 # What the daemon costs beside the plain chain: make bench-daemon BUNDLE=reference.bundle (see python -m convert wrap)
 bench-daemon: $(DESKTOP)/.installed
@@ -153,6 +161,7 @@ release-figures: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.door --bundle $(RELEASED)/default --chips $(UTK) --people $(NAMED) $(JUDGE) \
 		--out docs/calibration/door
 	$(MAKE) crossing
+	$(DESKTOP)/bin/python -m tests.benchmarks.speed_table --out docs/speed.md
 	$(DESKTOP)/bin/familiar demo --set bundle.path=$(RELEASED)/default --out $(RELEASE)/demo
 	cp $(RELEASE)/demo/contact-sheet.png docs/demo.png
 	$(DESKTOP)/bin/python -m pytest tests/e2e/test_demo.py
@@ -206,7 +215,13 @@ $(TFLITE)/.installed: pyproject.toml
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')
 	$(need_python)
 	$(PYTHON) -m venv $(DEMO)
+ifneq ($(DEMO_LOCK),)
+	$(DEMO)/bin/python $(PIP) --require-hashes --only-binary :all: -r $(DEMO_LOCK)
+	$(DEMO)/bin/python $(PIP) --no-deps .
+else
+	@echo "make demo: no lock for this platform and Python in edge_runtime/deploy/locks, so pip chooses the versions"
 	$(DEMO)/bin/python $(PIP) '.[litert]'
+endif
 	@touch $@
 
 clean:

@@ -46,7 +46,7 @@ class BundleConfig:
 class CameraConfig:
     source: Address = key(  # noqa: RUF009 -- an address cannot be changed
         NOWHERE,
-        "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… | "
+        "v4l2:0 | rpicam:0 (both take ?size=1280x720&fps=15) | rtsp://… | http://… (a stream or a still picture) | "
         "file:clip.mp4 (?realtime, ?loop) | dir:photos | synthetic:",
     )
     first_frame_s: float = key(
@@ -62,6 +62,9 @@ class CameraConfig:
         0,
         86400,
     )
+    snapshot_fps: float = key(
+        5.0, "how often a second a picture is asked for where the address gives one still picture a request", 0.2, 60
+    )
     max_megapixels: float = key(
         16.0,
         "pictures of this camera that are larger are refused, megapixels; the memory of its process follows from it",
@@ -75,6 +78,17 @@ class CameraConfig:
 
 
 @dataclass(frozen=True)
+class WrongCamera(CameraConfig):
+    """A camera whose table has a mistake, beside others that are to go on; it is never opened.
+
+    Attributes:
+        reason: the mistake, in one line.
+    """
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class DetectConfig:
     detector: str = key("bundle", "bundle (the one it was trained with) | bundle:FOLDER | yunet:FILE.onnx")
     every: int = key(
@@ -82,7 +96,6 @@ class DetectConfig:
     )
     refresh_s: float = key(3.0, "seconds between looks at a scene in which nothing moves", 0.1, 3600)
     min_face_px: int = key(20, "smallest face to look for, px", 8, 4096)
-    tiles: bool = key(False, "search large pictures also piece by piece, for small faces; several times the work")
 
 
 @dataclass(frozen=True)
@@ -136,14 +149,30 @@ class MetricsConfig:
     listen: str = key("", "address and port at which Prometheus may read, as 127.0.0.1:9108; empty: nowhere")
 
 
+KEPT = ("none", "crops", "snapshots", "clips")
+"""Each keeps what those before it do."""
+
+
 @dataclass(frozen=True)
 class EventsConfig:
     path: str = key("-", "file that gets one JSON line an event where there is no [[sink]]; -: standard output")
     db: str = key("", "log of events; empty: events.db beside the gallery")
     keep_days: float = key(30.0, "days after which events are deleted", 0.01, 36500)
     keep_mb: float = key(100.0, "megabytes the log may take; beyond, the oldest events are deleted", 1, 1_000_000)
-    keep_crops: bool = key(False, "keep a small, encrypted picture of the face beside each decision")
+    keep: str = key(
+        "none",
+        "pictures kept beside each decision, encrypted: none | crops (the face) | snapshots (and what the camera saw, "
+        "with boxes and names) | clips (and a film of the seconds before and after)",
+        choices=KEPT,
+    )
+    keep_pictures_mb: float = key(
+        500.0, "megabytes that snapshots and clips may take; beyond, the oldest are deleted", 1, 1_000_000
+    )
     keep_embeddings: bool = key(True, "keep the encrypted embedding beside each name, for familiar wrong")
+
+    def keeps(self, what: str) -> bool:
+        """Whether this of ``KEPT`` is kept."""
+        return KEPT.index(self.keep) >= KEPT.index(what)
 
 
 @dataclass(frozen=True)
@@ -214,6 +243,7 @@ def load_config(
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] = os.environ,
     faults: list[ConfigError] | None = None,
+    strict: bool = False,
 ) -> Config:
     """Read the configuration.
 
@@ -222,6 +252,7 @@ def load_config(
         overrides: ``section.key=value`` from the command line.
         environ: the environment.
         faults: gets every mistake, and defaults are taken instead; None: the first one is raised.
+        strict: raise also the mistakes of one camera among others; else it is a ``WrongCamera``.
 
     Raises:
         ConfigError: an unreadable file, an unknown key, a wrong type, or a value out of range.
@@ -247,11 +278,14 @@ def load_config(
             given = override if described(value) == repr(value) else dotted
             parse_config(_assign({}, dotted.split("."), value), f"--set {given}")
             _assign(document, dotted.split("."), value)
-    return parse_config(document, str(chosen), faults)
+    return parse_config(document, str(chosen), faults, strict)
 
 
 def parse_config(
-    document: Mapping[str, Any], where: str = "configuration", faults: list[ConfigError] | None = None
+    document: Mapping[str, Any],
+    where: str = "configuration",
+    faults: list[ConfigError] | None = None,
+    strict: bool = True,
 ) -> Config:
     """Check a parsed document and fill in defaults.
 
@@ -259,6 +293,7 @@ def parse_config(
         document: as TOML gives it.
         where: for the error lines.
         faults: gets every mistake, and defaults are taken instead; None: the first one is raised.
+        strict: see :func:`load_config`.
 
     Raises:
         ConfigError: an unknown key, a wrong type, or a value out of range.
@@ -273,7 +308,7 @@ def parse_config(
             if name in _LISTS:
                 values[name] = read_sinks(table, where)
             elif name in _TABLES:
-                values[name] = _cameras(table, f"{where}: [{name}", faults)
+                values[name] = _cameras(table, f"{where}: [{name}", faults, strict)
             else:
                 values[name] = section(sections[name], table, f"{where}: [{name}]", faults)
     events = document.get("events")
@@ -286,27 +321,37 @@ def parse_config(
     config = Config(**values)
     for sink in config.sink:
         with collected(found, at_once):
-            if getattr(sink.settings, "pictures", False) and not config.events.keep_crops:
+            wanted = {"crop": "crops", "snapshot": "snapshots"}.get(getattr(sink.settings, "pictures", "none"), "none")
+            if not config.events.keeps(wanted):
                 raise ConfigError(
-                    f"{where}: sink {sink.name}: expected [events] keep_crops = true where pictures are sent, "
-                    "found false"
+                    f'{where}: sink {sink.name}: expected [events] keep = "{wanted}" where such pictures are sent, '
+                    f'found "{config.events.keep}"'
                 )
     return config
 
 
-def _cameras(table: Any, where: str, faults: list[ConfigError] | None) -> dict[str, CameraConfig]:
+def _cameras(table: Any, where: str, faults: list[ConfigError] | None, strict: bool) -> dict[str, CameraConfig]:
     """The cameras of a table of tables; ``where`` ends with the table's name."""
     if not isinstance(table, dict):
         raise ConfigError(
             f"{where}]: expected a table a name, as {where.rpartition(': ')[2]}.front], found something else"
         )
-    cameras = {}
+    cameras: dict[str, CameraConfig] = {}
+    wrong: list[ConfigError] = []
     for name, inner in table.items():
         with collected([] if faults is None else faults, faults is None):
             check_camera_name(name)
             if not isinstance(inner, dict):
                 raise _no_table(where, inner)
-            cameras[name] = section(CameraConfig, inner, f"{where}.{name}]", faults)
+            try:
+                cameras[name] = section(CameraConfig, inner, f"{where}.{name}]", faults)
+            except ConfigError as error:
+                if strict or faults is not None:
+                    raise
+                wrong.append(error)
+                cameras[name] = WrongCamera(reason=str(error))
+    if wrong and len(wrong) == len(cameras):
+        raise wrong[0]
     return cameras
 
 
@@ -538,5 +583,10 @@ def bundle_path(config: Config) -> Path:
         return Path(config.bundle.path)
     released = Path("models/released/default")
     checkouts = (Path(__file__).parent.parent / released, released.absolute())
-    places = (state_dir() / "bundle", *checkouts)
+    places = (installed_bundle(), *checkouts)
     return next((place for place in places if place.is_dir()), places[0])
+
+
+def installed_bundle() -> Path:
+    """Where ``familiar bundle install`` puts one."""
+    return state_dir() / "bundle"

@@ -24,7 +24,7 @@ from edge_runtime.tracking.reporter import Reporter
 from edge_runtime.tracking.scheduler import DetectionScheduler
 from edge_runtime.tracking.tally import Tally
 from edge_runtime.tracking.tracker import Tracker
-from edge_runtime.types import Detections, Event, Floats, Frame
+from edge_runtime.types import NOWHERE, Detections, Event, Floats, Frame
 from edge_runtime.unknowns.memory import UnknownsMemory
 
 _UNSURE = 0.5
@@ -56,7 +56,7 @@ class Pipeline:
         Args:
             chain: detector and encoder; may be shared by cameras that step in turn.
             matcher: the gallery as it is now; assign ``matcher`` again after it changed.
-            config: ``detect``, ``decide``, ``quality`` and ``events.keep_crops`` and ``keep_embeddings`` are used.
+            config: ``detect``, ``decide``, ``quality`` and ``events.keep`` and ``keep_embeddings`` are used.
             camera: goes into events and track ids.
             strangers: remembers who was never named; None: nobody does.
         """
@@ -66,11 +66,12 @@ class Pipeline:
         self.pace = DetectionScheduler(config.detect.every, len(config.camera))
         self._chain = chain
         self._limits = QualityLimits(face_px=config.quality.min_face_px)
-        self._crops = strangers is not None
+        keep_crops = config.events.keeps("crops")
+        self._crops = strangers is not None or keep_crops
         self._attention = Attention(self.pace, config.detect.refresh_s, self.tally)
         self._tracker = Tracker(camera, config.decide.left_after_s)
         encoder = chain.embedding_hash if config.events.keep_embeddings else None
-        self._reporter = Reporter(camera, chain.bundle.hash, config.events.keep_crops, strangers, self.tally, encoder)
+        self._reporter = Reporter(camera, chain.bundle.hash, keep_crops, strangers, self.tally, encoder)
         likeness = Likeness.of(chain.bundle.strangers())
         self._identities = Identities(self._tracker, matcher, likeness, config.decide, self._reporter, self.tally)
         self._now_s = -np.inf
@@ -136,7 +137,7 @@ class Pipeline:
         self.counts["searched"] += 1
         sure = self._chain.detector.score
         with self.tally.stage("detect"):
-            faces = self._chain.detector.detect(frame.pixels, _UNSURE * sure)
+            faces = self._chain.detector.detect(frame.pixels, _UNSURE * sure, NOWHERE)
         self.counts["faces"] += int((faces.score >= sure).sum())
         with self.tally.stage("follow"):
             tracks = self._tracker.update(faces, frame.captured_s, frame.wall_time, sure)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.types import Detections, Event, Floats, Frame, Pixels
+from edge_runtime.types import Detections, Event, Floats, Frame, Pixels, Windows
 
 Room = Callable[[int, int], Pixels]
 """Gives memory for a picture of (height, width), uint8 (H, W, 3), until the next call."""
@@ -35,6 +35,10 @@ class FrameSource(Protocol):
     """Width and height its pictures are said to have, px; zeros where that is not known before the first."""
     unusable: int
     """Pictures that were not whole, or no pictures, and were passed over so far."""
+    passed_over: Callable[[], None]
+    """Called after each of these."""
+    snapshot_fps: float
+    """How often a second a picture is asked for where a camera gives one a request."""
     room: Room
     """Where the next picture is to be drawn. A capture process lends shared memory; else it is fresh each time."""
 
@@ -55,8 +59,25 @@ class Detector(Protocol):
     score: float
     """What a face must reach to be one."""
 
-    def detect(self, pixels: Pixels, score: float | None = None) -> Detections:
-        """Faces of uint8 (H, W, 3) RGB, best first; with ``score`` all that reach that instead of the usual one."""
+    def detect(self, pixels: Pixels, score: float | None = None, windows: Windows | None = None) -> Detections:
+        """Faces of a picture, best first.
+
+        Args:
+            pixels: uint8 (H, W, 3) RGB.
+            score: what a face is to reach instead of the usual score.
+            windows: int64 (N, 4), xyxy px, within the picture: what to look at closely besides the whole picture;
+                None: everything.
+        """
+        ...
+
+    def windows(self, shape_hw: tuple[int, ...]) -> Windows:
+        """What a close look at everything looks at, int64 (N, 4), xyxy px, the closest first.
+
+        It has no window where the whole picture shows the smallest faces to look for.
+
+        Args:
+            shape_hw: height and width of a picture, px.
+        """
         ...
 
     def close(self) -> None: ...
@@ -132,8 +153,8 @@ class Sink(Protocol):
     """True where the receiver outlives this process (a file, a server): its place in the log is kept, and after a
     restart it gets what it missed. False where it belongs to this run (standard output): it begins with now, and a
     ``BrokenPipeError`` means that nobody reads any more, which ends the daemon."""
-    pictures: bool
-    """True where events come with the small picture of the face (``Event.crop``), if one is kept."""
+    pictures: str
+    """``none``, ``crop`` or ``snapshot``: the picture that events come with (``Event.crop``), if it is kept."""
     refused: int
     """Events passed over so far, because the receiver can never take them."""
 

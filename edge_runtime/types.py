@@ -17,6 +17,10 @@ from edge_runtime.errors import InputError
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Windows = NDArray[np.int64]
+"""Parts of a picture: (N, 4), xyxy px."""
+NOWHERE: Windows = np.zeros((0, 4), np.int64)
+NOWHERE.flags.writeable = False
 
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """Order of the five landmarks; right and left are the subject's."""
@@ -153,7 +157,9 @@ class Event:
         reason: for ``rejected``, ``degraded``, ``camera_lost``, and ``unknown`` where nobody is named at all: why.
         first_seen: wall time at which the track was first seen.
         candidate: the best person whether or not decided on.
-        crop: JPEG of the face, where crops are kept; goes to the log of events alone, never to a sink.
+        crop: JPEG of the face, where crops are kept; stands in no JSON, and a sink gets it only where it asks for
+            pictures (``Sink.pictures``).
+        footage: name of the snapshot and the clip beside it, where they are kept; goes to the log of events alone.
         embedding: float32 (D,) of unit length that a name was decided on, and ``encoder``, by which it is known whose
             it is; go to the log of events alone, sealed, never to a sink.
         stranger: opaque id of somebody unknown, where strangers are remembered.
@@ -183,15 +189,16 @@ class Event:
     crop: bytes | None = field(default=None, repr=False)
     embedding: Floats | None = field(default=None, repr=False, compare=False)
     encoder: str | None = None
+    footage: str | None = field(default=None, repr=False, compare=False)
     stranger: str | None = None
     visits: int | None = None
     ignored: bool = False
     event_id: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """A JSON-ready mapping without crop and embedding; an infinite margin becomes None, absent values null."""
+        """A JSON-ready mapping without pictures and embedding; an infinite margin becomes None, absent values null."""
         values = dataclasses.asdict(self)
-        for inner in ("crop", "embedding", "encoder"):
+        for inner in ("crop", "embedding", "encoder", "footage"):
             del values[inner]
         for key, value in values.items():
             if isinstance(value, float) and not np.isfinite(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import shutil
 import socket
@@ -100,6 +101,50 @@ class MjpegCamera:
         self._open = False
         self._server.shutdown()
         self._server.server_close()
+
+
+class HttpCamera:
+    """A server of which every answer is the test's.
+
+    Attributes:
+        url: with user and password if given.
+        asked_s: monotonic seconds of each request.
+    """
+
+    def __init__(self, answer: Callable[[http.server.BaseHTTPRequestHandler, int], None], user: str = "") -> None:
+        """Serve; ``answer`` writes it all, and is told how many requests came before."""
+        self.asked_s: list[float] = []
+        camera = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                camera.asked_s.append(time.monotonic())
+                with contextlib.suppress(OSError):
+                    answer(self, len(camera.asked_s) - 1)
+
+            def log_message(self, *arguments: Any) -> None:
+                """Nothing."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://{user + '@' if user else ''}127.0.0.1:{self._server.server_port}/picture"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def __enter__(self) -> HttpCamera:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def answer_with(handler: http.server.BaseHTTPRequestHandler, kind: str, body: bytes = b"", code: int = 200) -> None:
+    """The head of an answer, and a body of known length if there is one."""
+    handler.send_response(code)
+    handler.send_header("Content-Type", kind)
+    if body:
+        handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
 
 
 class ProgramCamera:

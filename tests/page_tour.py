@@ -17,7 +17,7 @@ from tests.web_client import Served, serving
 
 SIZES = {"desktop": (1280, 860), "phone": (390, 800)}
 PATIENCE_MS = 90_000
-REMEMBERING = ("--set", "strangers.remember=true", "--set", "events.keep_crops=true")
+REMEMBERING = ("--set", "strangers.remember=true", "--set", "events.keep=crops")
 
 
 def chromium() -> str | None:

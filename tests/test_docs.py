@@ -186,6 +186,14 @@ def test_exit_codes_on_the_pages_are_those_there_are() -> None:
     assert (exit_codes() - told, told - exit_codes() - SYSTEM_CODES) == (set(), set())
 
 
+def test_the_expected_speed_is_that_of_the_released_models() -> None:
+    pytest.importorskip("ai_edge_litert", reason="models are read with ai-edge-litert's schema")
+    from tests.benchmarks.speed_table import put_into, table
+
+    page = (ROOT / "docs/speed.md").read_text()
+    assert put_into(page, table()) == page, "run: python -m tests.benchmarks.speed_table --out docs/speed.md"
+
+
 def test_every_file_that_a_page_names_is_there() -> None:
     named = {
         (page.name, path)

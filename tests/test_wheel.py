@@ -5,21 +5,36 @@ import zipfile
 
 import pytest
 
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.deploy.payload import build_wheel
 from edge_runtime.errors import DeployError
-from tests.builders import ROOT
+from tests.builders import RELEASED, ROOT
 
 
-@pytest.fixture(scope="module")
-def wheel_names(tmp_path_factory):
+def built(folder, released=False):
     try:
-        wheel = build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+        return build_wheel(ROOT, folder, released)
     except DeployError as error:
         if "setuptools" in str(error):
             pytest.skip("no package index to fetch setuptools from")
         raise
-    with zipfile.ZipFile(wheel) as archive:
+
+
+@pytest.fixture(scope="module")
+def wheel_names(tmp_path_factory):
+    with zipfile.ZipFile(built(tmp_path_factory.mktemp("wheel"))) as archive:
         return archive.namelist()
+
+
+def test_the_wheel_that_pip_builds_brings_the_released_bundle_whole(tmp_path, wheel_names):
+    with zipfile.ZipFile(built(tmp_path, released=True)) as archive:
+        archive.extractall(tmp_path / "unpacked")
+        assert (
+            "LicenseRef-Familiar-released-bundle"
+            in archive.read(next(name for name in archive.namelist() if name.endswith("METADATA"))).decode()
+        )
+    assert Bundle(tmp_path / "unpacked/edge_runtime/released").hash == Bundle(RELEASED).hash
+    assert not [name for name in wheel_names if "released/" in name], "a deployment sends its bundle beside the wheel"
 
 
 def test_the_wheel_holds_one_package(wheel_names):

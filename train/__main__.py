@@ -16,6 +16,9 @@ COMMANDS = {
     "label": ("data.label", "find the faces of whole photos, for training a detector"),
     "pack": ("data.pack", "chips in files small enough to be carried to another machine"),
     "slim": ("encoder.slim", "a run's float encoder in half the bytes, to tune from"),
+    "cluster": ("codes.cluster", "who appears on the photos of an album, and how often"),
+    "invert": ("codes.invert", "what somebody sees who has a code and its encoder"),
+    "map": ("codes.map", "what a run's codes hold: their directions, and how short they may be"),
     "generate": ("encoder.generate", "draw faces of people who do not exist"),
 }
 """A verb: its module, with ``add_arguments(parser)`` and ``run(args) -> int``, and what it does."""

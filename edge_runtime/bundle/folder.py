@@ -64,7 +64,7 @@ class Bundle:
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(
                 f"{self.path}: expected a bundle (a folder with {MANIFEST}), found none that can be read; "
-                "make one with python -m convert model, or set [bundle] path"
+                "run familiar bundle install released, make one with python -m convert model, or set [bundle] path"
             ) from error
         # Before anything of it is believed.
         self.signed_by = check_signature(self.path, data, trusted_keys)

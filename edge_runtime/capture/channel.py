@@ -25,7 +25,7 @@ SLOTS = 5
 """Three the daemon holds, one that waits for it, one to draw in; what is never drawn in takes no memory."""
 HELD = 3
 """Slots the daemon holds at a time; whoever keeps more pictures than these gets copies."""
-OPENED, MEMORY, FRAME, END, ERROR = b"O", b"M", b"F", b"Z", b"E"
+OPENED, MEMORY, FRAME, COUNTS, END, ERROR = b"O", b"M", b"F", b"C", b"Z", b"E"
 TEXT_BYTES = 8192
 """The longest text of an error."""
 _HEAD = struct.Struct("<cIQQQddQQ")
@@ -41,7 +41,7 @@ class Message:
     """From the capture process.
 
     Attributes:
-        kind: ``OPENED``, ``MEMORY``, ``FRAME``, ``END`` or ``ERROR``.
+        kind: ``OPENED``, ``MEMORY``, ``FRAME``, ``COUNTS``, ``END`` or ``ERROR``.
         slot: of a frame; slots count on from one memory to the next.
         seq, height, width, captured_s, wall_time: of a frame; of memory, ``height`` is a picture's bytes;
             when opened, ``height`` and ``width`` are ``live`` and ``sensor``.
@@ -161,7 +161,7 @@ class ShownSlots:
             OSError: it cannot be mapped.
         """
         self._picture_bytes = picture_bytes
-        self._held = 0
+        self._lent: set[int] = set()
         self._released: deque[int] = deque()
         if not fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
             raise ValueError("expected memory that cannot shrink, found other")
@@ -182,10 +182,10 @@ class ShownSlots:
         if min(height, width) < 1 or height * width * 3 != self._picture_bytes:
             raise ValueError(f"expected a picture of {self._picture_bytes} bytes, found {height}x{width}x3")
         lent = np.frombuffer(self._memory, np.uint8, self._picture_bytes, offset)
-        if self._held >= HELD:
+        if len(self._lent) >= HELD:
             self._released.append(slot)
             return lent.reshape(height, width, 3).copy()
-        self._held += 1
+        self._lent.add(slot)
         # Every view of it, and every view of a view, keeps this array as its base.
         weakref.finalize(lent, self._release, slot).atexit = False
         return lent.reshape(height, width, 3)
@@ -195,7 +195,7 @@ class ShownSlots:
         return [self._released.popleft() for _ in range(len(self._released))]
 
     def _release(self, slot: int) -> None:
-        self._held -= 1
+        self._lent.discard(slot)  # on whichever thread drops the last view
         self._released.append(slot)
 
 

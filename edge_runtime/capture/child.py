@@ -27,6 +27,7 @@ from edge_runtime.text.address import Address
 from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame, Pixels
 
+_COUNT_EVERY_S = 1.0
 _GRACE_S = 0.2
 """How long a source may take to close when the daemon has gone."""
 
@@ -37,6 +38,7 @@ def serve(
     camera: str,
     first_seq: int,
     max_megapixels: float,
+    snapshot_fps: float,
     log_settings: Mapping[str, Any],
 ) -> None:
     """Show the frames of a source from ``first_seq`` on, until its end or the daemon's.
@@ -47,6 +49,7 @@ def serve(
         camera: name the frames carry.
         first_seq: of the first frame to show.
         max_megapixels: larger pictures are refused, and memory is limited to what a few of these take.
+        snapshot_fps: see ``protocols.FrameSource``.
         log_settings: the daemon's ``[log]`` section: both write to the same place.
     """
     log.configure(LogConfig(**log_settings))
@@ -65,8 +68,9 @@ def serve(
             width, height = source.announced_wh
             outbox.limit.check(height, width)
             outbox.open(source.live, source.sensor)
-            source.room, source.first_seq = outbox.room, first_seq
+            source.room, source.first_seq, source.snapshot_fps = outbox.room, first_seq, snapshot_fps
             outbox.unusable = lambda: source.unusable
+            source.passed_over = outbox.count
             for frame in source:
                 if frame.seq >= first_seq and not outbox.put(frame):
                     return
@@ -108,6 +112,7 @@ class _Outbox:
         self._waiting: Message | None = None
         self._wanted = False
         self._dropped = 0
+        self._counted_s = 0.0
         self._live = False
         self._gone = False
         threading.Thread(target=self._listen, daemon=True).start()
@@ -162,6 +167,16 @@ class _Outbox:
             self._drawn = None
             self._send()
             return not self._gone
+
+    def count(self) -> None:
+        """Say how many pictures were passed over, as no frame may come that says it; at most once a second."""
+        with self._changed:
+            if time.monotonic() - self._counted_s >= _COUNT_EVERY_S:
+                self._counted_s = time.monotonic()
+                with suppress(OSError):
+                    channel.send(
+                        self._channel, Message(channel.COUNTS, dropped=self._dropped, unusable=self.unusable())
+                    )
 
     def finish(self, last: Message) -> None:
         """Send the end or an error, behind the last frame."""

@@ -32,8 +32,7 @@ class OwnCameras(Closing):
         if config is None:
             raise no_such_camera(camera, self._cameras)
         if camera not in self._open:
-            limits_s = config.deadline_s, config.first_frame_s
-            self._open[camera] = CaptureProcess(config.source, camera, *limits_s, max_megapixels=config.max_megapixels)
+            self._open[camera] = CaptureProcess.of(camera, config)
         capture = self._open[camera]
         capture.ask()
         while (frame := capture.take()) is None:

@@ -19,12 +19,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
-from edge_runtime.config import CameraConfig
-from edge_runtime.errors import CameraError, FamiliarError, revive
+from edge_runtime.config import CameraConfig, WrongCamera
+from edge_runtime.errors import CameraError, ConfigError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.log import log
@@ -83,6 +83,7 @@ class CaptureProcess(Closing):
         first_seq: int = 0,
         *,
         max_megapixels: float = CameraConfig.max_megapixels,
+        snapshot_fps: float = CameraConfig.snapshot_fps,
     ) -> None:
         """Start the process; whether the source opens shows with the first frame.
 
@@ -93,6 +94,7 @@ class CaptureProcess(Closing):
             first_frame_s: longest wait for the first one, in which Python, OpenCV and the camera start.
             first_seq: frames before this one are read but not given, to go on after a loss.
             max_megapixels: largest picture; the process may take memory for a few of these.
+            snapshot_fps: see ``protocols.FrameSource``.
         """
         self.live: bool | None = None
         self.sensor = False
@@ -125,11 +127,30 @@ class CaptureProcess(Closing):
         self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
         request = {"path": sys.path, "spec": address.reveal(), "camera": camera, "first_seq": first_seq}
-        request["max_megapixels"] = max_megapixels
+        request |= {"max_megapixels": max_megapixels, "snapshot_fps": snapshot_fps}
         request["log_settings"] = dataclasses.asdict(log.settings)
         with suppress(OSError):
             self._channel.send(json.dumps(request).encode())
         self.ask()
+
+    @classmethod
+    def of(cls, camera: str, config: CameraConfig, first_seq: int = 0) -> Self:
+        """Start the process of a configured camera.
+
+        Raises:
+            ConfigError: its table has a mistake.
+        """
+        if isinstance(config, WrongCamera):
+            raise ConfigError(config.reason)
+        return cls(
+            config.source,
+            camera,
+            config.deadline_s,
+            config.first_frame_s,
+            first_seq,
+            max_megapixels=config.max_megapixels,
+            snapshot_fps=config.snapshot_fps,
+        )
 
     @property
     def pid(self) -> int:
@@ -266,6 +287,8 @@ class CaptureProcess(Closing):
                 self._slots = ShownSlots(message.descriptor, message.height)
             finally:
                 os.close(message.descriptor)
+        elif message.kind == channel.COUNTS:
+            self.dropped, self.unusable = message.dropped, message.unusable
         elif message.kind == channel.END:
             self.ended = True
         elif message.kind == channel.ERROR:

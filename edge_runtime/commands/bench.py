@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from edge_runtime.commands._machine import describe, state
+from edge_runtime.commands._report import report
 from edge_runtime.config import Config, DecideConfig, load_config
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.errors import InputError, UsageError
@@ -21,6 +23,7 @@ from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.sources import open_source
 from edge_runtime.text.address import Address
+from edge_runtime.text.version import package_version, program_version
 
 STAGES = ("read", "motion", "detect", "follow", "align", "encode", "match")
 _SAVED = {
@@ -37,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", default="synthetic:", metavar="SPEC", help="as for run --camera (synthetic:)")
     parser.add_argument("--frames", type=int, default=250, metavar="N", help="frames to time (250)")
     parser.add_argument("--people", type=int, default=20, metavar="N", help="size of the made-up gallery (20)")
+    parser.add_argument(
+        "--report", action="store_true", help="a row of a Markdown table and JSON about this machine, to send back"
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -44,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.frames < 1 or args.people < 1:
         raise UsageError(f"bench: expected at least 1 frame and 1 person, found {args.frames} and {args.people}")
     config = load_config(args.config, args.set)
+    before = state()
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -52,13 +59,36 @@ def run(args: argparse.Namespace) -> int:
             document = {
                 "bundle": chain.bundle.manifest.name,
                 "detector": chain.detector.name,
-                "source": str(Address(args.source)),
+                # A report is sent to others, and a path may say whose machine it is.
+                "source": args.source.partition(":")[0] if args.report else str(Address(args.source)),
                 **_document(pipeline, read_s),
             }
+            if args.report:
+                document["machine"] = {
+                    **describe(),
+                    **_software(chain),
+                    "before": before,
+                    "after": state(),
+                }
     finally:
         cv2.setNumThreads(threads)
-    print(json.dumps(document, indent=2) if args.json else "\n".join(_table(document)))
+    if args.json:
+        print(json.dumps(document, indent=2))
+    else:
+        print(report(document) if args.report else "\n".join(_table(document)))
     return 0
+
+
+def _software(chain: FaceChain) -> dict[str, Any]:
+    interpreter = chain.encoder.interpreter
+    return {
+        "interpreter": f"{interpreter.package} {package_version(interpreter.package)}",
+        "accelerator": interpreter.accelerator,
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+        "familiar": program_version(),
+        "bundle_hash": chain.bundle.hash,
+    }
 
 
 def _matcher(chain: FaceChain, people: int) -> Matcher:

@@ -1,5 +1,7 @@
-"""Check a bundle, show what it is, or compare two bundles.
+"""Put a bundle into its place on this device, check one, show what it is, or compare two.
 
+install: BUNDLE is a bundle's folder, a .zip of one, or the word "released" for the one that the package brings along.
+It is verified as below; only then does it take the place of the present one, at once or not at all.
 verify: every byte is what the manifest says, the signature is right, and the installed interpreter gives the
 golden outputs, of the encoder and of the bundle's own detector.
 diff ends with 1 if the manifests differ, as diff(1) does.
@@ -10,23 +12,27 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.bundle.arrival import RELEASED, copy_bundle
 from edge_runtime.bundle.folder import Bundle
-from edge_runtime.config import bundle_path, load_config, trusted_keys
+from edge_runtime.config import Config, bundle_path, gallery_path, installed_bundle, load_config, trusted_keys
 from edge_runtime.detectors import DetectorOptions, open_detector
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import BundleError, ConfigError, FamiliarError, UsageError
 from edge_runtime.faces.encoder import open_encoder
 from edge_runtime.faces.golden import check_golden, check_golden_faces
+from edge_runtime.gallery.opening import key_source
+from edge_runtime.gallery.store import Gallery
 from edge_runtime.interpreters import try_model
+from edge_runtime.storage.files import give_to_owner, replacing_folder
 
 _ABSENT = "(absent)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("verify", "show", "diff"))
+    parser.add_argument("action", choices=("install", "verify", "show", "diff"))
     parser.add_argument("path", nargs="*", type=Path, metavar="BUNDLE", help="default: the configured bundle")
     parser.add_argument("--all", action="store_true", help="show: every value of the manifest")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -37,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UsageError: more bundles than the action takes, or fewer.
+        ConfigError: one is to be installed where the configuration names another.
         BundleError: a bundle that is missing, altered or not one.
         SelfTestError: the golden outputs do not come out.
     """
@@ -45,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
         expected = "one bundle (compared with the configured one) or two" if most == 2 else "one bundle at most"
         raise UsageError(f"bundle {args.action}: expected {expected}, received {len(args.path)}; name fewer or more")
     config = load_config(args.config, args.set)
+    if args.action == "install":
+        return _install(config, args.path, args.json)
     paths = args.path
     if len(paths) < most:
         paths = [bundle_path(config), *paths]
@@ -58,11 +67,63 @@ def run(args: argparse.Namespace) -> int:
         else:
             _show(bundles[0], args.all)
         return 0
-    _verify(bundles[0], config.runtime.interpreter, config.runtime.threads, args.json)
+    _tell(bundles[0], _verified(bundles[0], config), args.json)
     return 0
 
 
-def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> None:
+def _install(config: Config, paths: list[Path], as_json: bool) -> int:
+    if len(paths) != 1:
+        raise UsageError(
+            f"bundle install: expected one bundle's folder, .zip of one, or the word released, received {len(paths)}"
+        )
+    place = installed_bundle()
+    if config.bundle.path and Path(config.bundle.path).resolve() != place.resolve():
+        raise ConfigError(
+            f"[bundle] path: expected no value, as the bundle goes to {place}, found {config.bundle.path}; "
+            "take the key away (also FAMILIAR_BUNDLE_PATH), or send another with familiar deploy --bundle"
+        )
+    source = paths[0]
+    if str(source) == "released":
+        if not RELEASED.is_dir():
+            raise BundleError(
+                "released: expected the bundle that the package brings along, found none in this one; name a bundle's "
+                "folder or a .zip of one"
+            )
+        source = RELEASED
+    with replacing_folder(place) as draft:
+        copy_bundle(source, draft)
+        lowest = _verified(Bundle(draft, trusted_keys(config)), config)
+        for path in (*draft.iterdir(), draft):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+            give_to_owner(path, place.parent)
+    bundle = Bundle(place, trusted_keys(config))
+    _tell(bundle, lowest, as_json)
+    if not as_json:
+        print(f"next     {_next(config, bundle)}")
+    return 0
+
+
+def _next(config: Config, bundle: Bundle) -> str:
+    """What is left to do after a bundle has been installed."""
+    path = gallery_path(config)
+    if path.exists():
+        # A gallery that cannot be opened is another matter, and whoever uses it next is told.
+        with suppress(FamiliarError), Gallery.open_existing(path, key_source(config)) as gallery:
+            if gallery.encoder_hash != bundle.encoder_hash and gallery.people():
+                return (
+                    f"the people in {path} were enrolled with another encoder: stop the daemon, then "
+                    "familiar people reembed --photos DIR"
+                )
+    return "a daemon that runs takes it at its next start; familiar enroll NAME PHOTO…"
+
+
+def _verified(bundle: Bundle, config: Config) -> float:
+    """The smallest cosine to the golden embeddings.
+
+    Raises:
+        SelfTestError: the golden outputs do not come out.
+    """
+    interpreter, threads = config.runtime.interpreter, config.runtime.threads
     # In a child first: a bundle is somebody else's, and a model may be made to crash an interpreter.
     own = bundle.manifest.own_detector
     for file in (bundle.manifest.encoder_file, *(own.files if own else ())):
@@ -74,10 +135,14 @@ def _verify(bundle: Bundle, interpreter: str, threads: int, as_json: bool) -> No
             options = DetectorOptions(interpreter=interpreter, threads=threads)
             detector = stack.enter_context(closing(open_detector(f"bundle:{bundle.path}", options)))
             check_golden_faces(bundle, detector)
+    return lowest
+
+
+def _tell(bundle: Bundle, lowest: float, as_json: bool) -> None:
     embeddings = len(bundle.strangers()) if "cohort.npz" in bundle.manifest.files else 0
     files = bundle.manifest.files
     if as_json:
-        document = {"ok": True, "bundle": bundle.hash, "signed_by": bundle.signed_by}
+        document = {"ok": True, "path": str(bundle.path), "bundle": bundle.hash, "signed_by": bundle.signed_by}
         document |= {"golden_cosine_min": lowest, "cohort_codes": embeddings}
         print(json.dumps(document | {"files": sorted(files)}))
         return

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.action == "check":
         return _check(args)
-    config = load_config(args.config, args.set)
+    config = load_config(args.config, args.set, strict=True)
     document = {**dataclasses.asdict(config), "sink": [sink.as_table(show_secrets=False) for sink in config.sink]}
     if config.sink:
         del document["events"]["path"]  # refused beside [[sink]], and what is shown can be used as a file

@@ -32,6 +32,7 @@ from edge_runtime.gallery.names import clean_name
 from edge_runtime.gallery.store import MAX_CONSENT
 from edge_runtime.pictures.reader import read_photo
 from edge_runtime.requests.access import PeopleAccess
+from edge_runtime.system.priority import step_back
 
 _GOOD_NUMBER = 3
 _WHY = ", the one like the other photos"
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.set)
     if args.refused:
         picture_format(check_output(config, args.refused))
+    step_back()
     with open_people(config, enrolling=True) as people:
         results = _from_camera(people, name, args) if args.camera else _from_photos(people, name, photos, args)
         if args.refused:

@@ -11,17 +11,24 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import Config, bundle_path, check_output, events_path, gallery_path, load_config
 from edge_runtime.decision.explanation import Standards, explain, top_two, when
 from edge_runtime.errors import BundleError, EventLogError, InputError
+from edge_runtime.events.footage import Footage, FootageKind
 from edge_runtime.events.reader import EventReader
+from edge_runtime.events.record import Record
 from edge_runtime.faces.quality import QualityLimits
+from edge_runtime.gallery.directory import Directory
 from edge_runtime.gallery.opening import key_source, open_directory
 from edge_runtime.gallery.store import Gallery
 from edge_runtime.storage.files import write_whole
 from edge_runtime.types import Event
 
+_ENDINGS: dict[FootageKind, str] = {"snapshot": ".jpg", "clip": ".avi"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("event", type=int, metavar="EVENT", help="number of the event; familiar events lists them")
-    parser.add_argument("--crop", type=Path, metavar="OUT.jpg", help="write the face, if [events] keep_crops kept it")
+    parser.add_argument("--crop", type=Path, metavar="OUT.jpg", help="write the face, if [events] keep kept it")
+    parser.add_argument("--snapshot", type=Path, metavar="OUT.jpg", help="write what the camera saw, if it is kept")
+    parser.add_argument("--clip", type=Path, metavar="OUT.avi", help="write the film of it, if it is kept")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -30,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         EventLogError: no such event, or the log cannot be read.
-        InputError: no crop to write, or it cannot be written.
+        InputError: no such picture to write, or it cannot be written.
         GalleryError: the gallery, which knows the names, cannot be read.
     """
     config = load_config(args.config, args.set)
@@ -42,7 +49,12 @@ def run(args: argparse.Namespace) -> int:
     if event is None:
         raise EventLogError(f"event {args.event}: expected one that is kept, found one of a person who was forgotten")
     if args.crop is not None:
-        _write(check_output(config, args.crop), crop, kept, args.event)
+        _write(check_output(config, args.crop), crop, _why_no_crop(kept), args.event)
+    footage = Footage(events_path(config))
+    for kind in _ENDINGS:
+        if (path := getattr(args, kind)) is not None:
+            found = footage.beside(kind, record, directory)
+            _write(check_output(config, path), found, f'[events] keep = "{kind}s" keeps them', args.event, kind)
     standards = Standards(config.decide.margin, QualityLimits(face_px=config.quality.min_face_px), _by_look(config))
     why, best = explain(event, record, standards), top_two(event, record)
     photo = _photo(config, event)
@@ -59,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         ("track", event.track_id),
         ("bundle", event.bundle and event.bundle[:12]),
         ("crop", _crop_line(args, kept, crop)),
+        *((kind, _footage_line(args, kind, footage, record, directory)) for kind in _ENDINGS),
     ]
     for name, value in rows:
         if value:
@@ -102,8 +115,21 @@ def _crop_line(args: argparse.Namespace, kept: bool, crop: bytes | None) -> str 
     return "kept, but its key is gone (familiar gallery rekey, or another gallery)" if kept else None
 
 
-def _write(path: Path, crop: bytes | None, kept: bool, event_id: int) -> None:
-    if crop is None:
-        why = "its key is gone" if kept else "decisions have one where [events] keep_crops = true"
-        raise InputError(f"event {event_id}: expected a crop beside it, found none that opens; {why}")
-    write_whole(path, crop, 0o600)
+def _footage_line(
+    args: argparse.Namespace, kind: FootageKind, footage: Footage, record: Record, directory: Directory
+) -> str | None:
+    if (path := getattr(args, kind)) is not None:
+        return f"written to {path}"
+    if footage.beside(kind, record, directory) is None:
+        return None
+    return f"kept; familiar explain {args.event} --{kind} OUT{_ENDINGS[kind]} writes it"
+
+
+def _why_no_crop(kept: bool) -> str:
+    return "its key is gone" if kept else 'decisions have one where [events] keep = "crops"'
+
+
+def _write(path: Path, picture: bytes | None, why: str, event_id: int, kind: str = "crop") -> None:
+    if picture is None:
+        raise InputError(f"event {event_id}: expected a {kind} beside it, found none that opens; {why}")
+    write_whole(path, picture, 0o600)

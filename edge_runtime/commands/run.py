@@ -122,13 +122,13 @@ def print_examination() -> None:
 def _config(args: argparse.Namespace) -> Config:
     """The configuration with the command line's cameras in it."""
     config = load_config(args.config, args.set)
-    added = {}
+    added: dict[str, CameraConfig] = {}
     for given in args.camera:
         name, equals, spec = given.partition("=")
         if not (name and equals and spec):
             raise UsageError(f"--camera {given!r}: expected NAME=SPEC, as --camera front=v4l2:0")
         check_camera_name(name)
-        added[name] = CameraConfig(source=Address(spec))
+        added[name] = dataclasses.replace(config.camera.get(name, CameraConfig()), source=Address(spec))
     config = dataclasses.replace(config, camera={**config.camera, **added})
     return dataclasses.replace(config, sink=tuple(map(_never_readable, sinks(config)))) if args.json else config
 

@@ -7,7 +7,7 @@ import time
 from typing import Literal
 
 from edge_runtime.capture.process import DEATH_S, CaptureLostError, CaptureProcess
-from edge_runtime.config import CameraConfig, Config
+from edge_runtime.config import CameraConfig, Config, WrongCamera
 from edge_runtime.errors import CameraError, ConfigError, FamiliarError
 from edge_runtime.pipeline import Pipeline
 from edge_runtime.schema.table import collected
@@ -79,6 +79,7 @@ class Camera:
         self._back_s = 0.0
         self._stillness = FreezeDetector()
         self._frozen = False
+        self._untold: list[Event] = []
         self._open()
 
     @property
@@ -114,7 +115,7 @@ class Camera:
         """Monotonic seconds at which ``turn`` has something to do even if no frame has come."""
         if self._dying is not None:
             return self._give_up_s
-        if self._to_switch:
+        if self._to_switch or self._untold:
             return 0.0
         if self._capture is not None:
             return self._capture.due_s
@@ -132,6 +133,9 @@ class Camera:
 
     def turn(self) -> list[Event]:
         """Take a frame if there is one, or note a loss, or open again when it is time; never waits."""
+        if self._untold:
+            events, self._untold = self._untold, []
+            return events
         if self._dying is not None:
             return self._bury(*self._dying)
         if self._to_switch:
@@ -209,6 +213,10 @@ class Camera:
         self._stillness.reopened()
         try:
             self._start()
+        except ConfigError as error:
+            self.state, self.error = "ended", error
+            self.losses += 1
+            self._untold = [self._event("camera_lost", self.clip_s, time.time(), str(error))]
         except OSError as error:
             # No memory, process, or descriptor left: as every other loss, it may pass.
             self.state = "lost"
@@ -218,10 +226,7 @@ class Camera:
     def _start(self) -> None:
         # A clip goes on where it was; a camera numbers its frames from 0 each time.
         first_seq = 0 if self.live else self._next_seq
-        limits_s = self._config.deadline_s, self._config.first_frame_s
-        self._capture = CaptureProcess(
-            self._config.source, self.name, *limits_s, first_seq, max_megapixels=self._config.max_megapixels
-        )
+        self._capture = CaptureProcess.of(self.name, self._config, first_seq)
 
     def _step(self, capture: CaptureProcess, frame: Frame) -> list[Event]:
         if capture.sensor and (error := self._frozen_at(frame)):
@@ -318,8 +323,8 @@ def check_cameras(config: Config) -> None:
     """See that there is something to look at.
 
     Raises:
-        ConfigError: no camera is configured, or not one whose source is written as it must be; a wrong one beside
-            others costs the others nothing.
+        ConfigError: no camera is configured, or not one whose table and source are written as they must be; a wrong
+            one beside others costs the others nothing.
     """
     if not config.camera:
         raise ConfigError(
@@ -329,6 +334,8 @@ def check_cameras(config: Config) -> None:
     faults: list[ConfigError] = []
     for name, camera in config.camera.items():
         with collected(faults):
+            if isinstance(camera, WrongCamera):
+                raise ConfigError(camera.reason)
             check_source(camera.source, name)
     if len(faults) == len(config.camera):
         raise faults[0]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from edge_runtime.capture.own_cameras import no_such_camera
 from edge_runtime.config import CameraConfig, DecideConfig
 from edge_runtime.daemon.camera import Camera
+from edge_runtime.daemon.film import Film
 from edge_runtime.daemon.recording import Recording
 from edge_runtime.daemon.waker import Waker
 from edge_runtime.decision.matcher import Matcher
@@ -25,6 +26,7 @@ class Cameras(Mapping[str, Camera]):
     Attributes:
         lock: held during a step of a pipeline, and by whoever looks at more than one thing of a camera.
         recording: gets every frame with what was found; None: nobody does.
+        film: keeps pictures of what happens; None: nobody does.
     """
 
     def __init__(self, configured: Mapping[str, CameraConfig]) -> None:
@@ -35,6 +37,7 @@ class Cameras(Mapping[str, Camera]):
         """
         self.lock = threading.Lock()
         self.recording: Recording | None = None
+        self.film: Film | None = None
         self._configured = configured
         self._cameras: dict[str, Camera] = {}
 
@@ -94,8 +97,11 @@ class Cameras(Mapping[str, Camera]):
             with self.lock:
                 frames = camera.frames
                 events = camera.turn()
-                if self.recording is not None and camera.frames > frames and camera.latest is not None:
-                    self.recording.add(camera.latest, camera.pipeline.sightings())
+                if camera.frames > frames and camera.latest is not None:
+                    if self.recording is not None:
+                        self.recording.add(camera.latest, camera.pipeline.sightings())
+                    if self.film is not None:
+                        events = self.film.take(camera.latest, camera.pipeline, events)
             yield events
 
     def finish(self) -> Iterator[list[Event]]:

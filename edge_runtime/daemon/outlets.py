@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from edge_runtime.config import Config, events_path, sinks
+from edge_runtime.daemon.film import Film
 from edge_runtime.daemon.health import Health
 from edge_runtime.errors import ConfigError
 from edge_runtime.events.delivery import Delivery
@@ -26,6 +27,7 @@ class Outlets(Closing):
 
     Attributes:
         log: open until :meth:`close`.
+        film: keeps snapshots and clips beside the log; None: they are not wanted.
     """
 
     def __init__(self, config: Config, directory: Directory, health: Health, stop: Callable[[], None]) -> None:
@@ -57,6 +59,12 @@ class Outlets(Closing):
                 path, directory, *keep, self._log_trouble, log.warning, partial(health.update, "log of events")
             )
             stack.callback(self.log.close)
+            self.film: Film | None = None
+            if config.events.keeps("snapshots"):
+                wanted = int(config.events.keep_pictures_mb * 1e6), config.events.keeps("clips")
+                on_trouble = partial(health.update, "pictures of events")
+                self.film = Film(self.log.footage, lambda: self.log.directory, *wanted, on_trouble)
+                stack.callback(self.film.close)
             for configured, taker in opened:
                 self.log.attach(configured.name, taker, self._sink_trouble, keys=configured.common)
                 self._sinks.append(taker)

@@ -57,7 +57,10 @@ def self_test(config: Config, forced: Collection[str] = ()) -> str:
             every_frame = dataclasses.replace(config.detect, every=1)
             trial = dataclasses.replace(config, gallery=places, detect=every_frame)
             Path(places.key_file).parent.mkdir()
-            with open_gallery(trial, chain) as gallery, CaptureProcess(_SOURCE, "self-test", FIRST_FRAME_S) as capture:
+            with (
+                open_gallery(trial, chain) as gallery,
+                CaptureProcess(_SOURCE, "self-test", FIRST_FRAME_S, FIRST_FRAME_S) as capture,
+            ):
                 matcher = make_matcher(gallery.templates(), chain.bundle, trial.decide)
                 pipeline = Pipeline(chain, matcher, trial, "self-test")
                 for _, frame in zip(range(FRAMES), capture, strict=False):

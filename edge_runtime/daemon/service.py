@@ -114,6 +114,7 @@ class Service(Closing):
             self._keeper = stack.enter_context(GalleryMonitor(config, self.chain, self.health, self.cameras.latest))
             log.hide(self.matcher.templates.names)
             self._outlets = stack.enter_context(Outlets(config, self.gallery.directory(), self.health, self.stop))
+            self.cameras.film = self._outlets.film
             on_trouble = partial(self.health.update, "strangers")
             unknowns = stack.enter_context(unknowns_kept(config, self.chain, on_trouble, lambda: self._keeper.sound))
             self._keeper.strangers = unknowns.book if unknowns else None

@@ -78,7 +78,7 @@ def deploy(request: Request) -> None:
     connection = Connection(request.host, request.port, request.identity, request.options)
     bundle = Bundle(request.bundle)
     photos = [photo for folder in request.photos for photo in list_images(folder, told.also)]
-    config = load_config(request.configuration, environ={}) if request.configuration else Config()
+    config = load_config(request.configuration, environ={}, strict=True) if request.configuration else Config()
     if PROMISE not in request.forced:
         check_bundle(bundle, config.decide)
     checkout = find_checkout()

@@ -88,7 +88,7 @@ class Layout:
 
     def wrapper(self) -> str:
         """The command of a release: its own program and bundle, the system's configuration and state."""
-        return _filled("familiar.sh", ROOT=self.root)
+        return _filled("familiar.sh", ROOT=self.root, USER=self.user)
 
 
 def package_text(name: str) -> str:

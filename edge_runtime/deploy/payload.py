@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from edge_runtime.bundle.arrival import RELEASED
 from edge_runtime.bundle.folder import Bundle, file_digest
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.deploy.layout import FIRST_CONFIGURATION, Layout, package_text
@@ -75,8 +76,13 @@ def find_checkout() -> Path | None:
     return None
 
 
-def build_wheel(checkout: Path, folder: Path) -> Path:
+def build_wheel(checkout: Path, folder: Path, released: bool = False) -> Path:
     """Build the wheel of a checkout into ``folder``.
+
+    Args:
+        checkout: of this project.
+        folder: for the wheel; it is made.
+        released: with the released bundle, as pip builds it; a deployment sends its bundle beside the wheel.
 
     Raises:
         DeployError: pip could not build it.
@@ -85,7 +91,9 @@ def build_wheel(checkout: Path, folder: Path) -> Path:
     source = folder / "source"
     source.mkdir(parents=True)
     shutil.copytree(
-        checkout / "edge_runtime", source / "edge_runtime", ignore=shutil.ignore_patterns("__pycache__", ".*")
+        checkout / "edge_runtime",
+        source / "edge_runtime",
+        ignore=shutil.ignore_patterns("__pycache__", ".*", *([] if released else [RELEASED.name])),
     )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(checkout / name, source)

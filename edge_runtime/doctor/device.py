@@ -12,10 +12,11 @@ from pathlib import Path
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.capture.process import CaptureProcess
 from edge_runtime.config import CameraConfig
-from edge_runtime.doctor.rows import Examination, Row, State, said, user_name
+from edge_runtime.doctor.rows import Examination, Row, State, said
 from edge_runtime.errors import FamiliarError
 from edge_runtime.interpreters import compiled_file, tpu_library
-from edge_runtime.tracking.scheduler import THROTTLING, hottest_c
+from edge_runtime.storage.ownership import user_name
+from edge_runtime.tracking.scheduler import firmware_flags, hottest_c, told_flags
 
 _LITTLE_MB = 150
 _HOT_C, _TOO_HOT_C = 75.0, 85.0
@@ -75,13 +76,11 @@ def temperature(examination: Examination) -> Iterator[Row]:
 
 def throttling(examination: Examination) -> Iterator[Row]:
     """A Raspberry Pi has had enough power and has not been slowed down."""
-    found = examination.paths("sys/devices/platform/soc*/soc*:firmware/get_throttled")
-    if not found:
+    flags = firmware_flags(examination.root / "sys")
+    if flags is None:
         yield Row("throttling", "unknown", "not known here")
         return
-    flags = int(found[0].read_text().strip() or "0", 16)
-    now = [text for bit, text in THROTTLING.items() if flags >> bit & 1]
-    before = [text for bit, text in THROTTLING.items() if flags >> (bit + 16) & 1]
+    now, before = told_flags(flags), told_flags(flags >> 16)
     fix = "vcgencmd get_throttled   (use the official power supply, and a heat sink)"
     if now:
         yield Row("throttling", "fail", f"now: {', '.join(now)}", fix)
@@ -144,8 +143,7 @@ def _looked_through(check: str, name: str, camera: CameraConfig) -> Row:
     """Open a camera for one picture."""
     kind, argument = camera.source.split()
     try:
-        limits_s = camera.deadline_s, camera.first_frame_s
-        with CaptureProcess(camera.source, name, *limits_s, max_megapixels=camera.max_megapixels) as capture:
+        with CaptureProcess.of(name, camera) as capture:
             while (frame := capture.take()) is None and not capture.ended:
                 select.select([capture], [], [], max(capture.due_s - time.monotonic(), 0.0))
     except FamiliarError as error:

@@ -13,7 +13,7 @@ from edge_runtime.daemon.summary import gallery_line, gallery_status
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.doctor.databases import FIX
-from edge_runtime.doctor.rows import Examination, Row, said, user_name
+from edge_runtime.doctor.rows import Examination, Row, said
 from edge_runtime.errors import (
     BundleError,
     DamagedGalleryError,
@@ -28,6 +28,7 @@ from edge_runtime.faces.golden import check_golden, check_golden_faces
 from edge_runtime.gallery.opening import key_source, open_gallery
 from edge_runtime.interpreters import on_cpu
 from edge_runtime.storage.files import with_sides
+from edge_runtime.storage.ownership import user_name
 
 _LITTLE_MB, _MUCH_MB = 50, 500
 _DEPLOY = "familiar deploy USER@THIS-DEVICE --bundle FOLDER   (on the desktop)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -67,11 +66,3 @@ class Examination:
 def said(error: BaseException) -> str:
     """An error on one line."""
     return " ".join(str(error).split())
-
-
-def user_name(uid: int) -> str:
-    """The account's name, or its number where it has no entry, as in a container."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ from edge_runtime.events.record import PLAIN_COLUMNS, is_sound
 from edge_runtime.storage.database import BrokenError, Database, Description, asides, open_to_read
 from edge_runtime.storage.files import with_sides
 from edge_runtime.storage.keys import row_mac
+from edge_runtime.storage.ownership import what_helps
 from edge_runtime.storage.salvage import salvage
 from edge_runtime.storage.sqlite import connect, delete_whole
 
@@ -24,22 +26,27 @@ def _with_faces(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE event ADD COLUMN face BLOB")
 
 
+def _with_footage(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE event ADD COLUMN footage TEXT")
+
+
 LOG = Description(
     what="the log of events",
     application_id=0x46414D45,  # "FAME", so that `file` and we know what it is
-    schema=3,
+    schema=4,
     tables=(
         "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), clock_s REAL NOT NULL, wall_s REAL,"
         " lost INTEGER NOT NULL, clean INTEGER NOT NULL, rid_of TEXT, mac BLOB NOT NULL) STRICT",
         "CREATE TABLE event (event_id INTEGER PRIMARY KEY AUTOINCREMENT, clock_s REAL NOT NULL, at_s REAL NOT NULL,"
         " kind TEXT NOT NULL, camera TEXT NOT NULL, track_id TEXT, template_id INTEGER, person_id TEXT,"
-        " candidate_id TEXT, runner_up_id TEXT, body TEXT NOT NULL, crop BLOB, face BLOB, mac BLOB NOT NULL) STRICT",
+        " candidate_id TEXT, runner_up_id TEXT, body TEXT NOT NULL, crop BLOB, face BLOB, footage TEXT,"
+        " mac BLOB NOT NULL) STRICT",
         "CREATE TABLE sink (name TEXT PRIMARY KEY, position INTEGER NOT NULL, skipped INTEGER NOT NULL,"
         " mac BLOB NOT NULL) STRICT",
         # No index: every one would be a page more for each commit to write, and what would use it is rare.
     ),
     error=EventLogError,
-    steps={2: _with_faces},
+    steps={2: _with_faces, 3: _with_footage},
     options=("auto_vacuum = INCREMENTAL", "cache_size = -512", "journal_size_limit = 4194304"),
 )
 
@@ -124,6 +131,10 @@ def open_reading(path: Path) -> sqlite3.Connection:
 
 def unreadable(path: Path, error: Exception) -> EventLogError:
     """What is said of a log that SQLite or the file system keeps from being read."""
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return EventLogError(
+            f"{path}: expected a log of events that is yours, found: {error}; {what_helps(path, 'log of events')}"
+        )
     return EventLogError(
         f"{path}: expected a sound log of events that is yours to read, found: {error}; the next familiar run sets a "
         f"damaged one aside, and {REPAIR} takes back what is good"

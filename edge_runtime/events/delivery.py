@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from edge_runtime.errors import EventLogError, SinkRefusedError
 from edge_runtime.events.filters import EventFilter
+from edge_runtime.events.footage import Footage
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.record import Record
 from edge_runtime.gallery.directory import Directory
@@ -52,6 +53,7 @@ class Delivery:
         retry_s: tuple[float, float] = (FIRST_RETRY_S, LAST_RETRY_S),
         keys: CommonKeys | None = None,
         reader: Callable[[], EventReader] | None = None,
+        footage: Footage | None = None,
     ) -> None:
         """Prepare; :meth:`start` begins.
 
@@ -65,6 +67,7 @@ class Delivery:
             retry_s: first and last wait before another try, seconds.
             keys: which events it gets; None: all.
             reader: opens the log, for what the filter has to know of earlier events and for pictures.
+            footage: snapshots beside the log; None: there are none.
         """
         self.name, self.sink = name, sink
         self.position: int | None = None
@@ -75,7 +78,7 @@ class Delivery:
         self.aside = False
         self.moved = False
         self._fetch, self._directory, self._on_trouble, self._retry_s = fetch, directory, on_trouble, retry_s
-        self._filter, self._reader = EventFilter(keys), reader
+        self._filter, self._reader, self._footage = EventFilter(keys), reader, footage
         self._recall = False
         self._refusals = 0
         self._held: list[Record] = []
@@ -202,7 +205,10 @@ class Delivery:
         self._recall = False
 
     def _with_picture(self, event: Event, record: Record, directory: Directory) -> Event:
-        if not self.sink.pictures or self._reader is None:
+        if self.sink.pictures == "none" or self._reader is None:
             return event
         with self._reader() as reader:
-            return dataclasses.replace(event, crop=reader.crop(record, directory)[1])
+            picture = None
+            if self.sink.pictures == "snapshot" and self._footage is not None:
+                picture = self._footage.beside("snapshot", record, directory)
+            return dataclasses.replace(event, crop=picture or reader.crop(record, directory)[1])

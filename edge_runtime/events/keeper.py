@@ -13,6 +13,7 @@ from pathlib import Path
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.clock import LogClock
 from edge_runtime.events.database import LOG, REPAIR, newest_in
+from edge_runtime.events.footage import Footage
 from edge_runtime.events.queue import Waiting
 from edge_runtime.events.store import EventStore, Position, Pruned
 from edge_runtime.storage.database import SMALL_BYTES, BrokenError, damage_of, set_aside
@@ -54,6 +55,7 @@ class Keeper:
         say: Callable[[str], None],
         on_replaced: Callable[[], None],
         on_damage: Callable[[str | None], None] = lambda reason: None,
+        footage: Footage | None = None,
     ) -> None:
         """Prepare; :meth:`ready` opens the log.
 
@@ -64,8 +66,10 @@ class Keeper:
             say: gets a line for people.
             on_replaced: called when another log took the place of the one that was open.
             on_damage: called with what is damaged and the command that saves the rest, and with None when nothing is.
+            footage: see ``EventStore``.
         """
         self.path = path
+        self._footage = footage or Footage(path)
         self.newest = 0
         self.positions: dict[str, Position] = {}
         self.remains = False
@@ -93,9 +97,10 @@ class Keeper:
                 self._on_replaced()
             if self._store is not None:
                 return
-            self._store = store = EventStore(self.path, self.newest)
+            self._store = store = EventStore(self.path, self.newest, self._footage)
             if self._first:
                 self._first = False
+                self._footage.reconcile(store.tokens())
                 self._clock = LogClock(store.clock_s, store.wall_s, self._keep_s / 2)
                 self._lost_before = store.lost
             # Where an older copy was put in place, numbers go on all the same.

@@ -15,6 +15,7 @@ from typing import Any
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events.delivery import FIRST_RETRY_S, LAST_RETRY_S, Delivery
+from edge_runtime.events.footage import Footage
 from edge_runtime.events.keeper import Keeper, LogTroubleError
 from edge_runtime.events.queue import EventQueue
 from edge_runtime.events.reader import EventReader, read_after
@@ -46,6 +47,7 @@ class EventLog(Closing):
         stored: events stored by this.
         trouble: why nothing can be stored now; None: it can.
         deliveries: the sinks.
+        footage: snapshots and clips beside the log.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class EventLog(Closing):
         self.stored = 0
         self.trouble: str | None = None
         self.deliveries: list[Delivery] = []
+        self.footage = Footage(path)
         self._directory = directory
         self._on_trouble, self._say, self._prune_every_s = on_trouble, say, prune_every_s
         self._changed = threading.Condition()
@@ -93,7 +96,7 @@ class EventLog(Closing):
         self._closing = False
         self._commit_at_s = self._retry_at_s = self._prune_at_s = self._positions_at_s = 0.0
         self._skipped = 0
-        self._keeper = Keeper(path, keep_days, keep_mb, say, self._replaced, on_damage)
+        self._keeper = Keeper(path, keep_days, keep_mb, say, self._replaced, on_damage, self.footage)
         if not self._try(self._keeper.open, start=True) and self.trouble is None:
             self._try(self._keeper.open, start=True)
         # A daemon thread: a sync that never returns must not keep the process alive.
@@ -129,7 +132,9 @@ class EventLog(Closing):
             keys: which events it gets; None: all.
         """
         reader = functools.partial(EventReader, self.path)
-        delivery = Delivery(name, sink, self._fetch, lambda: self._directory, on_trouble, retry_s, keys, reader)
+        delivery = Delivery(
+            name, sink, self._fetch, lambda: self._directory, on_trouble, retry_s, keys, reader, self.footage
+        )
         with self._changed:
             self.deliveries.append(delivery)
             self._place()

@@ -14,7 +14,7 @@ from edge_runtime.gallery.directory import Directory
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Floats
 
-_COLUMNS = ", ".join([*PLAIN_COLUMNS, "crop IS NOT NULL AS has_crop"])
+_COLUMNS = ", ".join([*PLAIN_COLUMNS, "crop IS NOT NULL AS has_crop", "footage"])
 
 
 class EventReader(Closing):

@@ -21,10 +21,10 @@ FORGOTTEN = ""
 _PEOPLE = {"person": "person_id", "candidate": "candidate_id", "runner_up": "runner_up_id"}
 _PLAIN = {"wall_time": "at_s", "kind": "kind", "camera": "camera", "track_id": "track_id", "template_id": "template_id"}
 _FIELDS = frozenset(item.name for item in dataclasses.fields(Event))
-_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "embedding", "encoder", "event_id"}))
-COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop", "face", "mac")
-PLAIN_COLUMNS = tuple(name for name in COLUMNS if name not in ("crop", "face"))
-"""Without what is sealed, and so shows by itself whether it was altered."""
+_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "embedding", "encoder", "footage", "event_id"}))
+COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop", "face", "footage", "mac")
+PLAIN_COLUMNS = tuple(name for name in COLUMNS if name not in ("crop", "face", "footage"))
+"""Without what is sealed, or bound to what is, and so shows by itself whether it was altered."""
 _SIGNED = tuple(name for name in PLAIN_COLUMNS if name != "mac")
 _ENCODER_BYTES = 32
 
@@ -69,6 +69,7 @@ def to_row(
         "body": json.dumps({name: getattr(event, name) for name in _BODY}, ensure_ascii=False, separators=(",", ":")),
         "crop": crop,
         "face": face,
+        "footage": None if nearest_is_gone else event.footage,
     }
     return signed(row | {"template_id": None} if nearest_is_gone else row)
 
@@ -95,19 +96,22 @@ class Record:
         event_id: its number.
         values: the other columns but crop and face.
         has_crop: a crop is kept beside it.
+        footage: token of a snapshot and a clip that may be kept beside it; see ``Footage``.
         sound: whether they are as they were written; nothing else is told of one that is not.
     """
 
     event_id: int
     values: dict[str, Any]
     has_crop: bool = False
+    footage: str | None = None
     sound: bool = True
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> Record:
         values = dict(row)
         has_crop = bool(values.pop("has_crop", False))
-        return cls(values.pop("event_id"), values, has_crop, is_sound(row))
+        footage = values.pop("footage", None)
+        return cls(values.pop("event_id"), values, has_crop, footage, is_sound(row))
 
     def event(self, directory: Directory) -> Event | None:
         """The event with the names that people have now; None: of a person forgotten by now, or damaged."""
@@ -126,9 +130,14 @@ class Record:
         return person_id
 
 
+def key_of(record: Record, directory: Directory) -> bytes | None:
+    """What seals the pictures beside an event; None if it is gone."""
+    return directory.crop_keys.get(record.values["person_id"] or STRANGER)
+
+
 def open_crop(sealed: bytes, record: Record, directory: Directory) -> bytes | None:
     """The JPEG beside an event; None if the key it was sealed with is gone."""
-    key = directory.crop_keys.get(record.values["person_id"] or STRANGER)
+    key = key_of(record, directory)
     try:
         return None if key is None else unseal(key, sealed, _place(record.event_id))
     except ValueError:
@@ -137,7 +146,7 @@ def open_crop(sealed: bytes, record: Record, directory: Directory) -> bytes | No
 
 def open_face(sealed: bytes, record: Record, directory: Directory) -> tuple[str, Floats] | None:
     """The encoder and the embedding float32 (D,) beside an event; None if the key they were sealed with is gone."""
-    key = directory.crop_keys.get(record.values["person_id"] or STRANGER)
+    key = key_of(record, directory)
     try:
         plain = None if key is None else unseal(key, sealed, _place(record.event_id, "face"))
     except ValueError:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_runtime.errors import EventLogError
 from edge_runtime.events import database
+from edge_runtime.events.footage import Footage
 from edge_runtime.events.record import COLUMNS, FORGOTTEN, PLAIN_COLUMNS, is_sound, signed, to_row
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.storage.database import BrokenError
@@ -90,18 +91,20 @@ class EventStore(Closing):
             then begins with the oldest event kept.
     """
 
-    def __init__(self, path: Path, newest: int = 0) -> None:
+    def __init__(self, path: Path, newest: int = 0, footage: Footage | None = None) -> None:
         """Open or make it.
 
         Args:
             path: of the log.
             newest: a new log's first event gets the next number.
+            footage: snapshots and clips, which go with their events; None: those that lie beside the log.
 
         Raises:
             EventLogError, BrokenError, sqlite3.Error, OSError: see ``database.open_log``.
         """
         self.path = path
         self.remains = self.lost_positions = False
+        self._footage = footage or Footage(path)
         self._database = database.open_log(path, newest)
         self._connection = self._database.connection
         try:
@@ -196,12 +199,13 @@ class EventStore(Closing):
         """
         rows = self._connection.execute(
             "SELECT event_id, cast(clock_s AS REAL) AS clock_s, length(body) + ifnull(length(crop), 0)"
-            " + ifnull(length(face), 0) AS bytes"
+            " + ifnull(length(face), 0) AS bytes, footage"
             " FROM event ORDER BY event_id LIMIT ?",
             (PRUNE_ROWS + 1,),
         ).fetchall()
         surplus = self._used_bytes() - keep_bytes
         going: list[int] = []
+        tokens: list[str | None] = []
         gone_bytes, more = 0, False
         for row in rows:
             old = not before_s <= row["clock_s"] <= self.clock_s  # one from the future was damaged
@@ -211,9 +215,11 @@ class EventStore(Closing):
                 break
             gone_bytes += row["bytes"]
             going.append(row["event_id"])
+            tokens.append(row["footage"])
         if going:
             with transaction(self._connection, write=True):
                 self._connection.execute("DELETE FROM event WHERE event_id <= ?", (going[-1],))
+            self._footage.remove(tokens)
         if pragma(self._connection, "freelist_count") > _SPARE_PAGES:
             # It gives a row a page, without columns, of which ``execute`` would take the first alone.
             self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
@@ -246,8 +252,25 @@ class EventStore(Closing):
             self._put_meta()
         return gone
 
+    def tokens(self) -> set[str]:
+        """Names of the snapshots and clips that belong to events."""
+        rows = self._connection.execute("SELECT footage FROM event WHERE footage IS NOT NULL").fetchall()
+        return {row[0] for row in rows}
+
+    def _delete_footage(self, person_ids: Iterable[str]) -> None:
+        """Delete pictures of people, and those that show them with others; before the rows that tell which."""
+        for person_id in person_ids:
+            values = {"id": person_id}
+            tracks = self._connection.execute("SELECT DISTINCT track_id FROM event WHERE person_id = :id", values)
+            self._footage.forget({row[0] for row in tracks.fetchall() if row[0]})
+            near = self._connection.execute(
+                "SELECT footage FROM event WHERE :id IN (person_id, candidate_id) AND footage IS NOT NULL", values
+            )
+            self._footage.remove([row[0] for row in near.fetchall()])
+
     def _delete_people(self, person_ids: frozenset[str]) -> int:
         gone = 0
+        self._delete_footage(person_ids & self._mentioned())
         with transaction(self._connection, write=True):
             # What is damaged may be about people whose ids no search finds in it.
             self._delete(database.unsound(self._connection) if person_ids else [])
@@ -270,7 +293,9 @@ class EventStore(Closing):
             row = dict(found)
             if row["candidate_id"] == person_id:
                 row |= {"candidate_id": FORGOTTEN, "template_id": None}
-                self._connection.execute("UPDATE event SET crop = NULL, face = NULL WHERE event_id = :event_id", row)
+                self._connection.execute(
+                    "UPDATE event SET crop = NULL, face = NULL, footage = NULL WHERE event_id = :event_id", row
+                )
             if row["runner_up_id"] == person_id:
                 row["runner_up_id"] = FORGOTTEN
             self._connection.execute(

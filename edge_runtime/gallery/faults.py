@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_runtime.errors import BusyError, DamagedGalleryError, GalleryError
 from edge_runtime.storage.database import BrokenError
+from edge_runtime.storage.ownership import what_helps
 from edge_runtime.storage.sqlite import BUSY_S, is_busy, is_damage, is_full
 
 REPAIR = "familiar repair"
@@ -39,7 +40,7 @@ def explained(path: Path) -> Iterator[None]:
         if is_full(error):
             fix = "make room on the disk and check that it is sound; what was confirmed before is kept"
         else:
-            fix = "check that the file and its folder are yours to write"
+            fix = f"check that the file and its folder are yours to write: {what_helps(path, 'gallery')}"
         raise GalleryError(f"{told}; {fix}") from error
     except FileNotFoundError as error:
         raise GalleryError(
@@ -48,7 +49,7 @@ def explained(path: Path) -> Iterator[None]:
     except OSError as error:
         raise GalleryError(
             f"{path}: the gallery cannot be opened or made ({error.strerror}); "
-            "run as the user whose gallery it is, or set [gallery] path"
+            f"{what_helps(path, 'gallery')}, or set [gallery] path"
         ) from error
 
 

@@ -88,7 +88,8 @@ class GalleryFile(Closing):
         if create:
             with explained(path):
                 if is_blank(path):
-                    device_key = source.load(create=True)
+                    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    device_key = source.load(create=True, folder=path.parent)
                     vault = Vault(path, device_key, encoder_hash, secrets.token_hex(16))
                     row = meta_row(vault, preprocessing_hash, embedding_size, bundle_name)
                     Database(path, GALLERY, lambda connection: put_meta(connection, row)).close()

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edge_runtime.errors import GalleryError, InputError
-from edge_runtime.storage.files import give_to_owner, write_whole
+from edge_runtime.storage.files import write_state
 from edge_runtime.storage.keys import KEY_BYTES, row_mac, seal, unseal
 
 _FIRST = "familiar tombstones 1"
@@ -111,8 +111,7 @@ class Tombstones:
         sealed = [f"key {seal(device_key, self._key, _PLACE).hex()}" for device_key in self._device_keys]
         lines = [_FIRST, *sealed, *sorted(self._marks), f"sum {self._sum(self._marks)}"]
         try:
-            write_whole(self.path, "\n".join(lines) + "\n", 0o600)
-            give_to_owner(self.path)
+            write_state(self.path, "\n".join(lines) + "\n")
         except (InputError, OSError) as error:
             raise GalleryError(f"{self.path}: nobody can be forgotten now: {error}") from error
         self.damaged = False

@@ -23,6 +23,18 @@ _HERE = __name__
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
+def picture_key(what: str) -> Any:
+    """The key by which a sink shows pictures: ``none``, ``crop`` or ``snapshot``.
+
+    Args:
+        what: is done with them, as "sent".
+    """
+    text = (
+        f"what is {what} of each face: none | crop | snapshot (the face, or all that the camera saw); see [events] keep"
+    )
+    return key("none", text, choices=("none", "crop", "snapshot"))
+
+
 @dataclass(frozen=True)
 class CommonKeys:
     """What every ``[[sink]]`` table may have."""

@@ -65,7 +65,7 @@ class ExecSink:
     """
 
     lasting = True
-    pictures = False
+    pictures = "none"
 
     def __init__(self, settings: Settings) -> None:
         """See :func:`open`."""

@@ -43,7 +43,7 @@ class JsonLinesSink:
     A file that was moved or deleted, as by logrotate, is made anew with the next event.
     """
 
-    pictures = False
+    pictures = "none"
     refused = 0
 
     def __init__(self, path: str, readable: bool = False) -> None:

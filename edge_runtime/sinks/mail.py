@@ -14,6 +14,7 @@ from email.utils import formatdate
 
 from edge_runtime.errors import ConfigError, SinkRefusedError
 from edge_runtime.schema.table import key
+from edge_runtime.sinks import picture_key
 from edge_runtime.sinks.webhook.messages import WORDS, check_text, text_of
 from edge_runtime.storage.certificates import client_context
 from edge_runtime.storage.secret import read_secret
@@ -39,7 +40,7 @@ class Settings:
     password_file: str = key("", "file with the password alone, not for everybody to read")
     password_env: str = key("", "variable of the environment with the password")
     text: str = key("", f"subject, with {', '.join(f'${word}' for word in WORDS)}; empty: the usual")
-    picture: bool = key(False, "attach the small picture of the face; needs [events] keep_crops = true")
+    picture: str = picture_key("attached")
     ca_certs: str = key("", "file of certificate authorities instead of the system's")
     timeout_s: float = key(30.0, "seconds one mail may take in all", 0.1, 300)
 
@@ -55,8 +56,8 @@ class Settings:
         return f"{self.host}/{','.join(self.to)}"
 
     @property
-    def pictures(self) -> bool:
-        """Whether events are to come with pictures."""
+    def pictures(self) -> str:
+        """See ``protocols.Sink``."""
         return self.picture
 
 

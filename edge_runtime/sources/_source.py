@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -12,10 +12,10 @@ import numpy as np
 
 from edge_runtime.errors import CameraError
 from edge_runtime.protocols import Room
+from edge_runtime.sources._jpeg_stream import END_OF_IMAGE, START_OF_IMAGE, START_OF_SCAN
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Frame, Pixels
 
-_START_OF_IMAGE, _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _MOST_UNUSABLE = 100
 """Pictures in a row; so many are no disturbance that passes."""
 _MAX_PIXELS = 50_000_000
@@ -27,6 +27,10 @@ def fresh_room(height: int, width: int) -> Pixels:
     return np.empty((height, width, 3), np.uint8)
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 class Source(Closing):
     """See ``protocols.FrameSource``; a clip by default."""
 
@@ -35,6 +39,8 @@ class Source(Closing):
     first_seq = 0
     announced_wh = (0, 0)
     unusable = 0
+    snapshot_fps = 5.0
+    passed_over: Callable[[], None] = staticmethod(_nobody)
     room: Room = staticmethod(fresh_room)
 
     def _converted(self, picture: Pixels, code: int, height: int, width: int) -> Pixels:
@@ -73,6 +79,7 @@ class VideoSource(Source, ABC):
             pixels = self._from_camera(picture)
             if pixels is None:
                 self.unusable += 1
+                self.passed_over()
                 in_a_row += 1
                 if in_a_row >= _MOST_UNUSABLE:
                     raise CameraError(
@@ -100,7 +107,7 @@ class VideoSource(Source, ABC):
             return self._from_bgr(picture)
         data = picture.tobytes()
         # Cameras fill up behind the end with whatever they like. Another format than JPEG is nobody's camera.
-        whole = data.startswith(_START_OF_IMAGE) and data.rfind(_END_OF_IMAGE) > data.rfind(_START_OF_SCAN) > 0
+        whole = data.startswith(START_OF_IMAGE) and data.rfind(END_OF_IMAGE) > data.rfind(START_OF_SCAN) > 0
         if not whole or not 0 < jpeg_pixels(data) <= _MAX_PIXELS:
             return None
         bgr = cv2.imdecode(picture, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)

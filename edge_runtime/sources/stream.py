@@ -1,18 +1,23 @@
-"""A network camera: RTSP, or Motion-JPEG and whatever else FFmpeg reads over HTTP."""
+"""A network camera: RTSP; over HTTP Motion-JPEG, a still picture a request, or whatever else FFmpeg reads."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import cv2
 
 from edge_runtime.errors import CameraError, ConfigError
+from edge_runtime.sources._http_camera import HttpPictures
 from edge_runtime.sources._source import VideoSource, announced_wh, is_motion_jpeg
 from edge_runtime.text.address import Address, AddressError, split_url
+from edge_runtime.types import Frame
 
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _OPEN_TIMEOUT_S = 15
@@ -57,6 +62,9 @@ class StreamSource(VideoSource):
             CameraError: nobody answers, or not with a stream.
         """
         self._url, self._camera = url, camera
+        if url.startswith("http") and (pictures := self._ask()) is not None:
+            self._capture = pictures
+            return
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         wanted = [
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _OPEN_TIMEOUT_S * 1000),
@@ -72,6 +80,26 @@ class StreamSource(VideoSource):
         if is_motion_jpeg(self._capture):
             # The files themselves: whether they are whole shows only there.
             self._capture.set(cv2.CAP_PROP_FORMAT, -1)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """See :meth:`VideoSource.__iter__`."""
+        if isinstance(self._capture, HttpPictures):
+            self._capture.fps = self.snapshot_fps
+        return super().__iter__()
+
+    def _ask(self) -> HttpPictures | None:
+        """The camera's JPEG pictures; None where FFmpeg must try what it is."""
+        try:
+            return HttpPictures(self._url, self._camera, self.snapshot_fps)
+        except CameraError:
+            raise
+        except (http.client.HTTPException, ssl.SSLError, ValueError):
+            return None
+        except OSError as error:
+            if isinstance(error, URLError) and isinstance(error.reason, ssl.SSLError):
+                return None
+            shown = Address(self._url)
+            raise CameraError(f"camera {self._camera}: expected a stream at {shown}, {_why_not(self._url)}") from error
 
     def _lost(self, seq: int) -> str:
         shown = Address(self._url)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_runtime.errors import BusyError, GalleryError
 from edge_runtime.storage.files import give_to_owner
+from edge_runtime.storage.ownership import what_helps
 
 
 @contextmanager
@@ -33,8 +34,7 @@ def exclusive_lock(database: Path, who: str, what: str = "gallery", key: str = "
         give_to_owner(path)
     except OSError as error:
         raise GalleryError(
-            f"{path}: the {what}'s lock cannot be made ({error.strerror}); "
-            f"run as the user whose {what} it is, or set {key}"
+            f"{path}: the {what}'s lock cannot be made ({error.strerror}); {what_helps(path, what)}, or set {key}"
         ) from error
     try:
         try:

@@ -18,6 +18,9 @@ from edge_runtime.errors import InputError
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 """What a disk says that takes no more, whatever was written to it."""
 
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux."""
+
 
 def with_sides(path: Path) -> tuple[Path, ...]:
     """A database's file, and those that SQLite keeps beside it."""
@@ -48,14 +51,18 @@ def write_new(path: Path, data: bytes | memoryview, mode: int) -> None:
         os.fsync(stream.fileno())
 
 
-def give_to_owner(path: Path) -> None:
+def give_to_owner(path: Path, folder: Path | None = None) -> None:
     """Let a file that root has made belong to whom its folder does: the service must be able to use it.
+
+    Args:
+        path: of the file.
+        folder: which it is going to lie in; None: the one it lies in.
 
     Raises:
         OSError: it cannot be looked at.
     """
     if os.geteuid() == 0:
-        owner = path.parent.stat()
+        owner = (folder or path.parent).stat()
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
@@ -77,6 +84,18 @@ def write_whole(path: Path, data: bytes | memoryview | str, mode: int | None = N
     """
     with replacing(path, mode, make_folder=False) as draft, draft.open("r+b") as stream:
         stream.write(data.encode() if isinstance(data, str) else data)
+
+
+def write_state(path: Path, text: str) -> None:
+    """Write a file of the state folder, whole or not at all: for its owner alone, who is the folder's.
+
+    Raises:
+        InputError: it cannot be written; what was there stays.
+    """
+    with replacing(path, 0o600, make_folder=False) as draft:
+        give_to_owner(draft)
+        with draft.open("r+b") as stream:
+            stream.write(text.encode())
 
 
 @contextmanager
@@ -125,8 +144,9 @@ def replacing(path: str | Path, mode: int | None = None, make_folder: bool = Tru
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder to write to, which takes the place of ``path`` when the block ends well, else it goes.
 
-    What was there is moved aside first and comes back if the new one cannot take its place. When the block has ended
-    well, every file in it is on the disk for good.
+    The two exchange their places at once. Where a file system cannot do that, what was there is moved aside first and
+    comes back if the new one cannot take its place. When the block has ended well, every file in it is on the disk for
+    good.
 
     Args:
         path: of the folder; the one above it is made if it is missing.
@@ -147,17 +167,29 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             yield draft
             for found in (*draft.rglob("*"), draft):
                 _sync(found)
-            if path.is_dir():
-                path.rename(old)
-            try:
-                draft.rename(path)
-            except OSError:
-                if old.is_dir():
-                    old.rename(path)
-                raise
+            if not (path.is_dir() and _exchange(draft, path)):
+                if path.is_dir():
+                    path.rename(old)
+                try:
+                    draft.rename(path)
+                except OSError:
+                    if old.is_dir():
+                        old.rename(path)
+                    raise
             sync_folder(path.parent)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders take each other's names at once, renameat2(2); False: this system or disk cannot, or may not."""
+    import ctypes  # Light commands read files too, and need none of it.
+
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge_runtime.errors import DeviceKeyError, FamiliarError, GalleryError
 from edge_runtime.schema.given_file import read_given
-from edge_runtime.storage.files import sync_folder, write_new
+from edge_runtime.storage.files import give_to_owner, sync_folder, write_new
+from edge_runtime.storage.ownership import what_helps
 
 _LARGEST_KEY_BYTES = 1 << 16
 KEY_BYTES = 32
@@ -70,17 +71,18 @@ class KeySource:
             return cls(f"{folder}/{CREDENTIAL}", credential=Path(folder) / CREDENTIAL)
         return cls.of(file)
 
-    def load(self, create: bool = False) -> bytes:
+    def load(self, create: bool = False, folder: Path | None = None) -> bytes:
         """The 32 bytes of the key.
 
         Args:
             create: make a key file if it is missing; keys of another kind are never made.
+            folder: what root makes belongs to whom this folder does; None: to root.
 
         Raises:
             DeviceKeyError: no key, one that others may read, not 32 bytes, or that cannot be read or made.
         """
         if self.path is not None:
-            return load_key(self.path, create)
+            return load_key(self.path, create, folder)
         if self.text is not None:
             return _decoded(self.text.encode(), self.where)
         assert self.credential is not None
@@ -111,12 +113,13 @@ def _decoded(data: bytes, where: str) -> bytes:
     )
 
 
-def load_key(path: str | Path, create: bool = False) -> bytes:
+def load_key(path: str | Path, create: bool = False, folder: Path | None = None) -> bytes:
     """The 32 bytes of the device key.
 
     Args:
         path: the key file, mode 0600.
         create: make one (and its folder, mode 0700) if it is missing.
+        folder: what root makes belongs to whom this folder does, as the gallery's; None: to root.
 
     Raises:
         DeviceKeyError: no key, one that others may read, of another length, or that cannot be read or made.
@@ -124,7 +127,7 @@ def load_key(path: str | Path, create: bool = False) -> bytes:
     path = Path(path)
     try:
         if create and not path.exists():
-            _make_key(path)
+            _make_key(path, folder)
         check_private(path, "the device key", DeviceKeyError)
         key = read_given(path, _LARGEST_KEY_BYTES)
     except FileNotFoundError as error:
@@ -135,7 +138,7 @@ def load_key(path: str | Path, create: bool = False) -> bytes:
     except OSError as error:
         raise DeviceKeyError(
             f"{path}: the device key cannot be read or made ({error.strerror}); "
-            "run as the user whose key it is, or set [gallery] key_file"
+            f"{what_helps(path, 'key')}, or set [gallery] key_file"
         ) from error
     if len(key) != KEY_BYTES:
         raise DeviceKeyError(
@@ -156,12 +159,17 @@ def check_private(path: Path, what: str, kind: type[FamiliarError]) -> None:
         raise kind(f"{path}: expected {what} with mode 0600, found {mode:04o}; run: chmod 600 {path}")
 
 
-def _make_key(path: Path) -> None:
+def _make_key(path: Path, folder: Path | None) -> None:
     """Write a new key beside its place and link it there: never half a key, never over another one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder is not None:
+            give_to_owner(path.parent, folder)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         write_new(draft, secrets.token_bytes(KEY_BYTES), 0o600)
+        if folder is not None:
+            give_to_owner(draft, folder)
         try:
             os.link(draft, path)
         except FileExistsError:

@@ -141,7 +141,8 @@ class Reporter:
         if stranger is not None and identity.decided and identity.name is None and kind in ("unknown", "left"):
             values |= {"stranger": stranger.stranger_id, "visits": stranger.visits}
         if self._keep_crops and kind in ("identified", "unknown", "rejected"):
-            values["crop"] = face_crop(frame.pixels, identity.track.xyxy)
+            best = None if identity.doubt else identity.embedding.best[1]
+            values["crop"] = best or face_crop(frame.pixels, identity.track.xyxy)
         if kind == "identified" and self._encoder is not None:
             values |= {"embedding": identity.embedding.embedding, "encoder": self._encoder}
         left, top, right, bottom = (float(side) for side in identity.track.xyxy)

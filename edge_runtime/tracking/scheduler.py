@@ -109,9 +109,28 @@ def _smooth(before: float, value: float) -> float:
     return _MEMORY * before + (1 - _MEMORY) * value if before else value
 
 
-_FIRMWARE = "devices/platform/soc/soc:firmware/get_throttled"
+_FIRMWARE = "devices/platform/soc*/soc*:firmware/get_throttled"
 THROTTLING = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 """Bits of the Raspberry Pi's get_throttled that say what is so now; 16 higher: it has happened since the start."""
+
+
+def firmware_flags(root: Path = Path("/sys")) -> int | None:
+    """The Raspberry Pi's get_throttled; None on another machine.
+
+    Args:
+        root: where sysfs is mounted.
+    """
+    for place in sorted(root.glob(_FIRMWARE)):
+        try:
+            return int(place.read_text().strip() or "0", 16)
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def told_flags(flags: int) -> list[str]:
+    """What is set in the lowest bits of get_throttled, in words."""
+    return [text for bit, text in THROTTLING.items() if flags >> bit & 1]
 
 
 def throttled(root: Path = Path("/sys")) -> str | None:
@@ -120,12 +139,7 @@ def throttled(root: Path = Path("/sys")) -> str | None:
     Args:
         root: where sysfs is mounted.
     """
-    try:
-        flags = int((root / _FIRMWARE).read_text(), 16)
-    except (OSError, ValueError):
-        flags = 0
-    now = [text for bit, text in THROTTLING.items() if flags >> bit & 1]
-    if now:
+    if now := told_flags(firmware_flags(root) or 0):
         return f"the processor is slowed down ({', '.join(now)}); check its power supply and cooling"
     for zone in sorted((root / "class/thermal").glob("thermal_zone*")):
         celsius, limit = _celsius(zone / "temp"), _passive_limit(zone)

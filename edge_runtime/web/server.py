@@ -275,7 +275,7 @@ def _whole_number(name: str, text: str) -> int:
 def _file_of(given: str, kind: Media) -> Response:
     """Text as it is, anything else from base64."""
     if not given:
-        raise HTTPException(404, "no picture is kept here; see [events] keep_crops")
+        raise HTTPException(404, "no picture is kept here; see [events] keep")
     headers = {"cache-control": "no-store"}
     if kind == "application/octet-stream":
         headers["content-disposition"] = 'attachment; filename="people.familiar"'

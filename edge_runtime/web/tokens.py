@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ConfigError, InputError
-from edge_runtime.storage.files import write_whole
+from edge_runtime.storage.files import write_state
+from edge_runtime.storage.ownership import what_helps
 
 SCOPES = ("read", "name", "admin")
 """Each may do what those before it may: look; enrol, name and forget; set the device up."""
@@ -126,6 +127,10 @@ class Tokens:
             if document["version"] != _VERSION:
                 raise ValueError(f"version {document['version']}")
             return tuple(_token(row) for row in document["tokens"])
+        except PermissionError as error:
+            raise ConfigError(
+                f"{self.path}: the tokens cannot be read ({error.strerror}); {what_helps(self.path, 'file')}"
+            ) from error
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise ConfigError(
                 f"{self.path}: expected a file of tokens, found something else ({error}); "
@@ -135,7 +140,7 @@ class Tokens:
     def _write(self, tokens: Sequence[Token]) -> None:
         document = {"version": _VERSION, "tokens": [dataclasses.asdict(token) for token in tokens]}
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_whole(self.path, json.dumps(document, indent=1).encode(), 0o600)
+        write_state(self.path, json.dumps(document, indent=1))
 
 
 def _token(row: dict[str, Any]) -> Token:

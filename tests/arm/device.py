@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+PATIENCE = {"deadline_s": 300, "first_frame_s": 600}
+"""Of a camera: emulated, its process alone takes half a minute to start."""
 BUNDLE = Path(__file__).parents[2] / "models/released/default"
 
 
@@ -66,10 +68,15 @@ def calibrated(exchanged: Path) -> dict[str, Any]:
     }
 
 
+def front(camera: str) -> list[str]:
+    """The words of a command that make this the one camera."""
+    settings = {"source": camera, **PATIENCE}
+    return [word for key, value in settings.items() for word in ("--set", f"camera.front.{key}={value}")]
+
+
 def watched(camera: str) -> list[dict[str, Any]]:
     """The events of one camera, every second frame searched, so that the machine's speed decides nothing."""
-    settings = [f"camera.front.source={camera}", "camera.front.deadline_s=300", "detect.every=2", "log.level=error"]
-    told = familiar("run", *(word for each in settings for word in ("--set", each)))
+    told = familiar("run", *front(camera), "--set", "detect.every=2", "--set", "log.level=error")
     keys = ("kind", "captured_s", "person", "score", "threshold", "reason")
     events = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
     first = min((event["captured_s"] for event in events), default=0.0)
@@ -85,8 +92,6 @@ def main() -> None:
     clip = sys.argv[2] if len(sys.argv) > 2 else ""
     quick = os.environ.get("QUICK")
     document: dict[str, Any] = {"seconds": {}, "executable": sys.executable, "machine": os.uname().machine}
-
-    camera = ("--set", "camera.front.source=synthetic:", "--set", "camera.front.deadline_s=300")
 
     def timed(name: str, action: Any) -> None:
         started = time.monotonic()
@@ -105,7 +110,7 @@ def main() -> None:
     timed("calibration", lambda: calibrated(work / "templates.npz"))
     if not quick:
         # What a folder that stands for a device lacks, as systemd, is a failure of the doctor's and not of ours.
-        timed("doctor", lambda: json.loads(familiar("doctor", "--json", *camera, may_end=(0, 1)))["rows"])
+        timed("doctor", lambda: json.loads(familiar("doctor", "--json", *front("synthetic:"), may_end=(0, 1)))["rows"])
         timed("synthetic", lambda: watched("synthetic:fps=10"))
         if clip:
             timed("clip", lambda: watched(f"file:{clip}"))

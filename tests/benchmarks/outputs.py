@@ -1,6 +1,7 @@
-"""What MQTT and figures cost a daemon: memory and frames, with and without, in turn.
+"""What MQTT and figures, or clips, cost a daemon: memory and frames, with and without, in turn.
 
 python -m tests.benchmarks.outputs --out docs/outputs/cost.md
+python -m tests.benchmarks.outputs --of clips --out docs/outputs/clips.md
 
 The daemon is ``familiar run`` in a process of its own with the released bundle, two people enrolled and a live
 synthetic camera; with outputs it has a real broker, a reader of everything, and a scrape every five seconds.
@@ -19,6 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +99,7 @@ def measure(
     seconds: float,
     people: dict[str, list[Path]] | None = None,
     say: Callable[[list[tuple[str, bytes, bool]]], None] | None = None,
+    keep: str = "none",
 ) -> Run:
     """Run a daemon for so long, from its first frame on.
 
@@ -106,6 +109,7 @@ def measure(
         seconds: how long.
         people: photos by name; None: of the synthetic scene.
         say: gets everything the broker was told.
+        keep: pictures kept beside events.
     """
     folder = Path(tempfile.mkdtemp())
     broker = reader = None
@@ -116,7 +120,7 @@ def measure(
         reader = Reader(broker.port)
         outputs += f'[[sink]]\ntype = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\nclient_id = "familiar-pi"\n'
         outputs += f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
-    write_config(folder, camera, outputs)
+    write_config(folder, camera, f'[events]\nkeep = "{keep}"\n' + outputs)
     for name, photos in (people or scene_people(folder)).items():
         subprocess.run(familiar(folder, "enroll", name, *map(str, photos)), check=True, capture_output=True)
     with (folder / "log").open("w") as log:
@@ -155,19 +159,29 @@ def measure(
     return Run(*worst, frames / took_s, 1000 * spent_s / frames, events)
 
 
+def run_once(camera: str, extra: str, seconds: float) -> Run:
+    """One run with ``outputs``, with ``clips``, or with neither."""
+    return measure(camera, extra == "outputs", seconds, keep="clips" if extra == "clips" else "none")
+
+
 def main() -> None:
     """Measure in turn, and write a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--camera", default="synthetic:realtime,loop,fps=15,size=640x480")
     parser.add_argument("--seconds", type=float, default=40)
     parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--together", action="store_true", help="both at a time, so that other work slows both")
+    parser.add_argument("--of", choices=("outputs", "clips"), default="outputs")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     runs: dict[bool, list[Run]] = {False: [], True: []}
     for turn in range(args.turns):
-        for with_outputs in (turn % 2 == 0, turn % 2 == 1):
-            runs[with_outputs].append(measure(args.camera, with_outputs, args.seconds))
-            print(with_outputs, json.dumps(runs[with_outputs][-1].__dict__), flush=True)
+        with ThreadPoolExecutor(2 if args.together else 1) as pool:
+            order = (turn % 2 == 0, turn % 2 == 1)
+            found = pool.map(lambda wanted: run_once(args.camera, args.of if wanted else "", args.seconds), order)
+            for wanted, run in zip(order, found, strict=True):
+                runs[wanted].append(run)
+                print(wanted, json.dumps(run.__dict__), flush=True)
     rows = [
         ("memory of the daemon, RSS, MB (highest)", "rss_mb", max),
         ("memory of the daemon, PSS, MB (highest)", "pss_mb", max),
@@ -176,14 +190,16 @@ def main() -> None:
         ("CPU a frame, ms (median)", "cpu_ms_a_frame", statistics.median),
         ("events (median)", "events", statistics.median),
     ]
-    lines = ["| | without | with MQTT and figures | difference |", "|---|---|---|---|"]
+    lines = [
+        f"| | without | with {'MQTT and figures' if args.of == 'outputs' else args.of} | difference |",
+        "|---|---|---|---|",
+    ]
     for told, field, of in rows:
         one, other = (of([getattr(run, field) for run in runs[each]]) for each in (False, True))
         lines.append(f"| {told} | {one:.4g} | {other:.4g} | {100 * (other - one) / one:+.1f} % |")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    head = (
-        f"`python -m tests.benchmarks.outputs`: {args.turns} turns of {args.seconds:g} s, camera `{args.camera}`:\n\n"
-    )
+    command = f"python -m tests.benchmarks.outputs --of {args.of}{' --together' * args.together}"
+    head = f"`{command}`: {args.turns} turns of {args.seconds:g} s, camera `{args.camera}`:\n\n"
     args.out.write_text(head + "\n".join(lines) + "\n")
     print("\n".join(lines))
 

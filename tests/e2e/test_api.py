@@ -29,7 +29,7 @@ pytest.importorskip("starlette", reason="the extra web is not installed")
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("served"), "--set", "events.keep_crops=true") as one:
+    with serving(tmp_path_factory.mktemp("served"), "--set", "events.keep=crops") as one:
         yield one
 
 

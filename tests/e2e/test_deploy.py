@@ -47,10 +47,15 @@ class Device:
         self.config = root / "etc/familiar/familiar.toml"
         self.key = root / "etc/familiar/device.key"
         self.home = root / "opt/familiar"
+        self.took_s = 0.0
+        """How long the last deployment took that reached its end."""
 
     def deploy(self, *arguments: str | Path) -> Run:
+        started = time.monotonic()
         done = self.start(*arguments)
         out, err = done.communicate()
+        if done.returncode == 0:
+            self.took_s = time.monotonic() - started
         return Run(done.args, done.returncode, out, err)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
@@ -376,7 +381,7 @@ def test_a_link_that_is_cut_leaves_one_release_running(
     (wheel,) = (device.home / "current").resolve().glob("*.whl")
     people, before = sealed(device), device.current()
     under_way = device.start("--wheel", wheel, "--bundle", RELEASED)
-    after_s = random.Random(cut).uniform(1, 40)
+    after_s = random.Random(cut).uniform(0.02, 1.1) * device.took_s
     with suppress(subprocess.TimeoutExpired):
         under_way.communicate(timeout=after_s)
     for pid in _ssh_of(device):

@@ -150,7 +150,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(home: Path) -> Iterator[Any]:
     """Starts a daemon on the clip at its own pace, and ends what a failed test left running."""
     clip = f"door=file:{home / 'many.avi'}?realtime"
-    with starting(home, "--camera", clip, "--set", "events.keep_crops=true") as start:
+    with starting(home, "--camera", clip, "--set", "events.keep=crops") as start:
         yield start
     shutil.rmtree(home / "state", ignore_errors=True)
 

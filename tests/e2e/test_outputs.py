@@ -120,11 +120,11 @@ def test_a_daemon_starts_and_is_well_without_its_broker_and_catches_up(
 def test_a_kept_picture_goes_with_the_event_where_it_is_wanted(bundle: Path, tmp_path: Path) -> None:
     wants, does_not = HttpReceiver(), HttpReceiver()
     tables = [
-        {"type": "webhook", "url": wants.url, "picture": True, "kinds": ["unknown"]},
+        {"type": "webhook", "url": wants.url, "picture": "crop", "kinds": ["unknown"]},
         {"type": "webhook", "url": does_not.url, "kinds": ["unknown"]},
     ]
     config = make_config(tmp_path, bundle, door=LIVE)
-    config = with_sinks(config, *tables, events=dataclasses.replace(config.events, keep_crops=True, path="-"))
+    config = with_sinks(config, *tables, events=dataclasses.replace(config.events, keep="crops", path="-"))
     with Running(config):
         until(lambda: bool(wants.requests and does_not.requests), "both have one")
     jpeg = base64.b64decode(json.loads(wants.requests[0].body)["picture"])

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.control.client import ControlClient
+from edge_runtime.control.state import EXIT_CODES
 from tests.builders import ROOT, SHARED, draw_face, make_bundle
 from tests.clips import visit, write_clip
 from tests.event_lines import EventLines
@@ -129,6 +130,36 @@ def started(folder: Path) -> Iterator[Any]:
     """Starts daemons, and ends what a failed test left running."""
     with starting(folder) as start:
         yield start
+
+
+def test_a_mistake_in_one_cameras_table_takes_no_other_along(started: Any, folder: Path, tmp_path: Path) -> None:
+    good = f'[camera.door]\nsource = "{LIVE}"\n'
+    wrong = '[camera.yard]\nsource = "v4l2:0"\ndeadline = 5\n[camera.hall]\nsource = "v4l2:1"\nfrozen_s = "no"\n'
+    file = tmp_path / "some.toml"
+    file.write_text(good + wrong)
+    daemon = started("--config", str(file))
+    reasons = {event["camera"]: event["reason"] for event in (daemon.next_event("camera_lost") for _ in range(2))}
+    assert "unknown key 'deadline'; did you mean 'deadline_s'?" in reasons["yard"]
+    assert "frozen_s: expected float" in reasons["hall"]
+    daemon.next_line("did you mean 'deadline_s'")
+
+    def seen() -> dict[str, Any]:
+        done = familiar(folder, "status", "--json", "--config", str(file))
+        return dict(json.loads(done.stdout)) if done.returncode == EXIT_CODES["degraded"] else {}
+
+    wait_for(lambda: bool(seen()) and seen()["cameras"]["door"]["frames"] > 5, PATIENCE_S)
+    troubles = {one["part"]: one["reason"] for one in seen()["troubles"]}
+    assert set(troubles) == {"camera yard", "camera hall"} and "did you mean" in troubles["camera yard"]
+    assert seen()["cameras"]["yard"]["state"] == "ended" and seen()["cameras"]["door"]["state"] == "running"
+
+    checked = familiar(folder, "config", "check", "--config", str(file))
+    assert (
+        checked.returncode == 3 and "did you mean 'deadline_s'" in checked.stderr and "[camera.hall]" in checked.stderr
+    )
+    assert familiar(folder, "config", "show", "--config", str(file)).returncode == 3
+    file.write_text(wrong)
+    _, errors = started("--config", str(file)).wait()
+    assert errors.count("\n") == 1 and "did you mean 'deadline_s'" in errors
 
 
 def test_a_clip_runs_to_its_end(started: Any, folder: Path) -> None:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from edge_runtime.config import changed_keys, describe, load_config, parse_config
+from edge_runtime.config import WrongCamera, changed_keys, describe, load_config, parse_config
 from edge_runtime.errors import ConfigError, GalleryError
 from edge_runtime.gallery.opening import key_source
 
@@ -27,12 +27,21 @@ def test_command_line_beats_environment_beats_file(tmp_path):
 
 
 def test_a_switch_may_come_from_anywhere(tmp_path):
-    path = write(tmp_path, "[detect]\ntiles = true\n")
-    assert load_config(path, [], {}).detect.tiles
-    assert not load_config(path, [], {"FAMILIAR_DETECT_TILES": "false"}).detect.tiles
-    assert load_config(path, ["detect.tiles=True"], {"FAMILIAR_DETECT_TILES": "false"}).detect.tiles
-    with pytest.raises(ConfigError, match=r"tiles: expected bool, found 'maybe'"):
-        load_config(path, ["detect.tiles=maybe"], {})
+    path = write(tmp_path, "[gallery]\nkeep_crops = true\n")
+    assert load_config(path, [], {}).gallery.keep_crops
+    assert not load_config(path, [], {"FAMILIAR_GALLERY_KEEP_CROPS": "false"}).gallery.keep_crops
+    assert load_config(path, ["gallery.keep_crops=True"], {"FAMILIAR_GALLERY_KEEP_CROPS": "false"}).gallery.keep_crops
+    with pytest.raises(ConfigError, match=r"keep_crops: expected bool, found 'maybe'"):
+        load_config(path, ["gallery.keep_crops=maybe"], {})
+
+
+def test_a_mistake_in_one_camera_of_several_is_that_cameras_alone(tmp_path):
+    text = "[camera.front]\nsuorce = 'x'\n[camera.back]\nsource = 'v4l2:0'\n"
+    cameras = load_config(write(tmp_path, text), [], {}).camera
+    assert "did you mean 'source'" in cameras["front"].reason and not isinstance(cameras["back"], WrongCamera)
+    for more, strict in ((text, True), (text + "[decide]\nmargn = 1\n", False), (text.replace("source", "s"), False)):
+        with pytest.raises(ConfigError):
+            load_config(write(tmp_path, more), [], {}, strict=strict)
 
 
 def test_cameras_are_tables_by_name(tmp_path):

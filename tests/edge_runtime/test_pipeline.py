@@ -170,10 +170,11 @@ def test_stage_times_and_counts_add_up(chain):
 
 def test_crops_are_kept_beside_decisions_if_asked(chain):
     still = [scene((0, 100, 40, 120))] * 14
-    for keep in (False, True):
-        config = dataclasses.replace(CONFIG, events=dataclasses.replace(CONFIG.events, keep_crops=keep))
+    for keep, has_crop in (("none", False), ("crops", True)):
+        config = dataclasses.replace(CONFIG, events=dataclasses.replace(CONFIG.events, keep=keep))
         events = play(Pipeline(chain, matcher_for(chain, {"Ada": 0}), config, "front"), *still)
-        assert [(event.kind, event.crop is not None) for event in events] == [("appeared", False), ("identified", keep)]
+        told = [(event.kind, event.crop is not None) for event in events]
+        assert told == [("appeared", False), ("identified", has_crop)]
         assert events[1].candidate == "Ada"
 
 

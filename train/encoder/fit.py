@@ -60,7 +60,7 @@ def fit(
     Args:
         recipe: how.
         chips: faces; ``train`` fits, ``select`` validates.
-        folder: of the run; new, empty, or one this very recipe, data and seed began.
+        folder: of the run; new, empty, or one this very recipe (but for its length), data and seed began.
         seed: of every draw.
         also: further chips whose ``train`` faces are fitted on.
         overrides: what was changed in the recipe, for the record.
@@ -74,7 +74,7 @@ def fit(
     described = [describe_chips(c) for c in (chips, *also)]
     if start and not start.fits(recipe.preprocessing()):
         raise ConfigError(f"[input]: expected it as {start.path} has it but for size, to start there, found another")
-    document = {"recipe": recipe.values(), "seed": seed, "chips": [one["sha256"] for one in described]}
+    document = {"recipe": _without_length(recipe.values()), "seed": seed, "chips": [one["sha256"] for one in described]}
     mark = fingerprint(document | ({"start": start.sha256} if start else {}))
     state = begun(path, mark, (_BEST, _TEACHER))
     if state and (path / RUN_FILE).is_file() and (done := load_run(path)).finished:
@@ -99,6 +99,11 @@ def fit(
         lineage=start.lineage if start else [],
     )
     return _Fitting(recipe, started, [chips, *also], mark, state, start).go()
+
+
+def _without_length(values: dict[str, Any]) -> dict[str, Any]:
+    """What makes a run this one: whoever lets it go on may give it less time, or more."""
+    return values | {"fit": {key: value for key, value in values["fit"].items() if key not in ("epochs", "minutes")}}
 
 
 class _Fitting:

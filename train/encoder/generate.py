@@ -32,7 +32,7 @@ from edge_runtime.storage.files import replacing_folder
 from edge_runtime.types import Floats, Pixels
 from train.data.files import write_json
 from train.encoder.datasets import Faces, in_chunks, prefetched, teach
-from train.encoder.recipe import TeacherPart
+from train.encoder.reference import add_reference, open_reference
 from train.encoder.teacher import Teacher, Teachers
 from train.runs.run import Run, load_run, same_chips
 
@@ -57,11 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--judge", metavar="BUNDLE", help="two faces are to differ by this bundle's encoder (default: by the run's)"
     )
-    reference = parser.add_argument_group("reference encoder that looks for memorised people")
-    reference.add_argument("--reference", metavar="FILE", help="a face encoder, .onnx or .tflite; RGB")
-    reference.add_argument("--reference-size", type=int, default=112, metavar="PX", help="side of its input")
-    reference.add_argument("--reference-mean", type=_triple, default="127.5,127.5,127.5", help="R,G,B in 0..255")
-    reference.add_argument("--reference-std", type=_triple, default="127.5,127.5,127.5", help="R,G,B in 0..255")
+    add_reference(parser, "that looks for memorised people")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,10 +66,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: expected a new or empty folder for the faces, found something there; name another")
-    reference = None
-    if args.reference:
-        part = TeacherPart(args.reference, "rgb", args.reference_size, 0.0, args.reference_mean, args.reference_std)
-        reference = Teacher(part)
+    reference = open_reference(args)
     generator = FaceGenerator(load_run(args.folder))
     judge = BundleJudge(Bundle(args.judge)) if args.judge else generator
     guard = MemoryGuard(reference, generator.training, generator.held) if reference else None
@@ -371,11 +364,3 @@ def _alike_limit(codes: Floats) -> float:
     """The cosine that ``_ALIKE_QUANTILE`` of the pairs of codes (P, D) stay below; at most 2,000 codes are paired."""
     unit = normalise(codes[:: max(len(codes) // 2000, 1)])[0]
     return float(np.quantile((unit @ unit.T)[np.triu_indices(len(unit), 1)], _ALIKE_QUANTILE))
-
-
-def _triple(text: str) -> tuple[float, ...]:
-    """Three numbers from ``R,G,B``."""
-    values = tuple(float(part) for part in text.split(","))
-    if len(values) != 3:
-        raise ValueError(text)
-    return values

@@ -21,7 +21,6 @@ from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats
 from train.data.files import write_json
 from train.evaluation.conditions import (
-    Change,
     Probes,
     changes,
     condition_lines,
@@ -40,6 +39,7 @@ from train.evaluation.recognition import (
     recognition_lines,
 )
 from train.evaluation.reconstruction import mse, psnr, ssim
+from train.runs.codes import chips_like, encode_chips
 from train.runs.models import open_model
 from train.runs.run import Run, load_run
 
@@ -143,7 +143,7 @@ def evaluate_codes(args: argparse.Namespace) -> dict[str, Any]:
 def evaluate_run(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Recognition and reconstruction of a run's models on held-out chips, with pictures beside ``out``."""
     fitted = load_run(args.target)
-    chips = _chips(fitted, args.chips)
+    chips = chips_like(fitted, args.chips)
     notes: list[str] = []
     everybody = Photos(
         np.zeros((len(chips), fitted.code_size), np.float32),
@@ -154,7 +154,7 @@ def evaluate_run(args: argparse.Namespace, out: Path) -> dict[str, Any]:
     )
     photos, chosen = choose_people(everybody, chips.split, args.people, args.strangers, notes)
     wanted = np.flatnonzero(np.isin(chips.split, [*chosen, args.strangers or ""]))
-    raw, faces = _encode(fitted, chips, wanted)
+    raw, faces = encode_chips(fitted, chips, wanted)
     held_out = ~photos.stranger
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -186,7 +186,7 @@ def _conditions(
     """The same photos made worse, and groups of them."""
     names, template = photos.names.tolist(), fitted.preprocessing.template
     changed = [
-        Probes(kind, level, np.arange(len(index)), _encode(fitted, chips, index, change)[0])
+        Probes(kind, level, np.arange(len(index)), encode_chips(fitted, chips, index, change)[0])
         for kind, level, change in changes(template)
     ]
     of_people = people_groups(groups, names, photos.codes) if groups else []
@@ -285,34 +285,6 @@ def _read_pairs(path: Path | None) -> Pairs | None:
 def _protocol(args: argparse.Namespace, pairs: Pairs | None) -> Protocol:
     name = args.pairs.name if args.pairs else ""
     return Protocol(pairs, name, args.enrol, args.photos, args.draws, args.template, args.seed)
-
-
-def _chips(fitted: Run, other: Path | None) -> Chips:
-    """The run's own chips, or other ones that were made the same way."""
-    if other is None:
-        return fitted.chips()
-    chips = Chips.load(other)
-    if chips.preprocessing_hash != fitted.chips_file["preprocessing_hash"]:
-        raise InputError(
-            f"{other}: expected chips aligned by {fitted.chips_file['detector']} as the run's were, "
-            f"found {chips.detector}; prepare them again with that detector"
-        )
-    return chips
-
-
-def _encode(
-    fitted: Run, chips: Chips, wanted: NDArray[np.int64], change: Change | None = None
-) -> tuple[Floats, NDArray[np.uint8]]:
-    """Codes as the encoder gives them, float32 (N, D), and the faces in its colours, uint8 (N, h, w, C)."""
-    encoder = open_model(fitted.encoder_path)
-    codes, faces = [], []
-    for start in tqdm(range(0, len(wanted), _BATCH), "encode", unit="batch", disable=None, leave=False):
-        aligned = chips.aligned(wanted[start : start + _BATCH], fitted.preprocessing.template)
-        if change:
-            aligned = np.stack([change(chip) for chip in aligned])
-        faces.append(fitted.preprocessing.reorder(aligned))
-        codes.append(np.asarray(encoder.predict_on_batch(fitted.preprocessing.as_float(aligned)), np.float32))
-    return np.concatenate(codes), np.concatenate(faces)
 
 
 def picture_path(out: Path, name: str) -> Path:

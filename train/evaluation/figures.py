@@ -33,7 +33,12 @@ DARK = Palette("#b6bec9", "#2e3540", "#161b22", ("#6ea8fe", "#f0a35e", "#4fd1a5"
 
 def _axes(palette: Palette, size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained", facecolor=palette.paper)
-    axis = figure.add_subplot(facecolor=palette.paper)
+    return figure, axes_of(figure, palette)
+
+
+def axes_of(figure: Figure, palette: Palette, place: tuple[int, int, int] = (1, 1, 1)) -> Axes:
+    """Axes of a figure in our looks, at rows, columns, number."""
+    axis = figure.add_subplot(*place, facecolor=palette.paper)
     axis.grid(color=palette.grid, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.tick_params(which="both", colors=palette.ink, length=0, labelsize=9)
@@ -41,7 +46,7 @@ def _axes(palette: Palette, size: tuple[float, float]) -> tuple[Figure, Axes]:
         side.set_visible(False)
     for text in (axis.xaxis.label, axis.yaxis.label):
         text.set_color(palette.ink)
-    return figure, axis
+    return axis
 
 
 def _percent(axis: Any) -> None:

@@ -1,7 +1,7 @@
 """How long a run lasts and how fast it learns: by epochs, or by the clock.
 
 Progress goes from 0 to 1 over a run. Each epoch is given its share before it begins and the history keeps it,
-so that a run that was cut goes on at the very learning rate where it was.
+so that a run that was cut goes on at the very learning rate where it was, and may end sooner or later than it was to.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ class Schedule:
 
     def reached(self, history: History) -> float:
         """Progress that the epoch after ``history`` shall have reached at its end, 0..1."""
-        if not self._fit.minutes:
-            return min((len(history) + 1) / self._fit.epochs, 1.0)
-        if not history:
+        if self._fit.minutes and not history:
             return _FIRST_SHARE
+        left = self.left_s(history) / _pace_s(history) if self._fit.minutes else self._fit.epochs - len(history)
         start = self.begun(history)
-        return start + (1 - start) / max(round(self.left_s(history) / _pace_s(history)), 1)
+        return start + (1 - start) / max(round(left), 1)
 
     def left_s(self, history: History) -> float:
         """How long the run still takes after the epochs of ``history``, at least one, in seconds."""

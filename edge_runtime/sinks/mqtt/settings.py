@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.schema.table import key
+from edge_runtime.sinks import picture_key
 from edge_runtime.sinks.mqtt.topics import Topics, slug
 from edge_runtime.storage.certificates import client_context
 from edge_runtime.storage.secret import read_secret
@@ -36,7 +37,7 @@ class Settings:
     stats_interval: float = key(60.0, "seconds between two messages of stats; 0: no stats", 0, 86400)
     presence: bool = key(True, "publish of each person where and when they were last seen, and whether they are home")
     away_after_h: float = key(12.0, "hours without being seen after which somebody is not home", 0.01, 8760)
-    image: bool = key(False, "publish a small picture of each face; needs [events] keep_crops = true")
+    image: str = picture_key("published")
     discovery: bool = key(True, "announce everything to Home Assistant")
     discovery_prefix: str = key("homeassistant", "first level of the topics where it listens")
     commands: bool = key(False, "take commands: whoever may write to the broker can switch cameras off")
@@ -58,8 +59,8 @@ class Settings:
         return f"{self.where}/{self.topic_prefix}"
 
     @property
-    def pictures(self) -> bool:
-        """Whether events are to come with pictures."""
+    def pictures(self) -> str:
+        """See ``protocols.Sink``."""
         return self.image
 
     @property

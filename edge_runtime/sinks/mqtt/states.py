@@ -140,7 +140,7 @@ class States:
         told = {topics.config(): discovery.device(topics, self.version, settings.commands, warm)}
         for name, part in parts(status["cameras"]).items():
             told[topics.config(part)] = discovery.camera(
-                topics, name, part, self.version, settings.commands, settings.image
+                topics, name, part, self.version, settings.commands, settings.image != "none"
             )
         if settings.presence:
             for person_id, level in slugs(people).items():

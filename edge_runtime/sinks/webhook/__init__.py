@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from edge_runtime.errors import ConfigError, SinkRefusedError
 from edge_runtime.schema.table import key
+from edge_runtime.sinks import picture_key
 from edge_runtime.sinks.webhook.exchange import Exchange
 from edge_runtime.sinks.webhook.messages import FORMATS, WORDS, Request, check_text, make_request
 from edge_runtime.storage.secret import read_secret
@@ -32,7 +33,7 @@ class Settings:
     format: str = key("json", f"what is sent: {' | '.join(FORMATS)}; Home Assistant takes json", choices=FORMATS)
     text: str = key("", f"text of a message, with {', '.join(f'${word}' for word in WORDS)}; empty: the usual")
     chat_id: str = key("", "who gets a message of Telegram's")
-    picture: bool = key(False, "send the small picture of the face too; needs [events] keep_crops = true")
+    picture: str = picture_key("sent")
     secret_file: str = key("", "file with a secret that requests are signed with (HMAC-SHA256)")
     secret_env: str = key("", "variable of the environment with that secret")
     token_file: str = key("", "file with a token, sent as Authorization: Bearer")
@@ -47,7 +48,7 @@ class Settings:
             check_url(self.url)
         if self.format == "telegram" and not self.chat_id:
             raise ConfigError(f"{_WHERE}, chat_id: expected who gets the message, found nothing")
-        if self.format == "slack" and self.picture:
+        if self.format == "slack" and self.picture != "none":
             raise ConfigError(f"{_WHERE}, picture: Slack's webhooks take no pictures; delete the line")
         check_text(self.text, _WHERE)
 
@@ -59,8 +60,8 @@ class Settings:
         return f"{urlsplit(self.url).hostname}#{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
 
     @property
-    def pictures(self) -> bool:
-        """Whether events are to come with pictures."""
+    def pictures(self) -> str:
+        """See ``protocols.Sink``."""
         return self.picture
 
 

@@ -357,6 +357,14 @@ def test_the_self_test_needs_no_camera_and_leaves_no_gallery(configured: Callabl
     assert not Path(config.gallery.key_file).exists()
 
 
+def test_the_self_tests_own_limit_is_that_of_its_first_frame(
+    configured: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_runtime.daemon.selftest.FIRST_FRAME_S", 0.02)
+    with pytest.raises(CameraError, match=r"within 0\.02 s"):
+        self_test(configured())
+
+
 def test_the_self_test_finds_a_wrong_gallery(
     configured: Callable[..., Config], visit_clip: str, tmp_path: Path
 ) -> None:

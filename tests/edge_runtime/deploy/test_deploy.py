@@ -218,17 +218,19 @@ def test_wrapper_uses_its_own_release_and_the_systems_places(tmp_path: Path) -> 
     (release / "venv/bin").mkdir(parents=True)
     program = release / "venv/bin/familiar"
     program.write_text('#!/bin/sh\necho "$*"\nenv\n')
-    (release / "familiar").write_text(Layout(root="/r").wrapper())
+    (release / "familiar").write_text(Layout(root=str(tmp_path / "r"), user=getpass.getuser()).wrapper())
     for path in (program, release / "familiar"):
         path.chmod(0o755)
     (tmp_path / "link").symlink_to(release / "familiar")
-    done = subprocess.run([tmp_path / "link", "run", "a b"], capture_output=True, text=True, check=True, env={})
+    done = subprocess.run(
+        [tmp_path / "link", "run", "a b"], capture_output=True, text=True, check=True, env={"PATH": os.defpath}
+    )
     words, *environment = done.stdout.splitlines()
     assert words == "run a b"
     assert {
-        "XDG_CONFIG_HOME=/r/etc",
-        "FAMILIAR_STATE=/r/var/lib/familiar",
-        "RUNTIME_DIRECTORY=/r/run/familiar",
+        f"XDG_CONFIG_HOME={tmp_path}/r/etc",
+        f"FAMILIAR_STATE={tmp_path}/r/var/lib/familiar",
+        f"RUNTIME_DIRECTORY={tmp_path}/r/run/familiar",
         f"FAMILIAR_BUNDLE_PATH={release}/bundle",
     } <= set(environment)
 

@@ -41,7 +41,7 @@ class Told:
 class ListSink:
     """Takes events into a list; is away, or holds them up, when it is told to."""
 
-    pictures, refused = False, 0
+    pictures, refused = "none", 0
 
     def __init__(self, lasting: bool = True) -> None:
         self.lasting = lasting

@@ -61,7 +61,7 @@ def test_a_mail_says_it_in_its_subject_and_has_the_event_and_the_picture(
     password.write_text("secret")
     password.chmod(0o600)
     server = served(at_once=security == "tls", users={"pi": "secret"})
-    sink = opened(server, authority, security=security, user="pi", password_file=str(password), picture=True)
+    sink = opened(server, authority, security=security, user="pi", password_file=str(password), picture="crop")
     sink.emit(dataclasses.replace(EVENT, crop=b"a face"))
     sink.emit(EVENT)
     first, second = server.mails

@@ -162,9 +162,9 @@ JPEG = b"\xff\xd8 a face \xff\xd9\r\n--"
 EVENT = make_event(1, kind="identified", person="<@everyone> & *Zoë*", camera="front", track_id="t", confidence=0.9)
 
 
-def sent(server: HttpReceiver, picture: bool = False, **table: Any) -> Any:
+def sent(server: HttpReceiver, picture: str = "none", **table: Any) -> Any:
     sink = opened(url=server.url, **table, picture=picture)
-    sink.emit(dataclasses.replace(EVENT, crop=JPEG if picture else None))
+    sink.emit(dataclasses.replace(EVENT, crop=None if picture == "none" else JPEG))
     return server.requests[-1]
 
 
@@ -172,7 +172,7 @@ def test_ntfy_gets_text_and_picture(server: HttpReceiver) -> None:
     got = sent(server, format="ntfy")
     assert got.body.decode() == "<@everyone> & *Zoë* at front"
     assert parse_qs(urlsplit(got.path).query) == {"title": ["Familiar"]}
-    got = sent(server, picture=True, format="ntfy")
+    got = sent(server, picture="crop", format="ntfy")
     assert got.body == JPEG and got.headers["Content-Type"] == "image/jpeg"
     assert parse_qs(urlsplit(got.path).query)["message"] == ["<@everyone> & *Zoë* at front"]
 
@@ -181,7 +181,7 @@ def test_slack_and_discord_take_a_name_as_text(server: HttpReceiver) -> None:
     assert json.loads(sent(server, format="slack").body) == {"text": "&lt;@everyone&gt; &amp; *Zoë* at front"}
     told = json.loads(sent(server, format="discord").body)
     assert told["allowed_mentions"] == {"parse": []}
-    got = sent(server, picture=True, format="discord")
+    got = sent(server, picture="crop", format="discord")
     form = form_of(got.headers, got.body)
     assert json.loads(form["payload_json"])["allowed_mentions"] == {"parse": []}
     assert form["files[0]"] == JPEG
@@ -190,14 +190,14 @@ def test_slack_and_discord_take_a_name_as_text(server: HttpReceiver) -> None:
 def test_telegram_gets_a_message_or_a_photo(server: HttpReceiver) -> None:
     got = sent(server, format="telegram", chat_id="42")
     assert (got.path, json.loads(got.body)["chat_id"]) == ("/hook/sendMessage", "42")
-    got = sent(server, picture=True, format="telegram", chat_id="42")
+    got = sent(server, picture="crop", format="telegram", chat_id="42")
     form = form_of(got.headers, got.body)
     assert (got.path, form["chat_id"], form["photo"]) == ("/hook/sendPhoto", b"42", JPEG)
 
 
 def test_json_has_the_picture_only_where_it_is_wanted(server: HttpReceiver) -> None:
     assert "picture" not in json.loads(sent(server).body)
-    assert base64.b64decode(json.loads(sent(server, picture=True).body)["picture"]) == JPEG
+    assert base64.b64decode(json.loads(sent(server, picture="crop").body)["picture"]) == JPEG
 
 
 def test_a_text_of_ones_own() -> None:
@@ -218,7 +218,7 @@ def test_a_text_of_ones_own() -> None:
         ({"url": "http://a\r\nX: y"}, "expected http"),
         ({"url": "http://a", "url_env": "B"}, "found none or several"),
         ({"url": "http://a", "format": "telegram"}, "chat_id"),
-        ({"url": "http://a", "format": "slack", "picture": True}, "no pictures"),
+        ({"url": "http://a", "format": "slack", "picture": "crop"}, "no pictures"),
         ({"url": "http://a", "text": "$password"}, "expected words of person"),
         ({"url": "http://a", "text": "100 $"}, "expected words of person"),
     ],
@@ -229,10 +229,10 @@ def test_a_table_that_makes_no_sense_is_refused(table: dict[str, Any], message: 
 
 
 def test_pictures_need_to_be_kept() -> None:
-    table = {"type": "webhook", "url": "http://a", "picture": True}
-    with pytest.raises(ConfigError, match=r"\[events\] keep_crops = true"):
+    table = {"type": "webhook", "url": "http://a", "picture": "crop"}
+    with pytest.raises(ConfigError, match='keep = "crops"'):
         parse_config({"sink": [table]})
-    parse_config({"sink": [table], "events": {"keep_crops": True}})
+    parse_config({"sink": [table], "events": {"keep": "crops"}})
 
 
 def test_an_address_that_is_a_secret_is_not_shown(server: HttpReceiver, tmp_path: Path) -> None:

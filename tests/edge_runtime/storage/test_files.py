@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,27 @@ def test_a_folder_takes_the_place_of_the_old_one_or_leaves_it(tmp_path: Path) ->
         (draft / "half").write_text("half")
         raise RuntimeError
     assert names(target) == ["1"] and names(target.parent) == ["b"]
+
+
+def test_at_no_moment_is_a_folder_not_there(tmp_path: Path) -> None:
+    target = tmp_path / "b"
+    with replacing_folder(target) as draft:
+        (draft / "file").touch()
+    missed, done = [], threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            if not (target / "file").exists():
+                missed.append(1)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for _ in range(200):
+        with replacing_folder(target) as draft:
+            (draft / "file").touch()
+    done.set()
+    watcher.join()
+    assert not missed and names(tmp_path) == ["b"]
 
 
 @needs_root

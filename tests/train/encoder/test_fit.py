@@ -119,6 +119,23 @@ def test_a_killed_run_goes_on_to_the_same_curve(whole, chips_path, tmp_path):
     assert np.allclose(curve(folder), curve(whole), rtol=2e-3, atol=1e-4)
 
 
+def test_a_cut_run_may_get_another_length(chips_path, tmp_path, monkeypatch):
+    """Progress goes on where it was, and ends with the new length."""
+
+    def cut(row):
+        if row["epoch"] == 3:
+            raise KeyboardInterrupt
+        return {}
+
+    with monkeypatch.context() as patched:
+        patched.setattr("train.encoder.fit._Fitting._measured", lambda self, row: cut(row))
+        with pytest.raises(KeyboardInterrupt):
+            fit(small("fit.epochs=8"), Chips.load(chips_path), tmp_path / "run", seed=3)
+    done = fit(small("fit.epochs=4"), Chips.load(chips_path), tmp_path / "run", seed=3)
+    assert done.finished
+    assert [row["progress"] for row in done.history] == pytest.approx([1 / 8, 2 / 8, 5 / 8, 1])
+
+
 def test_a_finished_run_is_left_alone(whole, chips_path, capsys):
     before = (whole / "encoder.keras").stat().st_mtime_ns
     again = fit(small("fit.epochs=4"), Chips.load(chips_path), whole, seed=3)

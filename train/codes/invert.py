@@ -1,0 +1,223 @@
+"""``python -m train invert``: what somebody sees who has a code and its encoder.
+
+An attacker's decoder is taught to draw, from the codes of people who are not attacked, their faces; what it draws of
+other people's codes is shown beside them, and given to the encoder itself and to a reference encoder, as a photo
+held before a camera would be (template reconstruction: Mai, Cao, Yuen, Jain, "On the reconstruction of face images
+from deep face templates", 2019).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edge_runtime.bundle.preprocessing import Preprocessing
+from edge_runtime.errors import InputError, UsageError
+from edge_runtime.geometry.alignment import Template, align
+from edge_runtime.geometry.embeddings import normalise
+from edge_runtime.metrics.biometrics import tmr_at_fmr
+from edge_runtime.pictures.archive import SPLITS
+from edge_runtime.storage.files import replacing_folder
+from edge_runtime.types import Floats, Pixels
+from train.data.files import write_json
+from train.encoder.reference import add_reference, open_reference
+from train.evaluation.recognition import percent
+from train.evaluation.reconstruction import ssim
+from train.runs.codes import encode_chips
+from train.runs.models import open_model
+from train.runs.run import Run, load_run
+
+_BATCH = 64
+_LEARNED_FROM = 8000
+_RATE = 1e-3
+_PIXELS = 4.0
+"""Weight of the pixels' mean squared error beside 1 - cosine of the code drawn and the code given."""
+_SHOWN = 12
+_FMR = 1e-3
+_MOST_VICTIMS = 1500
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``python -m train invert``."""
+    parser.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a finished run, its encoder is attacked")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder: faces.png and invert.json")
+    parser.add_argument("--steps", type=int, default=2000, metavar="N", help="of teaching the attacker (default: 2000)")
+    parser.add_argument("--people", choices=SPLITS, default="select", help="who is attacked (default: select)")
+    parser.add_argument("--seed", type=int, default=0, help="of every draw (default: 0)")
+    add_reference(parser, "before which what is drawn is held", required=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Teach, draw, measure, write."""
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise InputError(f"{args.out}: expected a new or empty folder, found something there; name another")
+    if args.steps < 1:
+        raise UsageError(f"--steps {args.steps}: expected at least 1")
+    if args.people == "train":
+        raise UsageError("--people train: expected people that the attacker did not learn from")
+    fitted = load_run(args.run_dir)
+    reference = open_reference(args)
+    assert reference
+    chips = fitted.chips()
+    victims = np.flatnonzero((chips.split == args.people) & (chips.names != ""))[:_MOST_VICTIMS]
+    if len(victims) < 10:
+        raise InputError(f"{chips.path}: expected 10 photos or more of {args.people}, found {len(victims)}")
+    attacker = Attacker(fitted)
+    attacker.learn(*_lessons(fitted, args.seed), args.steps, args.seed)
+    codes, faces = encode_chips(fitted, chips, victims)
+    drawn = attacker.draw(codes)
+    names = chips.names[victims].tolist()
+    template = fitted.preprocessing.template
+
+    def seen_by_reference(pictures: Pixels) -> Floats:
+        views = [
+            _aligned(pictures[k : k + _BATCH], template, reference.template) for k in range(0, len(pictures), _BATCH)
+        ]
+        return np.concatenate([reference.encode(view) for view in tqdm(views, "reference", disable=None, leave=False)])
+
+    document = {
+        "schema": 1,
+        "run": fitted.path.resolve().name,
+        "people": args.people,
+        "photos": len(victims),
+        "steps": args.steps,
+        "ssim": float(ssim(_unit_range(faces), _unit_range(drawn)).mean()),
+        "encoder": _accepted(normalise(codes)[0], normalise(attacker.encode(drawn))[0], names),
+        "reference": _accepted(
+            seen_by_reference(_rgb(faces, fitted.preprocessing)),
+            seen_by_reference(_rgb(drawn, fitted.preprocessing)),
+            names,
+        ),
+    }
+    with replacing_folder(args.out) as draft:
+        _draw(draft / "faces.png", fitted, faces, drawn)
+        write_json(draft / "invert.json", document)
+    print("\n".join(_lines(document)))
+    print(f"saved: {args.out}")
+    return 0
+
+
+class Attacker:
+    """A decoder that starts as the run's own and learns what the encoder takes for the person."""
+
+    def __init__(self, fitted: Run) -> None:
+        """Open the run's models.
+
+        Raises:
+            InputError: they do not open, or the run has not ended.
+        """
+        if not fitted.finished:
+            raise InputError(f"{fitted.path}: expected a finished run, this one is not; fit it to its end")
+        self._preprocessing = fitted.preprocessing
+        self._encoder, self._decoder = open_model(fitted.encoder_path), open_model(fitted.decoder_path)
+        self._encoder.trainable = False
+        code = keras.Input((fitted.code_size,))
+        picture = self._decoder(code)
+        mean, spread = (
+            np.asarray(values, np.float32) for values in (fitted.preprocessing.mean, fitted.preprocessing.std)
+        )
+        seen = self._encoder((picture * 255 - mean) / spread)
+        self._model = keras.Model(code, [picture, seen])
+        self._model.compile(
+            keras.optimizers.Adam(_RATE), ["mse", keras.losses.CosineSimilarity()], loss_weights=[_PIXELS, 1.0]
+        )
+
+    def learn(self, codes: Floats, faces: Pixels, steps: int, seed: int) -> None:
+        """Learn from codes (N, D) and the faces (N, h, w, C) they are of, at a rate that falls to nothing (cosine)."""
+        rng = np.random.default_rng(seed)
+        for step in tqdm(range(steps), "attacker", unit="step", disable=None, leave=False):
+            batch = rng.integers(0, len(codes), _BATCH)
+            self._model.optimizer.learning_rate = _RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
+            self._model.train_on_batch(codes[batch], [_unit_range(faces[batch]), codes[batch]])
+
+    def draw(self, codes: Floats) -> Pixels:
+        """Faces uint8 (N, h, w, C), in the run's colours, of codes (N, D)."""
+        parts = [self._decoder.predict_on_batch(codes[k : k + _BATCH]) for k in range(0, len(codes), _BATCH)]
+        return np.asarray(np.rint(255 * np.clip(np.concatenate(parts), 0, 1)), np.uint8)
+
+    def encode(self, faces: Pixels) -> Floats:
+        """Codes (N, D) of faces uint8 (N, h, w, C), in the run's colours."""
+        scaled = self._preprocessing.scale(faces)
+        parts = [self._encoder.predict_on_batch(scaled[k : k + _BATCH]) for k in range(0, len(scaled), _BATCH)]
+        return np.concatenate(parts).astype(np.float32)
+
+
+def _lessons(fitted: Run, seed: int) -> tuple[Floats, Pixels]:
+    """Codes and faces of people the run was fitted on."""
+    chips = fitted.chips()
+    some = np.random.default_rng(seed).permutation(np.flatnonzero(chips.split == "train"))[:_LEARNED_FROM]
+    return encode_chips(fitted, chips, some)
+
+
+def _accepted(true: Floats, drawn: Floats, names: list[str]) -> dict[str, Any]:
+    """How often another photo of the same person matches, at the threshold that the photos give for ``_FMR``.
+
+    Args:
+        true: codes (N, D) of the photos, of unit length.
+        drawn: codes (N, D) of what was drawn of each photo's code.
+        names: N people.
+    """
+    found = tmr_at_fmr(true, names, _FMR)
+    people = np.array(names)
+    shares: dict[str, dict[str, list[float]]] = {"photo": {}, "drawn": {}}
+    same_photo = float(((true * drawn).sum(1) > found.threshold).mean())
+    for k, name in enumerate(names):
+        others = np.flatnonzero(people == name)
+        others = others[others != k]
+        if len(others):
+            for kind, probe in (("photo", true[k]), ("drawn", drawn[k])):
+                shares[kind].setdefault(name, []).append(float((true[others] @ probe > found.threshold).mean()))
+    # Every person weighs the same, however many photos there are.
+    rates = {kind: float(np.mean([np.mean(values) for values in of.values()])) for kind, of in shares.items()}
+    return {
+        "fmr": _FMR,
+        "threshold": found.threshold,
+        "people": len(shares["photo"]),
+        "same_photo": same_photo,
+        **rates,
+    }
+
+
+def _aligned(pictures: Pixels, template: Template, other: Template) -> Pixels:
+    points = template.as_array()[None]
+    return np.concatenate([align(picture, points, other) for picture in pictures])
+
+
+def _unit_range(faces: Pixels) -> Floats:
+    return faces.astype(np.float32) / np.float32(255)
+
+
+def _rgb(faces: NDArray[np.uint8], preprocessing: Preprocessing) -> Pixels:
+    if preprocessing.colour == "bgr":
+        return np.ascontiguousarray(faces[..., ::-1])
+    return np.repeat(faces, 3, -1) if faces.shape[-1] == 1 else faces
+
+
+def _draw(path: Path, fitted: Run, faces: Pixels, drawn: Pixels) -> None:
+    from train.evaluation.figures import reconstruction_figure, save_png
+
+    # Evenly over the photos, neither the good nor the bad ones.
+    shown = np.linspace(0, len(faces) - 1, min(_SHOWN, len(faces))).round().astype(int)
+    original, restored = (_unit_range(_rgb(part[shown], fitted.preprocessing)) for part in (faces, drawn))
+    save_png(reconstruction_figure(original, restored, ssim(original, restored).astype(np.float32)), path)
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{document['photos']:,} photos of {document['encoder']['people']} people, drawn from their codes alone "
+        f"after {document['steps']:,} steps; SSIM {document['ssim']:.3f}",
+        f"{'accepted as the person at FMR 0.1 % by':<40} {'a photo':>9} {'drawn':>9} {'drawn, by its own photo':>24}",
+    ]
+    for key, title in (("encoder", "the encoder attacked"), ("reference", "the reference encoder")):
+        row = document[key]
+        lines.append(
+            f"{title:<40} {percent(row['photo'], 1):>9} {percent(row['drawn'], 1):>9} "
+            f"{percent(row['same_photo'], 1):>24}"
+        )
+    return lines

@@ -1,0 +1,57 @@
+"""Codes that a run's encoder gives, as float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edge_runtime.errors import InputError
+from edge_runtime.pictures.chips import Chips
+from edge_runtime.types import Floats, Pixels
+from train.runs.models import open_model
+from train.runs.run import Run
+
+_BATCH = 256
+
+
+def chips_like(fitted: Run, other: Path | None) -> Chips:
+    """The run's own chips, or other ones that were made the same way.
+
+    Raises:
+        InputError: missing or altered, or aligned by another detector.
+    """
+    if other is None:
+        return fitted.chips()
+    chips = Chips.load(other)
+    if chips.preprocessing_hash != fitted.chips_file["preprocessing_hash"]:
+        raise InputError(
+            f"{other}: expected chips aligned by {fitted.chips_file['detector']} as the run's were, "
+            f"found {chips.detector}; prepare them again with that detector"
+        )
+    return chips
+
+
+def encode_chips(
+    fitted: Run, chips: Chips, wanted: NDArray[np.int64], change: Callable[[Pixels], Pixels] | None = None
+) -> tuple[Floats, NDArray[np.uint8]]:
+    """Codes as the encoder gives them, float32 (N, D), and the faces in its colours, uint8 (N, h, w, C).
+
+    Args:
+        fitted: the run.
+        chips: faces.
+        wanted: int64 (N,), which of them.
+        change: done to each chip, uint8 (h, w, 3) RGB, before.
+    """
+    encoder = open_model(fitted.encoder_path)
+    codes, faces = [], []
+    for start in tqdm(range(0, len(wanted), _BATCH), "encode", unit="batch", disable=None, leave=False):
+        aligned = chips.aligned(wanted[start : start + _BATCH], fitted.preprocessing.template)
+        if change:
+            aligned = np.stack([change(chip) for chip in aligned])
+        faces.append(fitted.preprocessing.reorder(aligned))
+        codes.append(np.asarray(encoder.predict_on_batch(fitted.preprocessing.as_float(aligned)), np.float32))
+    return np.concatenate(codes), np.concatenate(faces)
