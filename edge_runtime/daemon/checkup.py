@@ -6,18 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 
-from edge_runtime.config import Config
 from edge_runtime.control.protocol import Answer
 from edge_runtime.errors import UsageError
 
-Examine = Callable[[Config, Answer], list[Answer]]
-"""Gives the doctor's rows, JSON-ready, by the configuration in force and the daemon's status."""
+Examine = Callable[[Answer], list[Answer]]
+"""Gives the doctor's rows, JSON-ready, by the daemon's status."""
 
 _FRESH_S = 10.0
 
 
 class Checkup:
-    """Safe to use from several threads; an examination loads detector and encoder again, so there is one at a time."""
+    """Safe to use from several threads; there is one examination at a time."""
 
     def __init__(self, examine: Examine | None) -> None:
         """Look with ``examine``; None: this program cannot."""
@@ -26,7 +25,7 @@ class Checkup:
         self._rows: list[Answer] = []
         self._made_s = -_FRESH_S
 
-    def rows(self, config: Config, status: Callable[[], Answer]) -> list[Answer]:
+    def rows(self, status: Callable[[], Answer]) -> list[Answer]:
         """The rows, of now or of a moment ago.
 
         Raises:
@@ -36,6 +35,6 @@ class Checkup:
             raise UsageError("expected a daemon that familiar run has started; familiar doctor looks without one")
         with self._lock:
             if time.monotonic() - self._made_s >= _FRESH_S:
-                self._rows = self._examine(config, status())
+                self._rows = self._examine(status())
                 self._made_s = time.monotonic()
             return self._rows

@@ -260,7 +260,7 @@ class Service(Closing):
 
     def doctor(self) -> Answer:
         """The table of ``familiar doctor``: ``rows``."""
-        return {"rows": self._checkup.rows(self.config, self.status)}
+        return {"rows": self._checkup.rows(self.status)}
 
     def bundle(self) -> Answer:
         """The bundle in use, with its model card."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edge_runtime.web import answers
+from edge_runtime.web import answers, fields
 
 Media = Literal["image/jpeg", "text/plain", "application/octet-stream"]
 Scope = Literal["open", "read", "name", "admin"]
@@ -54,7 +54,7 @@ class Route:
 
 ROUTES = (
     Route("GET", "/api/health", "open", "Whether the daemon is well", answers.Health),
-    Route("POST", "/api/session", "open", "Begin a session of the page", answers.Session, body=answers.TokenGiven),
+    Route("POST", "/api/session", "open", "Begin a session of the page", answers.Session, body=fields.TokenGiven),
     Route("GET", "/api/session", "read", "What this token or session may do", answers.Session),
     Route("POST", "/api/session/end", "open", "End the session of the page", answers.Health),
     Route("GET", "/api/stats", "read", "How the daemon is and what it sees", answers.Stats, "status"),
@@ -96,7 +96,7 @@ ROUTES = (
         "Take people of such a file: familiar gallery import",
         answers.Restored,
         "people.import",
-        query=answers.RestoreQuery,
+        query=fields.RestoreQuery,
         body=FILE,
         whole=True,
         passphrase=True,
@@ -119,7 +119,7 @@ ROUTES = (
         "Enrol one photo of somebody",
         answers.Enrolled,
         "enroll",
-        query=answers.ForceQuery,
+        query=fields.ForceQuery,
         body=PICTURE,
         fields=(("source", "API"),),
     ),
@@ -130,7 +130,7 @@ ROUTES = (
         "Give somebody another name",
         answers.Person,
         "people.rename",
-        body=answers.NewName,
+        body=fields.NewName,
     ),
     Route("POST", "/api/faces/{name}/delete", "name", "Forget somebody", answers.Forgotten, "people.forget"),
     Route(
@@ -148,7 +148,7 @@ ROUTES = (
         "Events; with Accept: text/event-stream, also those to come, as server-sent events",
         answers.Events,
         "events.list",
-        query=answers.EventsQuery,
+        query=fields.EventsQuery,
     ),
     Route(
         "GET",
@@ -166,7 +166,7 @@ ROUTES = (
         "The latest visits: who came, and what was decided last",
         answers.Visits,
         "events.visits",
-        query=answers.VisitsQuery,
+        query=fields.VisitsQuery,
     ),
     Route(
         "POST",
@@ -175,7 +175,7 @@ ROUTES = (
         "An event named the wrong person; whoever looks like that view gets the name no more",
         answers.Corrected,
         "events.wrong",
-        body=answers.WhoItWas,
+        body=fields.WhoItWas,
     ),
     Route(
         "POST",
@@ -201,7 +201,7 @@ ROUTES = (
         "Say who a stranger is, and enrol their views",
         answers.Named,
         "strangers.name",
-        body=answers.NameGiven,
+        body=fields.NameGiven,
     ),
     *(
         Route("POST", f"/api/strangers/{{stranger}}/{verb}", "name", summary, answers.Stranger, f"strangers.{verb}")
@@ -224,9 +224,9 @@ ROUTES = (
         "/api/calibration",
         "admin",
         "Another target FPIR, until the next start or reload",
-        answers.Target,
+        fields.Target,
         "target",
-        body=answers.Target,
+        body=fields.Target,
     ),
     Route(
         "POST",
@@ -235,7 +235,7 @@ ROUTES = (
         "A camera off or on, until the next start",
         answers.Switched,
         "camera.switch",
-        body=answers.Switch,
+        body=fields.Switch,
     ),
     Route(
         "GET",

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edge_runtime import errors
 from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import ControlError, FamiliarError
-from edge_runtime.web import answers, openapi
+from edge_runtime.web import answers, fields, openapi
 from edge_runtime.web.event_stream import EventStream, Newsroom
 from edge_runtime.web.guard import COOKIE, SESSION_S, Guard
 from edge_runtime.web.routes import FILE, PASSPHRASE, PICTURE, ROUTES, Media, Route
@@ -181,7 +181,7 @@ class Api:
         return _json({"name": token.name, "scope": token.scope, "cameras": cameras}, answers.Session)
 
     async def _log_in(self, request: Request, token: Token | None) -> Response:
-        given = await _body(request, answers.TokenGiven)
+        given = await _body(request, fields.TokenGiven)
         cookie, found = self._guard.log_in(request, given.token)
         response = await self._session(request, found)
         response.set_cookie(

@@ -132,6 +132,7 @@ def measure(seconds: float, turns: int) -> dict[str, Any]:
             for name in served.people[:3]:
                 served.enrol(name)
             time.sleep(5)
+            rest = memory_mb(served.daemon.process.pid)
             for _ in range(turns):
                 quiet.append(watch(served, seconds))
                 with used(served, seconds + 20):
@@ -149,7 +150,8 @@ def measure(seconds: float, turns: int) -> dict[str, Any]:
         "busy": [dataclasses.asdict(one) for one in busy],
         "taken_ratio": round(taken, 3),
         "searched_ratio": round(searched, 3),
-        "pss_mb": memory | {"all": round(sum(memory.values()), 1)},
+        "pss_mb_before": rest | {"all": round(sum(rest.values()), 1)},
+        "pss_mb_under_load": memory | {"all": round(sum(memory.values()), 1)},
         "start_s": {"plain": plain, "with_web_and_mqtt": all_on, "ratio": round(median(all_on) / median(plain), 3)},
     }
 
