@@ -19,7 +19,7 @@ define need_python
 endef
 
 .PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
-	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb deploy-faults
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb home-assistant-app deploy-faults
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -171,6 +171,10 @@ lock: $(DESKTOP)/.installed
 ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null)
 deb: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python .ci/deb.py --architecture $(ARCHITECTURE) --suite $(SUITE)
+
+# The folder of the Home Assistant app; copied to /addons of a Home Assistant OS it is a local app.
+home-assistant-app: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python .ci/home_assistant_app.py
 
 # Deployments whose connection is cut at twelve moments drawn at random.
 deploy-faults: $(DESKTOP)/.installed
