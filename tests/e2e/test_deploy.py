@@ -29,7 +29,7 @@ import pytest
 from edge_runtime.bundle.folder import Bundle
 from tests.builders import RELEASED, ROOT, draw_face, make_bundle, make_pixels, write_manifest
 from tests.clips import write_clip
-from tests.e2e.loopback import STANDIN, Loopback, missing, start_sshd
+from tests.e2e.loopback import Loopback, missing, stand_in_for_systemd, start_sshd
 from tests.mosquitto import free_port
 from tests.small_disk import fill, needs_root, small_disk
 
@@ -139,10 +139,7 @@ def upgraded(installed: tuple[Device, Run], bundle: Path) -> Iterator[tuple[Devi
     """The same device upgraded, with the stand-in for systemd, and with one person enrolled before."""
     device, _ = installed
     standin = device.loopback.commands
-    for name in ("systemctl", "journalctl"):
-        (standin / name).write_text(f"#!{sys.executable}\n{STANDIN.read_text()}")
-        (standin / name).chmod(0o755)
-    (standin / "root").write_text(str(device.root))
+    stand_in_for_systemd(device.loopback, device.root)
     (device.root / "run/systemd/system").mkdir(parents=True)
     device.config.write_text(RUNNING)
     photo = device.root / "ada.png"
