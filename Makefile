@@ -9,6 +9,10 @@ DEMO := .venv-demo
 PYTHON_TFLITE ?= $(shell for p in python3.11 $(PYTHON); do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# What a device gets, with versions and hashes: also the demo's, where there is a lock for this platform and Python.
+DEMO_LOCK = $(wildcard edge_runtime/deploy/locks/litert-$(shell $(PYTHON) -c 'import platform as p, sys; \
+	print("%s-cp%d%d" % (p.machine() if p.libc_ver()[0] == "glibc" else "other", *sys.version_info[:2]))').txt)
+
 # Tests that wait for each other's resources stay in one process: see tests/conftest.py.
 SIDE_BY_SIDE := -n 2 --dist loadgroup
 
@@ -18,8 +22,9 @@ define need_python
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python makes no virtual environments; on Debian: sudo apt install python3-venv" >&2; exit 1; }
 endef
 
-.PHONY: demo test check format bench bench-daemon crossing calibration alike photos poison strangers \
-	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb deploy-faults
+.PHONY: demo test check format bench sizes bench-daemon crossing calibration alike photos poison strangers \
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb \
+	home-assistant-app deploy-faults first-notification
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -47,6 +52,11 @@ bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
 	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
 	$(DESKTOP)/bin/python -m tests.benchmarks.events
+	$(DESKTOP)/bin/python -m tests.benchmarks.load
+
+# How small a face is found, and at what cost
+sizes: $(DESKTOP)/.installed
+	OMP_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.sizes --out docs/detector/sizes
 
 # What the daemon costs beside the plain chain: make bench-daemon BUNDLE=reference.bundle (see python -m convert wrap)
 bench-daemon: $(DESKTOP)/.installed
@@ -172,6 +182,14 @@ ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null)
 deb: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python .ci/deb.py --architecture $(ARCHITECTURE) --suite $(SUITE)
 
+# The folder of the Home Assistant app; copied to /addons of a Home Assistant OS it is a local app.
+home-assistant-app: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python .ci/home_assistant_app.py
+
+# Seconds from familiar deploy to a notification with name and picture, on this machine.
+first-notification: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.first_notification --out docs/outputs/first-notification.md
+
 # Deployments whose connection is cut at twelve moments drawn at random.
 deploy-faults: $(DESKTOP)/.installed
 	DEPLOY_CUTS=12 $(DESKTOP)/bin/python -m pytest tests/e2e/test_deploy.py
@@ -207,7 +225,13 @@ $(TFLITE)/.installed: pyproject.toml
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')
 	$(need_python)
 	$(PYTHON) -m venv $(DEMO)
+ifneq ($(DEMO_LOCK),)
+	$(DEMO)/bin/python $(PIP) --require-hashes --only-binary :all: -r $(DEMO_LOCK)
+	$(DEMO)/bin/python $(PIP) --no-deps .
+else
+	@echo "make demo: no lock for this platform and Python in edge_runtime/deploy/locks, so pip chooses the versions"
 	$(DEMO)/bin/python $(PIP) '.[litert]'
+endif
 	@touch $@
 
 clean:

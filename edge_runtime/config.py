@@ -96,7 +96,6 @@ class DetectConfig:
     )
     refresh_s: float = key(3.0, "seconds between looks at a scene in which nothing moves", 0.1, 3600)
     min_face_px: int = key(20, "smallest face to look for, px", 8, 4096)
-    tiles: bool = key(False, "search large pictures also piece by piece, for small faces; several times the work")
 
 
 @dataclass(frozen=True)
@@ -260,8 +259,7 @@ def load_config(
     """
     at_once = faults is None
     found = [] if faults is None else faults
-    named = path or environ.get("FAMILIAR_CONFIG")
-    chosen = Path(named) if named else default_path()
+    chosen, named = config_file(path, environ), path or environ.get("FAMILIAR_CONFIG")
     document: dict[str, Any] = {}
     if named or chosen.is_file():
         with collected(found, at_once):
@@ -460,6 +458,12 @@ def _assign(document: dict[str, Any], path: Sequence[str], text: str) -> dict[st
 
 
 # Places. A system install uses the folders systemd makes; a person trying things uses their own.
+
+
+def config_file(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file that :func:`load_config` reads, whether or not it is there."""
+    named = path or environ.get("FAMILIAR_CONFIG")
+    return Path(named) if named else default_path()
 
 
 def default_path() -> Path:

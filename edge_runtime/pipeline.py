@@ -24,7 +24,7 @@ from edge_runtime.tracking.reporter import Reporter
 from edge_runtime.tracking.scheduler import DetectionScheduler
 from edge_runtime.tracking.tally import Tally
 from edge_runtime.tracking.tracker import Tracker
-from edge_runtime.types import Detections, Event, Floats, Frame
+from edge_runtime.types import NOWHERE, Detections, Event, Floats, Frame
 from edge_runtime.unknowns.memory import UnknownsMemory
 
 _UNSURE = 0.5
@@ -137,7 +137,7 @@ class Pipeline:
         self.counts["searched"] += 1
         sure = self._chain.detector.score
         with self.tally.stage("detect"):
-            faces = self._chain.detector.detect(frame.pixels, _UNSURE * sure)
+            faces = self._chain.detector.detect(frame.pixels, _UNSURE * sure, NOWHERE)
         self.counts["faces"] += int((faces.score >= sure).sum())
         with self.tally.stage("follow"):
             tracks = self._tracker.update(faces, frame.captured_s, frame.wall_time, sure)

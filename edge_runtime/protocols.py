@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.types import Detections, Event, Floats, Frame, Pixels
+from edge_runtime.types import Detections, Event, Floats, Frame, Pixels, Windows
 
 Room = Callable[[int, int], Pixels]
 """Gives memory for a picture of (height, width), uint8 (H, W, 3), until the next call."""
@@ -59,8 +59,25 @@ class Detector(Protocol):
     score: float
     """What a face must reach to be one."""
 
-    def detect(self, pixels: Pixels, score: float | None = None) -> Detections:
-        """Faces of uint8 (H, W, 3) RGB, best first; with ``score`` all that reach that instead of the usual one."""
+    def detect(self, pixels: Pixels, score: float | None = None, windows: Windows | None = None) -> Detections:
+        """Faces of a picture, best first.
+
+        Args:
+            pixels: uint8 (H, W, 3) RGB.
+            score: what a face is to reach instead of the usual score.
+            windows: int64 (N, 4), xyxy px, within the picture: what to look at closely besides the whole picture;
+                None: everything.
+        """
+        ...
+
+    def windows(self, shape_hw: tuple[int, ...]) -> Windows:
+        """What a close look at everything looks at, int64 (N, 4), xyxy px, the closest first.
+
+        It has no window where the whole picture shows the smallest faces to look for.
+
+        Args:
+            shape_hw: height and width of a picture, px.
+        """
         ...
 
     def close(self) -> None: ...

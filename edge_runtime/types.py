@@ -17,6 +17,10 @@ from edge_runtime.errors import InputError
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Windows = NDArray[np.int64]
+"""Parts of a picture: (N, 4), xyxy px."""
+NOWHERE: Windows = np.zeros((0, 4), np.int64)
+NOWHERE.flags.writeable = False
 
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """Order of the five landmarks; right and left are the subject's."""

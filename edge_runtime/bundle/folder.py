@@ -26,6 +26,7 @@ from edge_runtime.types import Floats, Pixels
 
 LOOKS_FILE = "looks.npz"
 
+_CARD = "CARD.md"
 _MAX_MANIFEST_BYTES = 1 << 20
 
 
@@ -87,6 +88,10 @@ class Bundle:
         extra = sorted(p.name for p in self.path.iterdir() if p.name not in listed and not p.name.startswith("."))
         if extra:
             raise BundleError(f"{self.path / extra[0]}: not listed in the manifest; remove it or make the bundle again")
+
+    def card(self) -> str:
+        """The model card, Markdown; "" where the bundle has none."""
+        return (self.path / _CARD).read_text(errors="replace") if _CARD in self.manifest.files else ""
 
     def strangers(self) -> Floats:
         """The cohort's embeddings, float32 (N, D) of unit length.

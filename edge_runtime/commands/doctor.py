@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 
-from edge_runtime.config import Config, default_path, load_config, socket_path
+from edge_runtime.config import Config, config_file, load_config, socket_path
 from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import FamiliarError
 
@@ -22,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from edge_runtime.doctor import Examination, examine
 
-    examination = Examination(Config(), args.config or os.environ.get("FAMILIAR_CONFIG") or str(default_path()))
+    examination = Examination(Config(), str(config_file(args.config)))
     try:
         examination.config = load_config(args.config, args.set)
     except FamiliarError as error:

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from edge_runtime.config import Config, check_output, gallery_path, load_config, unknowns_path
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.gallery.exchange import fingerprint, pack, unpack
+from edge_runtime.gallery.exchange import fingerprint, unpack
 from edge_runtime.gallery.opening import key_source
 from edge_runtime.gallery.store import Gallery
+from edge_runtime.gallery.transfer import exported, imported
 from edge_runtime.schema.given_file import read_given
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.storage.files import write_whole
@@ -131,17 +132,10 @@ def _backup(config: Config, args: argparse.Namespace) -> int:
 def _export(config: Config, args: argparse.Namespace) -> int:
     check_output(config, args.file)
     with _open(config) as gallery:
-        names = [gallery.person(name).name for name in args.names] or [person.name for person in gallery.people()]
-        if not names:
-            raise InputError("nobody is enrolled, so there is nobody to export: familiar enroll NAME PHOTO...")
-        people = gallery.moved(names)
-        device_key = key_source(config).load()
-        data = pack(gallery.bound | {"bundle_name": gallery.bundle_name}, people, device_key, _passphrase(twice=True))
-        write_whole(args.file, data, 0o600)
-        gallery.note_export([person.name for person in people])
-    signer = fingerprint(device_key)
-    document = {"file": str(args.file), "people": len(people), "signer": signer}
-    print(json.dumps(document) if args.json else f"{args.file}: {len(people)} people, signed by {signer}")
+        found = exported(gallery, args.names, _passphrase(twice=True))
+    write_whole(args.file, found.data, 0o600)
+    document = {"file": str(args.file), "people": found.people, "signer": found.signer}
+    print(json.dumps(document) if args.json else f"{args.file}: {found.people} people, signed by {found.signer}")
     return 0
 
 
@@ -163,10 +157,9 @@ def _import(config: Config, args: argparse.Namespace) -> int:
         bound["code_size"],
         bound["bundle_name"],
     ) as gallery:
-        added, known = gallery.take_moved(package.people, args.merge, args.forgotten)
-    document = {"people": len(package.people), "added": added, "known": known, "signer": package.signer}
-    told = f"{len(package.people)} people of the device {package.signer}: {added} photos added, {known} known already"
-    print(json.dumps(document) if args.json else told)
+        found = imported(gallery, package, args.merge, args.forgotten)
+    told = "{people} people of the device {signer}: {added} photos added, {known} known already".format(**found)
+    print(json.dumps(found) if args.json else told)
     return 0
 
 

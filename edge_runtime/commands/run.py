@@ -7,15 +7,28 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import os
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge_runtime.config import CameraConfig, Config, check_camera_name, check_output, load_config, sinks
+from edge_runtime.config import CameraConfig, Config, check_camera_name, check_output, config_file, load_config, sinks
+from edge_runtime.control.protocol import Answer
 from edge_runtime.decision.refusal import PROMISE
-from edge_runtime.errors import UsageError
+from edge_runtime.errors import ControlError, FamiliarError, UsageError
 from edge_runtime.sinks import SinkConfig
 from edge_runtime.text.address import Address
 from edge_runtime.text.plain import printable
+
+if TYPE_CHECKING:
+    from edge_runtime.daemon.checkup import Examine
+
+_EXAMINATION = "import sys; sys.path[:] = {path!r}; from edge_runtime.commands.run import print_examination as go; go()"
+_EXAMINATION_S = 100
+_NICE = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,12 +73,50 @@ def run(args: argparse.Namespace) -> int:
         recording = None
         if args.save:
             recording = stack.enter_context(Recording(check_output(config, args.save), list(config.camera)))
-        service = stack.enter_context(Service(config, lambda: _config(args), recording))
+        service = stack.enter_context(Service(config, lambda: _config(args), recording, _examiner(args)))
         try:
             service.run(lambda: tell(service.opening()))
         finally:
             tell(service.summary())
     return 0
+
+
+def _examiner(args: argparse.Namespace) -> Examine:
+    """What looks at the device as ``familiar doctor`` does, for a daemon that is asked to.
+
+    It loads detector and encoder again: in a process of its own, which gives the memory back and holds up no frame.
+    """
+    given = {name: getattr(args, name) for name in ("config", "set", "camera", "json")}
+
+    def examine(status: Answer) -> list[Answer]:
+        done = subprocess.run(
+            [sys.executable, "-c", _EXAMINATION.format(path=sys.path)],
+            input=json.dumps([given, status]),
+            capture_output=True,
+            text=True,
+            timeout=_EXAMINATION_S,
+        )
+        if done.returncode:
+            raise ControlError(f"the examination ended with {done.returncode}; familiar doctor says more")
+        rows: list[Answer] = json.loads(done.stdout)
+        return rows
+
+    return examine
+
+
+def print_examination() -> None:
+    """The process: how ``familiar run`` was called and the daemon's status come in, rows as JSON go out."""
+    from edge_runtime import doctor
+
+    os.nice(_NICE)
+    given, status = json.load(sys.stdin)
+    args = argparse.Namespace(**given)
+    examination = doctor.Examination(Config(), str(config_file(args.config)), status=status)
+    try:
+        examination.config = _config(args)
+    except FamiliarError as error:
+        examination.config_error = error
+    print(json.dumps([dataclasses.asdict(row) for row in doctor.examine(examination)]))
 
 
 def _config(args: argparse.Namespace) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import threading
@@ -82,9 +83,7 @@ class Connection:
         self.until_s = time.monotonic() + patience_s
         self._patience_s = patience_s
         self._budget_for = budget_for
-        self._room: memoryview = memoryview(bytearray(LENGTH.size))
-        self._filled = 0
-        self._next = self._header_follows
+        self._expect(LENGTH.size, self._header_follows)
         self._taken: tuple[Budget, int] | None = None
         self._wanted = 0
         self._out = memoryview(b"")
@@ -141,7 +140,7 @@ class Connection:
 
     def forget_request(self) -> None:
         """Let go of the request's bytes."""
-        self.payload, self._room = b"", memoryview(b"")
+        self.payload, self._room, self._buffer = b"", memoryview(b""), io.BytesIO()
         if self._taken is not None:
             budget, size = self._taken
             self._taken = None
@@ -167,7 +166,8 @@ class Connection:
             self.peer.close()
 
     def _expect(self, size: int, following: Callable[[], None]) -> None:
-        self._room, self._filled, self._next = memoryview(bytearray(size)), 0, following
+        self._buffer = io.BytesIO(bytes(size))
+        self._room, self._filled, self._next = self._buffer.getbuffer(), 0, following
 
     def _advance(self) -> None:
         if self._filled < len(self._room):
@@ -198,8 +198,10 @@ class Connection:
         self.resume()
 
     def _complete(self) -> None:
-        self.payload = bytes(self._room)
-        self._room = memoryview(b"")
+        # Not copied: a copy of the largest payload would hold the interpreter's lock for as long as several frames.
+        self._room.release()
+        self.payload, self._buffer = self._buffer.getvalue(), io.BytesIO()
+        self._room = self._buffer.getbuffer()
         self.phase = Phase.READY
 
     def _drain(self) -> None:

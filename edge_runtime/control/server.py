@@ -22,6 +22,7 @@ from edge_runtime.control.protocol import MAX_PAYLOAD, REQUEST_S, Answer
 from edge_runtime.errors import ControlError, FamiliarError
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
+from edge_runtime.system.priority import step_back
 
 Handler = Callable[[str, dict[str, Any], bytes], Answer]
 
@@ -234,6 +235,8 @@ class ControlServer(Closing):
 
     def _answer(self, connection: Connection) -> None:
         before_s = time.thread_time()
+        if connection.payload:
+            step_back()  # a picture: seconds of work on a small device
         try:
             answer: Answer = {"answer": self._handler(connection.command, connection.arguments, connection.payload)}
         except FamiliarError as error:

@@ -13,16 +13,17 @@ from edge_runtime.tracking.tally import Tally
 
 if TYPE_CHECKING:
     from edge_runtime.daemon.service import Service
+    from edge_runtime.exporter.server import Exporter
 
 
-def export(service: Service, listen: str, stack: ExitStack) -> None:
-    """Serve the figures of a daemon until the stack is closed; nothing where ``listen`` is empty.
+def export(service: Service, listen: str, stack: ExitStack) -> Exporter | None:
+    """Serve the figures of a daemon until the stack is closed; None where ``listen`` is empty.
 
     Raises:
         ConfigError: prometheus-client is not installed, or ``listen`` is not an address that is free.
     """
     if not listen:
-        return
+        return None
     try:
         from edge_runtime.exporter.server import Exporter
     except ImportError as error:
@@ -37,4 +38,6 @@ def export(service: Service, listen: str, stack: ExitStack) -> None:
         tallies = {name: camera.pipeline.tally for name, camera in list(service.cameras.items())}
         return {**service.status(), "runtime": runtime}, tallies
 
-    stack.callback(Exporter(listen, read, program_version()).close)
+    exporter = Exporter(listen, read, program_version())
+    stack.callback(exporter.close)
+    return exporter

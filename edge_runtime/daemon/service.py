@@ -20,6 +20,7 @@ from edge_runtime.control.protocol import Answer
 from edge_runtime.control.server import ControlServer
 from edge_runtime.daemon.camera import check_cameras
 from edge_runtime.daemon.cameras import Cameras
+from edge_runtime.daemon.checkup import Checkup, Examine
 from edge_runtime.daemon.controls import Controls
 from edge_runtime.daemon.gallery_monitor import GalleryMonitor
 from edge_runtime.daemon.health import Health
@@ -34,7 +35,7 @@ from edge_runtime.daemon.summary import camera_status, gallery_status, opening_l
 from edge_runtime.daemon.waker import Waker
 from edge_runtime.daemon.web import Web
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.errors import GalleryError
+from edge_runtime.errors import GalleryError, MissingError
 from edge_runtime.events.log import EventLog
 from edge_runtime.faces.chain import open_chain
 from edge_runtime.faces.golden import check_golden, check_golden_faces
@@ -46,6 +47,7 @@ from edge_runtime.requests.live_view import LiveView
 from edge_runtime.storage.exclusive_lock import exclusive_lock
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.log import log
+from edge_runtime.text.version import program_version
 from edge_runtime.tracking.scheduler import hottest_c
 from edge_runtime.unknowns.opening import unknowns_kept
 
@@ -75,6 +77,7 @@ class Service(Closing):
         config: Config,
         reload_config: Callable[[], Config] | None = None,
         recording: Recording | None = None,
+        examine: Examine | None = None,
     ) -> None:
         """Open bundle, models, gallery, sink and control socket, and compare the golden outputs.
 
@@ -82,6 +85,7 @@ class Service(Closing):
             config: with at least one camera.
             reload_config: reads the configuration again, on SIGHUP or ``reload``; None: it stays as it is.
             recording: gets every frame with what was found; the caller closes it.
+            examine: looks at the device as ``familiar doctor`` does; None: it cannot be asked to.
 
         Raises:
             ConfigError: no camera is configured.
@@ -95,6 +99,7 @@ class Service(Closing):
         self.started_s = time.monotonic()
         self._reload_config = reload_config
         self.cameras.recording = recording
+        self._checkup = Checkup(examine)
         self._stopping = self._ready = False
         self._chores = Housekeeping(self.refresh, self.reload, _IDLE_S, _DRAIN_S)
         with ExitStack() as stack:
@@ -117,7 +122,7 @@ class Service(Closing):
             self._live = LiveView(self.cameras.sightings)
             stack.enter_context(ControlServer(socket_path(config), self.answer))
             self._web = stack.enter_context(Web(config, self.health))
-            export(self, config.metrics.listen, stack)
+            self._exporter = export(self, config.metrics.listen, stack)
             self._stack = stack.pop_all()
 
     @property
@@ -228,6 +233,7 @@ class Service(Closing):
         with self.cameras.lock:
             return {
                 **self.health.as_json(),
+                "version": program_version(),
                 "pid": os.getpid(),
                 "temperature_c": hottest_c(),
                 "uptime_s": round(time.monotonic() - self.started_s, 1),
@@ -251,6 +257,26 @@ class Service(Closing):
     def forecast(self) -> Answer:
         """What the target FPIR costs; see ``GalleryMonitor.forecast``."""
         return self._keeper.forecast(self.status())
+
+    def doctor(self) -> Answer:
+        """The table of ``familiar doctor``: ``rows``."""
+        return {"rows": self._checkup.rows(self.status)}
+
+    def bundle(self) -> Answer:
+        """The bundle in use, with its model card."""
+        bundle = self.chain.bundle
+        named = {"name": bundle.manifest.name, "hash": bundle.hash, "created": bundle.manifest.created}
+        return named | {"signed_by": bundle.signed_by, "card": bundle.card()}
+
+    def figures(self) -> Answer:
+        """Figures for Prometheus: ``text``.
+
+        Raises:
+            MissingError: they are not exported.
+        """
+        if self._exporter is None:
+            raise MissingError("figures are off; set [metrics] listen, as 127.0.0.1:9108, and restart")
+        return {"text": self._exporter.text()}
 
     def live(self, camera: str) -> Answer:
         """What a camera shows; see ``LiveView.answer``."""

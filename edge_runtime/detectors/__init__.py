@@ -17,7 +17,6 @@ class DetectorOptions:
     Attributes:
         min_face_px: the smallest face to look for, px of the picture given.
         score_floor: faces with less are left out; None: the detector's own.
-        tiles: search a picture larger than the detector's input also piece by piece, for small faces.
         refine: look at each face a second time, where the detector brings a network for that.
         interpreter: as for ``interpreters.open_interpreter``; for detectors that need one.
         threads: CPU threads of one run; likewise.
@@ -25,7 +24,6 @@ class DetectorOptions:
 
     min_face_px: int = 24
     score_floor: float | None = None
-    tiles: bool = False
     refine: bool = True
     interpreter: str = "auto"
     threads: int = 1

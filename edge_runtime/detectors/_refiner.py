@@ -7,6 +7,7 @@ far. A small network says how far each point still is from where it should be, a
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.bundle.detector_spec import RefinerSpec
 from edge_runtime.bundle.quantisation import PictureInput, real
@@ -62,7 +63,7 @@ class Refiner:
         self._score, self._points = shapes.index((1, 1)), shapes.index((1, 10))
         self._input = PictureInput(sheet.mean, sheet.std, interpreter, "refiner")
 
-    def look(self, pixels: Pixels, faces: Detections, shrink: float = 1.0) -> Detections:
+    def look(self, pixels: Pixels, faces: Detections, shrink: float | NDArray[np.float64] = 1.0) -> Detections:
         """The same faces with better landmarks and scores, best first; boxes stay as they are.
 
         A new score is the mean of both looks' logits, but what the first look held for less than ``candidates`` is
@@ -72,7 +73,7 @@ class Refiner:
         Args:
             pixels: uint8 (H, W, 3) RGB.
             faces: px of ``pixels``, best first.
-            shrink: how many times smaller ``pixels`` were when the detector found them.
+            shrink: how many times smaller ``pixels`` were when the detector found them, one for all or (N,).
         """
         large = faces.width >= _LARGE_PX * shrink
         kept, logits, points = [], [], []

@@ -17,22 +17,24 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.bundle.quantisation import PictureInput, real
 from edge_runtime.detectors import DetectorOptions
-from edge_runtime.detectors._cells import SHAPE, STRIDES, Grids, decode, merged
+from edge_runtime.detectors._cells import SHAPE, STRIDES, Grids, apart, decode
 from edge_runtime.detectors._refiner import Refiner
+from edge_runtime.detectors._windows import cover
 from edge_runtime.errors import BundleError, ConfigError
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.schema.given_file import read_given
-from edge_runtime.types import Detections, Floats, Pixels, check_pixels
+from edge_runtime.types import Detections, Floats, Pixels, Windows, check_pixels
 
 _LARGEST_SHEET_BYTES = 1 << 20
 SHEET = "detector.json"
 """What stands beside a detector that is in no bundle yet; in a bundle, the manifest says the same."""
 _ROOM = 114
 """Grey value beside a picture of another shape than the network's."""
-_TILE_OVERLAP = 0.25
-_TILES_ABOVE = 1.25
-"""Tiles are searched in pictures that are shrunk by more than this."""
+_LEAST_PX = 14.0
+"""The network finds nearly all faces of this width."""
+_NEAR_EDGE = 0.05
+"""A box this near to a window's edge, in shares of its width, may be of a face that is cut."""
 
 
 def open(argument: str, options: DetectorOptions) -> Detector:
@@ -119,10 +121,8 @@ class GridDetector:
         self._grids = [_Grid.match(interpreter, Grids(sheet.size_wh), stride) for stride in STRIDES]
         self._input = PictureInput(sheet.mean, sheet.std, interpreter, "detector")
 
-    def detect(self, pixels: Pixels, score: float | None = None) -> Detections:
-        """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide.
-
-        With ``score`` all that reach that instead of the detector's own, in 0..1.
+    def detect(self, pixels: Pixels, score: float | None = None, windows: Windows | None = None) -> Detections:
+        """See ``protocols.Detector``; faces of less than ``min_face_px`` are left out.
 
         Raises:
             InputError: another dtype or shape.
@@ -131,14 +131,21 @@ class GridDetector:
         least = self.score if score is None else min(max(score, 1e-6), 1 - 1e-6)
         first = least if self._refiner is None else min(least, self._refiner.candidates)
         logit = math.log(first / (1 - first))
-        found = self._look(pixels, logit)
-        if self._options.tiles and self._shrink(pixels.shape[:2]) > _TILES_ABOVE:
-            found = merged([found, *self._tiles(pixels, logit)], self.score)
-        found = found[found.width >= self._options.min_face_px]
+        windows = self.windows(pixels.shape) if windows is None else windows
+        parts = [self._look(pixels, logit), *(self._look_into(pixels, window, logit) for window in windows)]
+        sides_hw = [pixels.shape[:2], *((bottom - top, right - left) for left, top, right, bottom in windows)]
+        shrinks = np.repeat([self._shrink(side) for side in sides_hw], [len(part) for part in parts])
+        found, kept = apart(parts)
+        wide = found.width >= self._options.min_face_px
+        found, shrinks = found[wide], shrinks[kept][wide]
         if self._refiner is None:
             return found
-        found = self._refiner.look(pixels, found, self._shrink(pixels.shape[:2]))
+        found = self._refiner.look(pixels, found, shrinks)
         return found[found.score >= least]
+
+    def windows(self, shape_hw: tuple[int, ...]) -> Windows:
+        """See ``protocols.Detector``: what shows a face of ``min_face_px`` to the network with 14 px."""
+        return cover(shape_hw, self._sheet.size_wh, max(self._options.min_face_px / _LEAST_PX, 1.0))
 
     @property
     def interpreters(self) -> dict[str, Interpreter]:
@@ -182,24 +189,18 @@ class GridDetector:
         outputs = self.interpreter.run(tensor)
         return [(grid, [outputs[grid.score], outputs[grid.shape]]) for grid in self._grids]
 
-    def _tiles(self, pixels: Pixels, logit: float) -> list[Detections]:
-        """Faces of overlapping pieces of the network's size; those cut by an inner edge are left to the neighbour."""
-        found = []
+    def _look_into(self, pixels: Pixels, window: Windows, logit: float) -> Detections:
+        """Faces of one window; those cut by an edge inside the picture are left to a neighbour."""
         height, width = pixels.shape[:2]
-        size_w, size_h = self._sheet.size_wh
-        for top in _starts(height, size_h):
-            for left in _starts(width, size_w):
-                tile = np.ascontiguousarray(pixels[top : top + size_h, left : left + size_w])
-                faces = self._look(tile, logit)
-                h, w = tile.shape[:2]
-                edges = np.array([left > 0, top > 0, left + w < width, top + h < height])
-                cut = np.stack(
-                    [faces.xyxy[:, 0] < 1, faces.xyxy[:, 1] < 1, faces.xyxy[:, 2] > w - 2, faces.xyxy[:, 3] > h - 2], 1
-                )
-                faces = faces[~(cut & edges).any(1)]
-                shift = np.array([left, top], np.float32)
-                found.append(Detections(faces.xyxy + np.tile(shift, 2), faces.score, faces.landmarks + shift))
-        return found
+        left, top, right, bottom = window
+        faces = self._look(pixels[top:bottom, left:right], logit)
+        shift = np.array([left, top], np.float32)
+        faces = Detections(faces.xyxy + np.tile(shift, 2), faces.score, faces.landmarks + shift)
+        slack = _NEAR_EDGE * faces.width
+        inner = np.array([left > 0, top > 0, right < width, bottom < height])
+        reach = np.stack([left - faces.xyxy[:, 0], top - faces.xyxy[:, 1]], 1) + slack[:, None]
+        beyond = np.stack([faces.xyxy[:, 2] - right, faces.xyxy[:, 3] - bottom], 1) + slack[:, None]
+        return faces[~((np.concatenate([reach, beyond], 1) > 0) & inner).any(1)]
 
     def close(self) -> None:
         """Free the networks; may be called again."""
@@ -247,9 +248,3 @@ class _Grid:
         logits = real(scores[cells], self.ports[0])
         shapes = real(outputs[1].reshape(-1, SHAPE)[cells], self.ports[1])
         return self.centres[cells], np.full(len(cells), self.stride, np.float32), logits, shapes
-
-
-def _starts(length: int, size: int) -> list[int]:
-    """Where pieces of ``size`` begin that cover ``length`` and overlap."""
-    count = max(math.ceil((length - size) / (size * (1 - _TILE_OVERLAP))) + 1, 1)
-    return sorted({round(k * max(length - size, 0) / max(count - 1, 1)) for k in range(count)})

@@ -13,7 +13,7 @@ import numpy as np
 from edge_runtime.detectors import DetectorOptions
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.protocols import Detector
-from edge_runtime.types import Detections, Pixels, check_pixels
+from edge_runtime.types import NOWHERE, Detections, Pixels, Windows, check_pixels
 
 SCORE_FLOOR = 0.6
 _NMS_IOU = 0.3
@@ -45,8 +45,12 @@ class YunetDetector:
         self._min_face_px = min_face_px
         self._size_wh = (320, 320)
 
-    def detect(self, pixels: Pixels, score: float | None = None) -> Detections:
-        """Faces of an RGB picture uint8 (H, W, 3), best first; at least ``min_face_px`` wide."""
+    def windows(self, shape_hw: tuple[int, ...]) -> Windows:
+        """See ``protocols.Detector``: it searches every picture in its own size."""
+        return NOWHERE
+
+    def detect(self, pixels: Pixels, score: float | None = None, windows: Windows | None = None) -> Detections:
+        """See ``protocols.Detector``; faces of less than ``min_face_px`` are left out."""
         check_pixels(pixels)
         self._net.setScoreThreshold(self.score if score is None else score)
         size_wh = (pixels.shape[1], pixels.shape[0])

@@ -18,7 +18,7 @@ from edge_runtime.faces.occlusion import covered
 from edge_runtime.faces.quality import QualityLimits, explanation, measure, weight
 from edge_runtime.gallery.names import clean_name, folded
 from edge_runtime.gallery.store import Gallery
-from edge_runtime.types import Detections, Floats, Pixels
+from edge_runtime.types import NOWHERE, Detections, Floats, Pixels
 
 _KEPT_MARGIN, _KEPT_PX = 0.5, 256
 """Of a kept crop: room enough for another detector to find the face again."""
@@ -232,7 +232,7 @@ class Enroller:
     def pose(self, pixels: Pixels, want: str, last_box: tuple[float, ...]) -> View:
         """Look at a live picture and say what the person should do; see ``posing.judge``."""
         with self._lock:
-            return judge(pixels, self._chain.detector.detect(pixels), want, last_box, self._limits)
+            return judge(pixels, self._chain.detector.detect(pixels, windows=NOWHERE), want, last_box, self._limits)
 
     def objection(self, name: str, pixels: Pixels) -> str | None:
         """Whom else the one face of a view looks like, in a line for people; None: nobody, or it is poor.

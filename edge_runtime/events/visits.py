@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -52,14 +52,25 @@ class Visit:
         return values | {"decision": None if self.decision is None else self.decision.as_json()}
 
 
-def visits(records: Iterable[Record], directory: Directory) -> Iterator[Visit | Event]:
+Told = dict[tuple[str, str] | int, Visit | Event]
+
+
+def visits(
+    records: Iterable[Record],
+    directory: Directory,
+    wanted: Callable[[Visit | Event], bool] = lambda one: True,
+    most: int | None = None,
+) -> list[Visit | Event]:
     """The visits that records tell of, by their beginning, and between them the events of no track.
 
     Args:
         records: in the order of the log.
         directory: who is who now; of people forgotten nothing is told.
+        wanted: what to tell of.
+        most: at least so many of the latest are told, if there are; memory is held for a few times as many. None: all.
     """
-    told: dict[tuple[str, str] | int, Visit | Event] = {}
+    told: Told = {}
+    room = 4 * (most or 0)
     for record in records:
         event = record.event(directory)
         if event is None:
@@ -70,7 +81,24 @@ def visits(records: Iterable[Record], directory: Directory) -> Iterator[Visit | 
         place = event.camera, event.track_id
         before = told.get(place)
         told[place] = _with(before if isinstance(before, Visit) else None, event, record)
-    yield from sorted(told.values(), key=lambda one: one.first_s if isinstance(one, Visit) else one.wall_time)
+        if most is not None and len(told) > room:
+            told = _latest(told, wanted, 2 * most)
+            # Visits that never left, as a daemon that was killed leaves them, stay and must not be looked at each time.
+            room = max(room, 2 * len(told))
+    return sorted(filter(wanted, told.values()), key=begin_s)
+
+
+def begin_s(one: Visit | Event) -> float:
+    """When a visit began, or an event happened, seconds since the Unix epoch."""
+    return one.first_s if isinstance(one, Visit) else one.wall_time
+
+
+def _latest(told: Told, wanted: Callable[[Visit | Event], bool], most: int) -> Told:
+    """The latest of what is wanted and over, and all visits that go on, as these may yet be decided otherwise."""
+    over = {key: one for key, one in told.items() if not isinstance(one, Visit) or one.left}
+    kept = sorted((key for key, one in over.items() if wanted(one)), key=lambda key: begin_s(over[key]))[-most:]
+    stay = set(kept)
+    return {key: one for key, one in told.items() if key not in over or key in stay}
 
 
 def _with(visit: Visit | None, event: Event, record: Record) -> Visit:

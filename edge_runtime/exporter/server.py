@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import ProcessCollector
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.registry import CollectorRegistry
 
 from edge_runtime.errors import ConfigError
@@ -53,7 +53,7 @@ class Exporter:
             ConfigError: that is no address, or not a free one.
         """
         host, port = parse_listen(listen)
-        registry = CollectorRegistry(auto_describe=False)
+        registry = self._registry = CollectorRegistry(auto_describe=False)
         registry.register(Figures(read, version))
         ProcessCollector(registry=registry)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -67,6 +67,10 @@ class Exporter:
         self.address: tuple[str, int] = self._server.server_address[:2]  # type: ignore[assignment]
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
+
+    def text(self) -> str:
+        """What is served, in Prometheus's text format 0.0.4."""
+        return generate_latest(self._registry).decode()
 
     def close(self) -> None:
         """Stop serving; may be called again."""

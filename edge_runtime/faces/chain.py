@@ -131,5 +131,5 @@ def open_chain(config: Config, detector: str | None = None, interpreter: str | N
         detector or config.detect.detector,
         interpreter or config.runtime.interpreter,
         config.runtime.threads,
-        DetectorOptions(config.detect.min_face_px, tiles=config.detect.tiles),
+        DetectorOptions(config.detect.min_face_px),
     )

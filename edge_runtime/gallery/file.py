@@ -151,6 +151,11 @@ class GalleryFile(Closing):
             self.remains = not sqlite.scrub(self._database.connection, wait=False)
 
     @property
+    def device_key(self) -> bytes:
+        """The key behind everything in it, 32 bytes."""
+        return self._rows.vault.device_key
+
+    @property
     def bound(self) -> dict[str, Any]:
         """What its embeddings are bound to, by the names in the file: encoder, preprocessing and length."""
         return {

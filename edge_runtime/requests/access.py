@@ -153,6 +153,18 @@ class Daemon(Protocol):
         """What the target FPIR costs, and what others would; ``MissingError`` if nobody is enrolled."""
         ...
 
+    def doctor(self) -> Answer:
+        """The table of ``familiar doctor``."""
+        ...
+
+    def bundle(self) -> Answer:
+        """The bundle in use, with its model card."""
+        ...
+
+    def figures(self) -> Answer:
+        """Figures for Prometheus; ``MissingError`` if they are off."""
+        ...
+
     def live(self, camera: str) -> Answer:
         """What a camera shows, for people."""
         ...

@@ -41,6 +41,21 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Doctor:
+    """What works on this device and what does not: ``rows``: [{``check``, ``state``, ``found``, ``command``}]."""
+
+
+@dataclass(frozen=True)
+class ShowBundle:
+    """The bundle in use: ``name``, ``hash``, ``created``, ``signed_by``, and ``card``, Markdown."""
+
+
+@dataclass(frozen=True)
+class ReadFigures:
+    """Figures for Prometheus where ``[metrics]`` is on: ``text``."""
+
+
+@dataclass(frozen=True)
 class SwitchCamera:
     """A camera off or on until the next start: ``camera``, ``on``."""
 
@@ -74,6 +89,18 @@ def set_target(access: Access, request: SetTarget, payload: bytes) -> Answer:
 
 def forecast(access: Access, request: Forecast, payload: bytes) -> Answer:
     return access.daemon.forecast()
+
+
+def doctor(access: Access, request: Doctor, payload: bytes) -> Answer:
+    return access.daemon.doctor()
+
+
+def show_bundle(access: Access, request: ShowBundle, payload: bytes) -> Answer:
+    return access.daemon.bundle()
+
+
+def read_figures(access: Access, request: ReadFigures, payload: bytes) -> Answer:
+    return access.daemon.figures()
 
 
 def switch_camera(access: Access, request: SwitchCamera, payload: bytes) -> Answer:

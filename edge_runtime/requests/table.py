@@ -9,7 +9,17 @@ from typing import Any, Generic, TypeVar
 
 from edge_runtime.control.protocol import Answer
 from edge_runtime.errors import ConfigError, ControlError, UsageError
-from edge_runtime.requests import corrections, daemon, enrolment, events, people, recognition, unknowns, visits
+from edge_runtime.requests import (
+    corrections,
+    daemon,
+    enrolment,
+    events,
+    exchange,
+    people,
+    recognition,
+    unknowns,
+    visits,
+)
 from edge_runtime.requests.access import Access, Daemon, Holdings
 from edge_runtime.schema.table import check_known, section
 from edge_runtime.system.closing import Closing
@@ -38,6 +48,9 @@ TABLE: dict[str, Entry[Any]] = {
     "live": Entry(daemon.Live, daemon.live, may_change=False),
     "target": Entry(daemon.SetTarget, daemon.set_target, may_change=False),
     "forecast": Entry(daemon.Forecast, daemon.forecast, may_change=False),
+    "doctor": Entry(daemon.Doctor, daemon.doctor, may_change=False),
+    "bundle": Entry(daemon.ShowBundle, daemon.show_bundle, may_change=False),
+    "figures": Entry(daemon.ReadFigures, daemon.read_figures, may_change=False),
     "camera.switch": Entry(daemon.SwitchCamera, daemon.switch_camera, may_change=False),
     "camera.recheck": Entry(daemon.Recheck, daemon.recheck, may_change=False),
     "people.list": Entry(people.ListPeople, people.list_people),
@@ -47,6 +60,8 @@ TABLE: dict[str, Entry[Any]] = {
     "people.drop": Entry(people.DropPhoto, people.drop_photo),
     "people.note": Entry(people.NotePerson, people.note_person),
     "people.check": Entry(people.CheckPeople, people.check_people),
+    "people.export": Entry(exchange.ExportPeople, exchange.export_people),
+    "people.import": Entry(exchange.ImportPeople, exchange.import_people),
     "enroll": Entry(enrolment.EnrollPhoto, enrolment.enroll_photo),
     "enroll.look": Entry(enrolment.LookAtPhoto, enrolment.look_at_photo, may_change=False),
     "enroll.pose": Entry(enrolment.LookForPose, enrolment.look_for_pose, may_change=False),

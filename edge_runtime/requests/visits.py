@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edge_runtime.control.protocol import Answer
 from edge_runtime.events.reader import EventReader
 from edge_runtime.events.record import Record
-from edge_runtime.events.visits import Visit, visits
+from edge_runtime.events.visits import Visit, begin_s, visits
 from edge_runtime.gallery.directory import Directory
 from edge_runtime.requests.access import Access, Holdings
 from edge_runtime.requests.corrections import view_digest
@@ -40,14 +40,9 @@ def list_visits(access: Access, request: ListVisits, payload: bytes) -> Answer:
     directory = held.directory()
     person_id = directory.named(request.person) if request.person else None
     with held.log() as reader:
-        entries = list(visits(_records(reader, request), directory))
-    chosen = [
-        one
-        for one in entries
-        if (not request.before or begin_s(one) < request.before)
-        and (not (request.person or request.unknown) or isinstance(one, Visit))
-        and (not isinstance(one, Visit) or _wanted(one, person_id, request.unknown))
-    ]
+        chosen = visits(
+            _records(reader, request), directory, lambda one: _wanted(one, request, person_id), request.limit
+        )
     cut = max(len(chosen) - request.limit, 0)
     # What began at one moment stays together, so that the next earlier page misses nothing of it.
     while cut and begin_s(chosen[cut - 1]) == begin_s(chosen[cut]):
@@ -60,11 +55,6 @@ def list_visits(access: Access, request: ListVisits, payload: bytes) -> Answer:
     }
 
 
-def begin_s(one: Visit | Event) -> float:
-    """When a visit began, or an event happened, seconds since the Unix epoch."""
-    return one.first_s if isinstance(one, Visit) else one.wall_time
-
-
 def _records(reader: EventReader, request: ListVisits) -> Iterator[Record]:
     last = 0
     while found := reader.after(last, _BATCH, request.since or None, request.camera or None):
@@ -72,8 +62,12 @@ def _records(reader: EventReader, request: ListVisits) -> Iterator[Record]:
         last = found[-1].event_id
 
 
-def _wanted(visit: Visit, person_id: str | None, unknown: bool) -> bool:
-    return (person_id is None or visit.person_id == person_id) and (not unknown or visit.state == "unknown")
+def _wanted(one: Visit | Event, request: ListVisits, person_id: str | None) -> bool:
+    if request.before and begin_s(one) >= request.before:
+        return False
+    if not isinstance(one, Visit):
+        return not (request.person or request.unknown)
+    return (person_id is None or one.person_id == person_id) and (not request.unknown or one.state == "unknown")
 
 
 def _told(held: Holdings, directory: Directory, found: Sequence[Visit]) -> list[Answer]:

@@ -252,17 +252,20 @@ class SyntheticSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         options = self._scene.options
-        started, started_wall, seq = time.monotonic(), time.time(), 0
+        started, started_wall, seq, step = time.monotonic(), time.time(), 0, 0
         frames = round(self._scene.length_s * options.fps)
-        while self._open and (options.loop or seq < frames):
-            at_s = seq / options.fps
+        while self._open and (options.loop or step < frames):
+            at_s = step / options.fps
             if options.realtime and (early := started + at_s - time.monotonic()) > 0:
                 time.sleep(early)
-            pixels = self._scene.render((seq % frames) / options.fps)
+            pixels = self._scene.render((step % frames) / options.fps)
             # Unpaced frames carry the scene's own time, as a clip's do.
             captured_s = started + at_s if options.realtime else at_s
             yield Frame(pixels, self._camera, seq, captured_s, started_wall + at_s)
             seq += 1
+            step += 1
+            if options.realtime:  # what was not drawn in time is lost, as a sensor's is, and never made up for
+                step = max(step, int((time.monotonic() - started) * options.fps))
 
     def close(self) -> None:
         """End the iteration; may be called again."""

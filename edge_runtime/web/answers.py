@@ -1,4 +1,4 @@
-"""What the API takes and gives, as types: the same ones check it and describe it in the OpenAPI document."""
+"""What the API gives, as types: the same ones check it and describe it in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-Name = Annotated[str, Meta(min_length=1, max_length=80, description="a person's name")]
+from edge_runtime.web.fields import Switch
+
 Box = Annotated[list[float], Meta(min_length=4, max_length=4, description="left, top, right, bottom, px")]
 
 
@@ -35,6 +36,8 @@ class Stats(Struct):
     """How the daemon is and what it sees: what ``familiar status --json`` prints."""
 
     state: str
+    version: str
+    temperature_c: Annotated[float | None, Meta(description="of the hottest sensor; null: not known here")]
     troubles: list[Trouble]
     uptime_s: float
     bundle: dict[str, str]
@@ -269,26 +272,6 @@ class Session(Struct):
     cameras: Annotated[list[str] | None, Meta(description="those that may be seen; null: all")]
 
 
-class NewName(Struct, forbid_unknown_fields=True):
-    """A name to have from now on."""
-
-    new: Name
-
-
-class NameGiven(Struct, forbid_unknown_fields=True):
-    """Who a stranger is."""
-
-    name: Name
-    force: Annotated[bool, Meta(description="enrol although they look like somebody else")] = False
-
-
-class WhoItWas(Struct, forbid_unknown_fields=True):
-    """Who it was whom an event named wrongly."""
-
-    was: Annotated[str, Meta(max_length=80, description="the name; empty: a stranger, or nobody knows")] = ""
-    force: Annotated[bool, Meta(description="enrol although they look like somebody else")] = False
-
-
 class Behind(Struct):
     """Who stands behind the figures."""
 
@@ -346,48 +329,41 @@ class Calibration(Cost, kw_only=True):
     targets: list[Cost]
 
 
-class TokenGiven(Struct, forbid_unknown_fields=True):
-    """A token, to begin a session with."""
+class BundleCard(Struct):
+    """The bundle in use."""
 
-    token: Annotated[str, Meta(min_length=1, max_length=200)]
-
-
-class Target(Struct, forbid_unknown_fields=True):
-    """The target FPIR."""
-
-    false_accepts_per_1000_strangers: Annotated[
-        float, Meta(ge=0.001, le=1000, description="of 1,000 strangers, so many may get a name")
-    ]
+    name: str
+    hash: str
+    created: str
+    signed_by: str | None
+    card: Annotated[str, Meta(description="the model card, Markdown; empty: it has none")]
 
 
-class Switch(Struct, forbid_unknown_fields=True):
-    """Whether a camera watches."""
+class Check(Struct):
+    """What one check of the device found."""
 
-    on: bool
+    check: str
+    state: Annotated[str, Meta(description="ok, warn, fail, or unknown: this device does not report it")]
+    found: str
+    command: Annotated[str, Meta(description="what fixes it; empty where nothing needs fixing")]
+
+
+class Checks(Struct):
+    """The table of ``familiar doctor``."""
+
+    rows: list[Check]
+
+
+class Restored(Struct):
+    """What became of people of a file."""
+
+    people: int
+    added: Annotated[int, Meta(description="photos")]
+    known: Annotated[int, Meta(description="photos that were here already")]
+    signer: Annotated[str, Meta(description="fingerprint of the device that the file comes from")]
 
 
 class Switched(Switch):
     """Whether a camera watches."""
 
     camera: str
-
-
-class ForceQuery(Struct):
-    force: Annotated[bool, Meta(description="take a photo that is poor or looks like somebody else")] = False
-
-
-class VisitsQuery(Struct):
-    limit: Annotated[int, Meta(ge=1, le=1000, description="so many visits and events at most")] = 100
-    since: Annotated[float, Meta(ge=0, le=1e11, description="only of this moment or later")] = 0.0
-    before: Annotated[float, Meta(ge=0, le=1e11, description="only what began before this moment; 0: all")] = 0.0
-    camera: Annotated[str, Meta(max_length=64, description="only of this camera; empty: of all")] = ""
-    person: Annotated[str, Meta(max_length=80, description="only of this person; empty: of everybody")] = ""
-    unknown: Annotated[bool, Meta(description="only of people who got no name")] = False
-
-
-class EventsQuery(Struct):
-    after: Annotated[int, Meta(ge=-1, lt=2**53, description="only behind this number; -1: the latest")] = -1
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-    since: Annotated[float, Meta(ge=0, le=1e11, description="seconds since the Unix epoch")] = 0.0
-    camera: Annotated[str, Meta(max_length=64, description="only of this camera; empty: of all")] = ""
-    kind: Annotated[str, Meta(max_length=32, description="only of this kind; empty: of all")] = ""

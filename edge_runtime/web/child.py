@@ -20,6 +20,7 @@ from edge_runtime.web.guard import Guard
 from edge_runtime.web.server import Api, application
 from edge_runtime.web.tokens import Tokens
 
+_NICE = 10
 _MOST_CONNECTIONS = 256
 _FIRST_REQUEST_S = 10.0
 """How long a new connection may take over its first request's head."""
@@ -106,6 +107,8 @@ async def _end(server: uvicorn.Server, api: Api) -> None:
 
 def main() -> None:
     """Settings as one line of JSON on standard input, the listening socket as the descriptor named in the arguments."""
+    # The frame loop comes first; what is decoded for this process inherits it.
+    os.nice(_NICE)
     # Unbuffered, so that nothing behind the line is read away from who watches for the end.
     settings = json.loads(os.fdopen(0, "rb", buffering=0, closefd=False).readline())
     with socket(fileno=int(sys.argv[1])) as listener:

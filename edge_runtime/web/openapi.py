@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edge_runtime.web.answers import Failed
-from edge_runtime.web.routes import PICTURE, ROUTES, Route
+from edge_runtime.web.routes import FILE, PASSPHRASE, PICTURE, ROUTES, Route
 
 _REF = "#/components/schemas/{name}"
 _FAILURES = {
@@ -23,6 +23,13 @@ _FAILURES = {
     "503": "no daemon answers",
 }
 _OF_BODIES = {"408": "the body took too long", "413": "the body is too large", "415": "the body has another type"}
+_PASSPHRASE = {
+    "name": PASSPHRASE,
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "minLength": 8, "maxLength": 1000, "pattern": "^[!-~]+$"},
+    "description": "of the file, percent-encoded UTF-8",
+}
 _WHOLE_NUMBERS = ("template_id", "event_id")
 
 
@@ -68,6 +75,8 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.scope != "open":
         operation["x-scope"] = route.scope
     parameters = [*map(_path_parameter, re.findall(r"{(\w+)}", route.path)), *_query_parameters(route)]
+    if route.passphrase:
+        parameters.append(_PASSPHRASE)
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
@@ -76,9 +85,8 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _content(route: Route) -> dict[str, Any]:
-    if route.answer == "image/jpeg":
-        return {"image/jpeg": {"schema": {"type": "string", "contentMediaType": "image/jpeg"}}}
-    assert isinstance(route.answer, type)
+    if isinstance(route.answer, str):
+        return {route.answer: {"schema": {"type": "string", "contentMediaType": route.answer}}}
     content: dict[str, Any] = {"application/json": {"schema": _ref(route.answer)}}
     if route.command == "events.list":
         content["text/event-stream"] = {"schema": {"type": "string"}}
@@ -88,6 +96,10 @@ def _content(route: Route) -> dict[str, Any]:
 def _body(body: type[msgspec.Struct] | str) -> dict[str, Any]:
     if isinstance(body, type):
         return {"application/json": {"schema": _ref(body)}}
+    if body == FILE:
+        return {
+            "application/octet-stream": {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+        }
     assert body == PICTURE
     picture = {"type": "string", "contentMediaType": "image/*"}
     form = {"type": "object", "properties": {"file": picture}, "required": ["file"]}

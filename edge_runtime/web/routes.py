@@ -7,11 +7,16 @@ from typing import Literal
 
 from msgspec import Struct
 
-from edge_runtime.web import answers
+from edge_runtime.web import answers, fields
 
+Media = Literal["image/jpeg", "text/plain", "application/octet-stream"]
 Scope = Literal["open", "read", "name", "admin"]
 PICTURE: Literal["picture"] = "picture"
 """As a body: a picture's file, or a form with one."""
+PASSPHRASE = "Familiar-Passphrase"
+"""A header: percent-encoded UTF-8. In an address it would be in the logs of proxies."""
+FILE: Literal["file"] = "file"
+"""As a body: any file."""
 
 
 @dataclass(frozen=True)
@@ -23,32 +28,79 @@ class Route:
         path: with the path's fields in braces; each is a field of the request.
         scope: what a token needs.
         summary: one line for people.
-        answer: what comes back; "image/jpeg": a picture.
+        answer: what comes back: a type as JSON, or what kind of file.
         command: the request of ``requests.table`` that answers; empty: the server answers by itself.
         query: fields behind the question mark.
-        body: fields of a JSON body, or ``PICTURE``.
+        body: fields of a JSON body, or ``PICTURE``, or ``FILE``.
         fields: of the request, where they do not come from path, query or body.
-        picture: field of the answer that holds a picture in base64, which is all that comes back.
+        only: field of the answer that holds a file in base64, or text, which is all that comes back.
+        whole: it tells of all cameras at once, so a token for some of them does not reach it.
+        passphrase: the header ``Familiar-Passphrase`` is a field of the request.
     """
 
     method: Literal["GET", "POST"]
     path: str
     scope: Scope
     summary: str
-    answer: type[Struct] | Literal["image/jpeg"]
+    answer: type[Struct] | Media
     command: str = ""
     query: type[Struct] | None = None
-    body: type[Struct] | Literal["picture"] | None = None
+    body: type[Struct] | Literal["picture", "file"] | None = None
     fields: tuple[tuple[str, object], ...] = ()
-    picture: str = ""
+    only: str = ""
+    whole: bool = False
+    passphrase: bool = False
 
 
 ROUTES = (
     Route("GET", "/api/health", "open", "Whether the daemon is well", answers.Health),
-    Route("POST", "/api/session", "open", "Begin a session of the page", answers.Session, body=answers.TokenGiven),
+    Route("POST", "/api/session", "open", "Begin a session of the page", answers.Session, body=fields.TokenGiven),
     Route("GET", "/api/session", "read", "What this token or session may do", answers.Session),
     Route("POST", "/api/session/end", "open", "End the session of the page", answers.Health),
     Route("GET", "/api/stats", "read", "How the daemon is and what it sees", answers.Stats, "status"),
+    Route("GET", "/api/bundle", "read", "The bundle in use, with its model card", answers.BundleCard, "bundle"),
+    Route(
+        "GET",
+        "/api/doctor",
+        "admin",
+        "What works on this device, what does not, and the command that fixes it",
+        answers.Checks,
+        "doctor",
+        whole=True,
+    ),
+    Route(
+        "GET",
+        "/api/metrics",
+        "read",
+        "Figures for Prometheus, where [metrics] is on",
+        "text/plain",
+        "figures",
+        only="text",
+        whole=True,
+    ),
+    Route(
+        "GET",
+        "/api/backup",
+        "admin",
+        "Everybody enrolled as a file under a passphrase: familiar gallery export",
+        "application/octet-stream",
+        "people.export",
+        only="file",
+        whole=True,
+        passphrase=True,
+    ),
+    Route(
+        "POST",
+        "/api/restore",
+        "admin",
+        "Take people of such a file: familiar gallery import",
+        answers.Restored,
+        "people.import",
+        query=fields.RestoreQuery,
+        body=FILE,
+        whole=True,
+        passphrase=True,
+    ),
     Route("GET", "/api/faces", "read", "Everybody enrolled", answers.People, "people.list"),
     Route("GET", "/api/faces/{name}", "read", "Somebody, with photos", answers.PersonWithPhotos, "people.show"),
     Route(
@@ -67,7 +119,7 @@ ROUTES = (
         "Enrol one photo of somebody",
         answers.Enrolled,
         "enroll",
-        query=answers.ForceQuery,
+        query=fields.ForceQuery,
         body=PICTURE,
         fields=(("source", "API"),),
     ),
@@ -78,7 +130,7 @@ ROUTES = (
         "Give somebody another name",
         answers.Person,
         "people.rename",
-        body=answers.NewName,
+        body=fields.NewName,
     ),
     Route("POST", "/api/faces/{name}/delete", "name", "Forget somebody", answers.Forgotten, "people.forget"),
     Route(
@@ -96,7 +148,7 @@ ROUTES = (
         "Events; with Accept: text/event-stream, also those to come, as server-sent events",
         answers.Events,
         "events.list",
-        query=answers.EventsQuery,
+        query=fields.EventsQuery,
     ),
     Route(
         "GET",
@@ -105,7 +157,7 @@ ROUTES = (
         "The face beside an event, where crops are kept",
         "image/jpeg",
         "events.crop",
-        picture="crop",
+        only="crop",
     ),
     Route(
         "GET",
@@ -114,7 +166,7 @@ ROUTES = (
         "The latest visits: who came, and what was decided last",
         answers.Visits,
         "events.visits",
-        query=answers.VisitsQuery,
+        query=fields.VisitsQuery,
     ),
     Route(
         "POST",
@@ -123,7 +175,7 @@ ROUTES = (
         "An event named the wrong person; whoever looks like that view gets the name no more",
         answers.Corrected,
         "events.wrong",
-        body=answers.WhoItWas,
+        body=fields.WhoItWas,
     ),
     Route(
         "POST",
@@ -149,7 +201,7 @@ ROUTES = (
         "Say who a stranger is, and enrol their views",
         answers.Named,
         "strangers.name",
-        body=answers.NameGiven,
+        body=fields.NameGiven,
     ),
     *(
         Route("POST", f"/api/strangers/{{stranger}}/{verb}", "name", summary, answers.Stranger, f"strangers.{verb}")
@@ -172,9 +224,9 @@ ROUTES = (
         "/api/calibration",
         "admin",
         "Another target FPIR, until the next start or reload",
-        answers.Target,
+        fields.Target,
         "target",
-        body=answers.Target,
+        body=fields.Target,
     ),
     Route(
         "POST",
@@ -183,7 +235,7 @@ ROUTES = (
         "A camera off or on, until the next start",
         answers.Switched,
         "camera.switch",
-        body=answers.Switch,
+        body=fields.Switch,
     ),
     Route(
         "GET",
@@ -192,6 +244,6 @@ ROUTES = (
         "What a camera sees, with boxes and names",
         "image/jpeg",
         "live",
-        picture="jpeg",
+        only="jpeg",
     ),
 )

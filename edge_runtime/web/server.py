@@ -22,10 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edge_runtime import errors
 from edge_runtime.control.client import ControlClient
 from edge_runtime.errors import ControlError, FamiliarError
-from edge_runtime.web import answers, openapi
+from edge_runtime.web import answers, fields, openapi
 from edge_runtime.web.event_stream import EventStream, Newsroom
 from edge_runtime.web.guard import COOKIE, SESSION_S, Guard
-from edge_runtime.web.routes import PICTURE, ROUTES, Route
+from edge_runtime.web.routes import FILE, PASSPHRASE, PICTURE, ROUTES, Media, Route
 from edge_runtime.web.tokens import Token
 from edge_runtime.web.uploads import Decoder, body_of
 
@@ -99,6 +99,8 @@ class Api:
             token = None
             if route.scope != "open":
                 token = self._guard.admit(request, route.scope, route.method == "POST")
+                if route.whole and token.cameras is not None:
+                    raise HTTPException(403, "expected a token for all cameras; see familiar token list")
             if own := self._own.get(f"{route.method} {route.path}"):
                 answer: Response = await own(request, token)
                 return answer
@@ -109,8 +111,8 @@ class Api:
             check_camera(token, arguments.get("camera", ""))
             await self._check_event(token, arguments)
             answered = visible(await self.ask(route.command, arguments, payload), token)
-            if route.picture:
-                return _picture(answered[route.picture])
+            if isinstance(route.answer, str):
+                return _file_of(answered[route.only], route.answer)
             return _json(answered, route.answer)
 
         return endpoint
@@ -129,12 +131,18 @@ class Api:
         for name in ("template_id", "event_id"):
             if name in arguments:
                 arguments[name] = _whole_number(name, arguments[name])
+        if route.passphrase:
+            arguments["passphrase"] = unquote(request.headers.get(PASSPHRASE, ""))
         payload = b""
         if route.query is not None:
             query = _checked(lambda kind: msgspec.convert(dict(request.query_params), kind, strict=False), route.query)
             arguments |= msgspec.structs.asdict(query)
         if route.body == PICTURE:
             payload = await self._decoder.png(await self._picture(request))
+        elif route.body == FILE:
+            if _media_type(request) not in ("", "application/octet-stream"):
+                raise HTTPException(415, "expected a file (application/octet-stream)")
+            payload = await body_of(request, self._max_upload_bytes)
         elif isinstance(route.body, type):
             arguments |= msgspec.structs.asdict(await _body(request, route.body))
         return arguments, payload
@@ -173,7 +181,7 @@ class Api:
         return _json({"name": token.name, "scope": token.scope, "cameras": cameras}, answers.Session)
 
     async def _log_in(self, request: Request, token: Token | None) -> Response:
-        given = await _body(request, answers.TokenGiven)
+        given = await _body(request, fields.TokenGiven)
         cookie, found = self._guard.log_in(request, given.token)
         response = await self._session(request, found)
         response.set_cookie(
@@ -264,10 +272,14 @@ def _whole_number(name: str, text: str) -> int:
     return int(text)
 
 
-def _picture(encoded: str) -> Response:
-    if not encoded:
+def _file_of(given: str, kind: Media) -> Response:
+    """Text as it is, anything else from base64."""
+    if not given:
         raise HTTPException(404, "no picture is kept here; see [events] keep")
-    return Response(base64.b64decode(encoded), media_type="image/jpeg", headers={"cache-control": "no-store"})
+    headers = {"cache-control": "no-store"}
+    if kind == "application/octet-stream":
+        headers["content-disposition"] = 'attachment; filename="people.familiar"'
+    return Response(given if kind == "text/plain" else base64.b64decode(given), media_type=kind, headers=headers)
 
 
 def _json(answer: dict[str, Any], kind: Any, status: int = 200) -> Response:

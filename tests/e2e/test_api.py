@@ -166,6 +166,73 @@ def test_the_calibration_is_the_one_that_the_command_line_makes(served: Served) 
         served.client.post(f"/api/faces/{name}/delete")
 
 
+def test_the_device_says_what_the_doctor_says_and_which_model_it_has(served: Served) -> None:
+    from edge_runtime.bundle.folder import Bundle
+
+    wait_for(lambda: served.client.get("/api/stats").json()["cameras"]["front"]["state"] == "running")
+    rows = {row["check"]: row for row in served.client.get("/api/doctor").json()["rows"]}
+    assert rows["daemon"]["state"] in ("ok", "warn") and rows["golden outputs"]["state"] == "ok"
+    assert rows["camera front"]["found"].startswith("running in the daemon")
+    assert all(row["command"] for row in rows.values() if row["state"] == "fail")
+    bundle, found = Bundle(RELEASED), served.client.get("/api/bundle").json()
+    assert (found["hash"], found["card"]) == (bundle.hash, (RELEASED / "CARD.md").read_text())
+    assert served.client.get("/api/stats").json()["version"]
+    off = served.client.get("/api/metrics")
+    assert off.status_code == 404 and "[metrics] listen" in off.json()["error"]
+
+
+def test_people_leave_under_a_passphrase_and_come_back(served: Served) -> None:
+    name, client = served.people[3], served.client
+    served.enrol(name)
+    words = {"Familiar-Passphrase": "gr%C3%BCne%20Kuh%201"}
+    short = client.get("/api/backup", headers={"Familiar-Passphrase": "short"})
+    assert short.status_code == 400 and "8 characters" in short.json()["error"]
+    kept = client.get("/api/backup", headers=words)
+    assert kept.status_code == 200 and "attachment" in kept.headers["content-disposition"]
+    assert kept.headers["cache-control"] == "no-store" and name.encode() not in kept.content
+    client.post(f"/api/faces/{name}/delete")
+    place = {"content": kept.content, "headers": words | {"Content-Type": "application/octet-stream"}}
+    forgotten = client.post("/api/restore", **place)
+    assert forgotten.status_code == 400 and "forgotten" in forgotten.json()["error"]
+    wrong = client.post("/api/restore", content=kept.content, headers={"Familiar-Passphrase": "another one"})
+    assert wrong.status_code == 400 and "passphrase" in wrong.json()["error"]
+    taken = client.post("/api/restore?forgotten=true", **place).json()
+    assert (taken["people"], taken["added"], taken["known"]) == (1, 3, 0)
+    again = client.post("/api/restore?forgotten=true&merge=true", **place).json()
+    assert (again["added"], again["known"]) == (0, 3)
+    assert [one["templates"] for one in client.get("/api/faces").json()["people"] if one["name"] == name] == [3]
+    # The same file is the command line's.
+    (served.folder / "people.familiar").write_bytes(kept.content)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "edge_runtime",
+            "gallery",
+            "import",
+            "people.familiar",
+            "--merge",
+            "--forgotten",
+            "--json",
+        ],
+        cwd=served.folder,
+        env=environment(served.folder) | {"FAMILIAR_PASSPHRASE": "grüne Kuh 1"},
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout) | {"signer": ""} == again | {"signer": ""}, done.stderr
+    client.post(f"/api/faces/{name}/delete")
+
+
+def test_metrics_are_those_of_the_exporter(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus-client, of the extra metrics, is missing")
+    with serving(tmp_path, "--set", "metrics.listen=127.0.0.1:0") as served:
+        answer = served.client.get("/api/metrics")
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert re.search(r'^familiar_camera_fps{camera="front"} \d', answer.text, re.M), answer.text[:2000]
+        assert "familiar_gallery_people 0.0" in answer.text
+
+
 def test_the_document_is_sound_openapi(served: Served) -> None:
     from openapi_spec_validator import validate
 
@@ -367,6 +434,9 @@ def test_tokens_keep_out_limit_and_end(tmp_path: Path) -> None:
         assert get(f"/api/events/{elsewhere}/crop.jpg", blind) == 403
         namer = {"Authorization": f"Bearer {halfblind}"}
         assert client.post(f"/api/events/{elsewhere}/wrong", json={}, headers=namer).status_code == 403
+        # What tells of everything at once is for nobody who sees one camera, and backups are for an admin.
+        assert get("/api/metrics", blind) == 403
+        assert [get(path, reader) for path in ("/api/backup", "/api/doctor")] == [403, 403]
         # The page's session: a cookie that scripts cannot read, and that ends with its token.
         session = client.post("/api/session", json={"token": admin}, headers={"Origin": served.url})
         cookie = session.headers["set-cookie"]

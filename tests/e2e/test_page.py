@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -70,6 +71,55 @@ def test_every_place_is_light_and_free_of_serious_barriers(page: Any, served: Se
             serious = [one for one in found if one["impact"] in ("serious", "critical")]
             assert serious == [], json.dumps(serious, indent=1)[:3000]
     assert 0 < sum(loaded.values()) <= _HEAVIEST_BYTES
+
+
+def test_what_people_are_called_is_text_everywhere(page: Any, served: Served) -> None:
+    hostile = "<img src=x onerror=alert(1)><b>"
+    name = served.people[1]
+    served.enrol(name)
+    assert served.client.post(f"/api/faces/{name}/rename", json={"new": hostile}).status_code == 200
+    wait_for(lambda: served.client.get("/api/visits", params={"person": hostile}).json()["visits"])
+    for place, shown in (("visits", 1), ("people", 1), ("strictness", 0), ("device", 0), ("now", 0)):
+        page.goto(f"{served.url}/#{place}")
+        page.reload()
+        page.locator("main h2").wait_for()
+        if shown:
+            page.get_by_role("heading", name=hostile).first.wait_for()
+        if place == "people":
+            page.get_by_text("pictures get no name").first.wait_for()
+        if place == "visits":
+            page.locator("main summary").get_by_text("Not right?").first.wait_for()
+            page.get_by_label("Who").select_option(hostile)
+            page.get_by_role("heading", name=hostile).first.wait_for()
+        if place == "device":
+            page.get_by_text("checks more").wait_for()
+            page.get_by_text("Read it").click()
+            page.get_by_role("heading", name="Licence").wait_for()
+        assert page.locator("main b, main img[onerror], main script").count() == 0, place
+    served.client.post(f"/api/faces/{quote(hostile)}/delete")
+
+
+def test_everything_of_a_visit_is_done_by_keyboard(page: Any, served: Served) -> None:
+    name = served.people[2]
+    served.enrol(name)
+    wait_for(lambda: served.client.get(f"/api/visits?person={name}").json()["visits"])
+    page.goto(f"{served.url}/#visits")
+    page.reload()
+    page.get_by_label("Who").select_option(name)
+    summary = page.locator("main summary").get_by_text("Not right?").first
+    summary.wait_for()
+    summary.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == f"This was not {name}"
+    page.keyboard.press("Enter")
+    page.get_by_text(f"marked: not {name}").first.wait_for()
+    page.get_by_role("button", name="Take it back").first.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Taken back.").wait_for()
+    assert page.evaluate("document.activeElement !== document.body"), "the reader stays at the card"
+    assert served.client.get(f"/api/faces/{name}").json()["negatives"] == []
+    served.client.post(f"/api/faces/{name}/delete")
 
 
 def _is_fault(message: Any) -> bool:

@@ -27,12 +27,12 @@ def test_command_line_beats_environment_beats_file(tmp_path):
 
 
 def test_a_switch_may_come_from_anywhere(tmp_path):
-    path = write(tmp_path, "[detect]\ntiles = true\n")
-    assert load_config(path, [], {}).detect.tiles
-    assert not load_config(path, [], {"FAMILIAR_DETECT_TILES": "false"}).detect.tiles
-    assert load_config(path, ["detect.tiles=True"], {"FAMILIAR_DETECT_TILES": "false"}).detect.tiles
-    with pytest.raises(ConfigError, match=r"tiles: expected bool, found 'maybe'"):
-        load_config(path, ["detect.tiles=maybe"], {})
+    path = write(tmp_path, "[gallery]\nkeep_crops = true\n")
+    assert load_config(path, [], {}).gallery.keep_crops
+    assert not load_config(path, [], {"FAMILIAR_GALLERY_KEEP_CROPS": "false"}).gallery.keep_crops
+    assert load_config(path, ["gallery.keep_crops=True"], {"FAMILIAR_GALLERY_KEEP_CROPS": "false"}).gallery.keep_crops
+    with pytest.raises(ConfigError, match=r"keep_crops: expected bool, found 'maybe'"):
+        load_config(path, ["gallery.keep_crops=maybe"], {})
 
 
 def test_a_mistake_in_one_camera_of_several_is_that_cameras_alone(tmp_path):

@@ -38,6 +38,13 @@ export const post = async (path, body) =>
 export const upload = async (path, file) =>
   (await send(path, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file })).json();
 
+const sealed = (passphrase) => ({ "Familiar-Passphrase": encodeURIComponent(passphrase) });
+
+export const save = async (path, passphrase) => (await send(path, { headers: sealed(passphrase) })).blob();
+
+export const restore = async (path, file, passphrase) =>
+  (await send(path, { method: "POST", headers: { "Content-Type": "application/octet-stream", ...sealed(passphrase) }, body: file })).json();
+
 export const at = (...parts) => `/api/${parts.map((part) => encodeURIComponent(part)).join("/")}`;
 
 // Events as they happen: `event` gets each, `state` gets "away" and "back". The browser connects again by itself.

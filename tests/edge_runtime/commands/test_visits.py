@@ -19,6 +19,7 @@ from edge_runtime.drawing.contact_sheet import GREEN
 from edge_runtime.events.record import Record
 from edge_runtime.events.visits import Visit, visits
 from edge_runtime.gallery.directory import Directory
+from edge_runtime.types import Event
 from tests.builders import make_event
 from tests.edge_runtime.commands.test_wrong import home, named, watch  # noqa: F401
 from tests.edge_runtime.conftest import Familiar
@@ -72,6 +73,26 @@ def test_events_of_a_track_are_one_visit_with_the_last_decision() -> None:
     )
     assert (visit.first_s, visit.last_s, visit.left) == (99.0, 107.0, True)
     assert isinstance(found[0], Visit) and not found[0].left and found[0].state == "appeared"
+
+
+def test_of_a_long_log_the_latest_visits_are_told_as_of_a_short_one() -> None:
+    """However much is passed over on the way: somebody who stays through all of it is told whole at the end."""
+    told: list[dict[str, object]] = [{"track_id": "stays", "first_seen": 1.0}]
+    for number in range(3000):
+        came = {"track_id": f"t{number}", "first_seen": 10.0 + number}
+        told += [
+            {**came, "kind": "identified", "person": "ab"[number % 2], "score": 0.7},
+            {**came, "kind": "left", "person": "ab"[number % 2]},
+        ]
+    told.append({"track_id": "stays", "first_seen": 1.0, "kind": "identified", "person": "a", "score": 0.9})
+
+    def of_ann(one: Visit | Event) -> bool:
+        return isinstance(one, Visit) and one.person == "Ann"
+
+    whole = [one for one in visits(records(*told), DIRECTORY) if of_ann(one)]
+    bounded = visits(records(*told), DIRECTORY, of_ann, most=10)
+    assert len(whole) == 1501 and bounded[-10:] == whole[-10:] and 10 < len(bounded) < 100
+    assert bounded[0] == whole[0] and isinstance(bounded[0], Visit) and bounded[0].track_id == "stays"
 
 
 def test_a_visit_is_a_line_and_can_be_asked_for(home: Familiar, visit_clip: str) -> None:  # noqa: F811

@@ -69,6 +69,19 @@ def test_arguments_and_bytes_arrive(client: ControlClient) -> None:
     assert (answer["command"], answer["payload"]) == ("enroll", len(payload))
 
 
+def test_a_request_with_a_picture_has_the_processor_after_everything_else(tmp_path: Path) -> None:
+    def niceness(*_: Any) -> dict[str, Any]:
+        return {"nice": os.getpriority(os.PRIO_PROCESS, threading.get_native_id())}
+
+    own = niceness()["nice"]
+    with ControlServer(tmp_path / "control.sock", niceness) as server:
+        client = ControlClient(server.path)
+        assert client.call("status", {})["nice"] == own
+        assert client.call("enroll", {}, b"picture")["nice"] >= min(own + 5, 19)
+        assert client.call("status", {})["nice"] == own
+    assert niceness()["nice"] == own
+
+
 def test_an_error_comes_back_as_itself(client: ControlClient) -> None:
     with pytest.raises(EnrolmentError, match="Ada: expected a usable photo"):
         client.call("refuse", {})

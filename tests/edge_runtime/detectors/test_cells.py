@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_runtime.detectors._cells import STRIDES, Grids, decode, merged, voted
+from edge_runtime.detectors._cells import STRIDES, Grids, apart, decode, voted
 from edge_runtime.types import Detections
 
 GRIDS = Grids((320, 240))
@@ -53,6 +53,15 @@ def test_boxes_without_area_neither_fail_nor_vanish():
     assert len(found) and np.isfinite(found.xyxy).all()
 
 
-def test_pieces_of_one_picture_make_one_list():
-    found = merged([faces((0, 0, 50, 50, 0.6)), Detections.empty(), faces((0, 1, 50, 50, 0.9), (90, 0, 120, 40, 0.7))])
-    assert found.score.tolist() == pytest.approx([0.9, 0.7])
+def test_a_face_that_several_looks_show_is_one_the_surest():
+    whole = faces((0, 0, 50, 50, 0.6), (200, 0, 210, 10, 0.5))
+    closer = faces((0, 1, 50, 50, 0.9), (90, 0, 120, 40, 0.7))
+    in_part = faces((90, 20, 120, 40, 0.65))
+    found, places = apart([whole, Detections.empty(), closer, in_part])
+    assert found.score.tolist() == pytest.approx([0.9, 0.7, 0.5])
+    assert places.tolist() == [2, 3, 1]
+
+
+def test_faces_of_one_look_stay_two_however_much_of_one_the_other_hides():
+    found, _ = apart([faces((0, 0, 50, 50, 0.6), (10, 0, 50, 50, 0.9)), Detections.empty()])
+    assert len(found) == 2

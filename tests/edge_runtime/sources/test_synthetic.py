@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,17 @@ def test_missing_portraits_are_an_error(tmp_path):
 
 def test_portraits_are_shipped():
     assert len(list(PORTRAITS.glob("*.png"))) >= 6
+
+
+def test_a_live_scene_that_is_read_too_slowly_loses_frames_and_makes_up_for_none():
+    with SyntheticSource(SceneOptions.parse("people=1,fps=50,size=160x120,realtime,loop"), "front") as source:
+        frames = []
+        for frame in source:
+            frames.append(frame)
+            time.sleep(0.1 if len(frames) < 8 else 0.0)
+            if len(frames) == 14:
+                break
+    assert [frame.seq for frame in frames] == list(range(14))
+    assert frames[7].captured_s - frames[0].captured_s >= 0.6
+    late_s = time.monotonic() - frames[-1].captured_s
+    assert late_s < 0.6, late_s
