@@ -23,7 +23,8 @@ define need_python
 endef
 
 .PHONY: demo test check format bench sizes bench-daemon crossing calibration alike photos poison strangers \
-	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb deploy-faults
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb \
+	home-assistant-app deploy-faults first-notification
 
 demo: $(DEMO)/.installed
 	$(DEMO)/bin/familiar demo
@@ -51,6 +52,7 @@ bench: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks
 	OPENBLAS_NUM_THREADS=1 $(DESKTOP)/bin/python -m tests.benchmarks.search --out docs/gallery/search
 	$(DESKTOP)/bin/python -m tests.benchmarks.events
+	$(DESKTOP)/bin/python -m tests.benchmarks.load
 
 # How small a face is found, and at what cost
 sizes: $(DESKTOP)/.installed
@@ -179,6 +181,14 @@ lock: $(DESKTOP)/.installed
 ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null)
 deb: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python .ci/deb.py --architecture $(ARCHITECTURE) --suite $(SUITE)
+
+# The folder of the Home Assistant app; copied to /addons of a Home Assistant OS it is a local app.
+home-assistant-app: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python .ci/home_assistant_app.py
+
+# Seconds from familiar deploy to a notification with name and picture, on this machine.
+first-notification: $(DESKTOP)/.installed
+	$(DESKTOP)/bin/python -m tests.benchmarks.first_notification --out docs/outputs/first-notification.md
 
 # Deployments whose connection is cut at twelve moments drawn at random.
 deploy-faults: $(DESKTOP)/.installed

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from edge_runtime.deploy.wheels import Target
+from edge_runtime.deploy.wheels import OUTPUTS, Target
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ROOT / "edge_runtime/deploy/locks"
@@ -34,7 +34,9 @@ def requirements(target: Target) -> list[str]:
         "python_version": f"{target.python[0]}.{target.python[1]}",
         "sys_platform": "linux",
     }
-    found = map(Requirement, [*project["dependencies"], *project["optional-dependencies"][target.extra]])
+    extras = (target.extra, *OUTPUTS)
+    asked = [one for extra in extras for one in project["optional-dependencies"][extra]]
+    found = map(Requirement, [*project["dependencies"], *asked])
     return [f"{r.name}{r.specifier}" for r in found if r.marker is None or r.marker.evaluate(environment)]
 
 

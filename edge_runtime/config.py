@@ -96,6 +96,9 @@ class DetectConfig:
     )
     refresh_s: float = key(3.0, "seconds between looks at a scene in which nothing moves", 0.1, 3600)
     min_face_px: int = key(20, "smallest face to look for, px", 8, 4096)
+    close_looks: int = key(
+        4, "parts of a large frame looked at closely in a search, where something moves; 0: never", 0, 64
+    )
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from edge_runtime.faces.crops import face_crop
 from edge_runtime.faces.quality import QualityLimits, measure, rejection, weight
 from edge_runtime.tracking.attention import Attention
 from edge_runtime.tracking.best_shot import View
+from edge_runtime.tracking.gaze import Gaze
 from edge_runtime.tracking.identities import Identities
 from edge_runtime.tracking.identity import Identity, State
 from edge_runtime.tracking.reporter import Reporter
 from edge_runtime.tracking.scheduler import DetectionScheduler
 from edge_runtime.tracking.tally import Tally
 from edge_runtime.tracking.tracker import Tracker
-from edge_runtime.types import NOWHERE, Detections, Event, Floats, Frame
+from edge_runtime.types import Detections, Event, Floats, Frame
 from edge_runtime.unknowns.memory import UnknownsMemory
 
 _UNSURE = 0.5
@@ -37,7 +38,8 @@ class Pipeline:
     Attributes:
         tally: everything counted; ``stages`` and ``counts`` are parts of it.
         stages: seconds of each run, by stage: motion, detect, follow, align, encode, match.
-        counts: frames; searched, and still: due, but nothing moved; faces, tracks, identified, unknown, rejected;
+        counts: frames; searched, and still: due, but nothing moved; closely: windows of searched frames; faces,
+            tracks, identified, unknown, rejected;
             spared: faces not looked at because they are decided, waited: views not encoded because a better one came,
             held: views left out because two faces touched; exchanged and joined: tracks set right by their embeddings.
         pace: which frames are due; on a live source fewer where the machine has no time for more.
@@ -68,13 +70,16 @@ class Pipeline:
         self._limits = QualityLimits(face_px=config.quality.min_face_px)
         keep_crops = config.events.keeps("crops")
         self._crops = strangers is not None or keep_crops
-        self._attention = Attention(self.pace, config.detect.refresh_s, self.tally)
+        self._gaze = Gaze(config.detect.close_looks)
+        self._attention = Attention(self.pace, self._gaze, config.detect.refresh_s, self.tally)
         self._tracker = Tracker(camera, config.decide.left_after_s)
         encoder = chain.embedding_hash if config.events.keep_embeddings else None
         self._reporter = Reporter(camera, chain.bundle.hash, keep_crops, strangers, self.tally, encoder)
         likeness = Likeness.of(chain.bundle.strangers())
         self._identities = Identities(self._tracker, matcher, likeness, config.decide, self._reporter, self.tally)
         self._now_s = -np.inf
+        self._searched_s = np.nan
+        """When the latest frame was, if it was searched."""
 
     @property
     def decide(self) -> DecideConfig:
@@ -115,7 +120,11 @@ class Pipeline:
         """Take one frame; returns what it made known, in order."""
         started_s = time.perf_counter()
         self._now_s = frame.captured_s
-        look = self._attention.look(frame, self._identities.confirmed, self.decide.left_after_s)
+        new = any(
+            track.hits == 1 and track.last_s == track.first_s == self._searched_s for track in self._tracker.tracks
+        )
+        look = self._attention.look(frame, self._identities.confirmed, self.decide.left_after_s, new)
+        self._searched_s = np.nan if look == "skip" else frame.captured_s
         if look == "cut":
             self._tracker.part()
         if look != "skip":
@@ -136,8 +145,12 @@ class Pipeline:
         """Find the faces of a frame, follow them, and look at each."""
         self.counts["searched"] += 1
         sure = self._chain.detector.score
+        here = [track.predicted(frame.captured_s) for track in self._tracker.tracks if not track.parted]
+        everywhere = self._chain.detector.windows(frame.pixels.shape)
+        windows = self._gaze.windows(everywhere, here, frame.captured_s, self.pace.strain)
+        self.counts["closely"] += len(windows)
         with self.tally.stage("detect"):
-            faces = self._chain.detector.detect(frame.pixels, _UNSURE * sure, NOWHERE)
+            faces = self._chain.detector.detect(frame.pixels, _UNSURE * sure, windows)
         self.counts["faces"] += int((faces.score >= sure).sum())
         with self.tally.stage("follow"):
             tracks = self._tracker.update(faces, frame.captured_s, frame.wall_time, sure)

@@ -8,10 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_runtime.sources.synthetic import Scene, SceneOptions, Visit
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_pixels
 
 FPS = 25.0
+_ENTERS_S = 1.0
 
 
 def write_clip(path: Path, pictures: Iterable[Pixels], fps: float = FPS) -> Path:
@@ -35,3 +37,17 @@ def visit(person: int, before: int = 5, seen: int = 40, after: int = 60) -> list
     with_face = room.copy()
     with_face[30 : 30 + face.shape[0], 40 : 40 + face.shape[1]] = face
     return [room] * before + [with_face] * seen + [room] * after
+
+
+def visitor(size: str, face_px: float, seed: int = 0) -> Scene:
+    """Somebody of this size comes in after a second, stands about the middle, and goes."""
+    scene = Scene(SceneOptions(seed=seed, size=size))
+    rng = np.random.default_rng(seed)
+    person, lane, side = str(rng.choice(scene.people)), float(rng.uniform(0.3, 0.7)), int(rng.choice([-1, 1]))
+    # A face is 0.16 m wide: at 1.4 m a second somebody walks 8.75 of them.
+    walk_s = 0.75 * scene.options.size_wh[0] / (8.75 * face_px)
+    path = ((0.0, lane + 0.75 * side), (walk_s, lane), (walk_s + 3.0, lane), (2 * walk_s + 3.0, lane - 0.75 * side))
+    goes_s = _ENTERS_S + path[-1][0]
+    level = float(rng.uniform(0.3, 0.7))
+    scene.visits = [Visit(person, _ENTERS_S, goes_s, lane, side, face_px, 0.15, 1.0, path, level)]
+    return scene

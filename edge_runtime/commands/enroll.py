@@ -23,6 +23,7 @@ from edge_runtime.app.people import open_people
 from edge_runtime.commands._options import expiry
 from edge_runtime.commands._photos import list_photos, note
 from edge_runtime.config import check_output, load_config
+from edge_runtime.control.client import ControlClient
 from edge_runtime.control.protocol import MAX_PAYLOAD
 from edge_runtime.drawing.picture_file import picture_format
 from edge_runtime.enrolment.photo import NOT_LOOKED_AT, EnrolmentResult
@@ -76,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.set)
     if args.refused:
         picture_format(check_output(config, args.refused))
-    step_back()
     with open_people(config, enrolling=True) as people:
+        if isinstance(people, ControlClient):
+            step_back()
         results = _from_camera(people, name, args) if args.camera else _from_photos(people, name, photos, args)
         if args.refused:
             draw_refused(args.refused, list(zip(photos, results, strict=True)), config.images.max_megapixels)

@@ -150,7 +150,7 @@ def _install(
         words += ["--stage", stage, "--id", release, "--sums", payload.sums]
         words += [word for name in request.forced for word in ("--force", name)]
         words += ["--watch", str(request.watch_s), *(["--reembed", "yes"] if request.reembed else [])]
-        words += ["--python", facts.python().path, "--extra", facts.extra()]
+        words += ["--python", facts.python().path, "--extras", facts.extras()]
         done = connection.command(words, told.line, terminal=elevation == ["sudo", "-H"])
     except BaseException:
         _clean(connection, stage)
@@ -239,7 +239,7 @@ def _tell_plan(request: Request, facts: Facts, bundle: Bundle, elevation: list[s
     target = facts.target()
     locked = f"the lock for {target}" if target.lock() else "the device's package index"
     source = f"wheels of {request.wheelhouse}" if request.wheelhouse else locked
-    told.also(f"wheel: {wheel}, with [{facts.extra()}] from {source}")
+    told.also(f"wheel: {wheel}, with [{facts.extras()}] from {source}")
     told.also(f"bundle: {bundle.path} ({bundle.manifest.name}, {bundle.hash[:12]})")
     told.also(f"configuration: {request.configuration or configuration[facts.configuration]}")
     told.also(f"place: {layout.releases_home}/releases, run as {layout.user}{', by sudo' * bool(elevation)}")

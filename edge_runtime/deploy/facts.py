@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_runtime.deploy.wheels import Target
+from edge_runtime.deploy.wheels import OUTPUTS, Target
 from edge_runtime.errors import DeployError
 
 PYTHONS = ((3, 11), (3, 12), (3, 13))
@@ -133,6 +133,10 @@ class Facts:
         if python.bits == 32:
             machine = {"aarch64": "armv7l", "x86_64": "i686"}.get(machine, machine)
         return Target(machine, python.version, self.extra())
+
+    def extras(self) -> str:
+        """Everything that pip is asked for beside the wheel, as it stands in brackets."""
+        return ",".join((self.extra(), *OUTPUTS))
 
     def extra(self) -> str:
         """The extra of the wheel: which interpreter there is for this device."""

@@ -261,14 +261,14 @@ make_environment() {
   if [ -e "$release/lock.txt" ]; then
     set -- --no-deps --require-hashes --find-links "$release" --requirement "$release/lock.txt"
   else
-    set -- "$1[$extra]"
+    set -- "$1[$extras]"
   fi
   if [ -d "$release/wheelhouse" ]; then set -- --no-index --find-links "$release/wheelhouse" "$@"; fi
   set -- --disable-pip-version-check --no-input --progress-bar off --no-cache-dir --only-binary :all: "$@"
   "$release/venv/bin/python" -m pip install "$@" >>"$log" 2>&1 ||
     fail_with_log "pip could not install the runtime; the lines above say why"
   trim
-  step "installed $("$release/venv/bin/familiar" --version 2>/dev/null) [$extra], $(du -sm "$release/venv" | cut -f1) MB"
+  step "installed $("$release/venv/bin/familiar" --version 2>/dev/null) [$extras], $(du -sm "$release/venv" | cut -f1) MB"
 }
 
 # What no device uses, pip itself included, goes; the self-test shows that nothing else needed it.
@@ -536,7 +536,7 @@ main() {
   shift
   # The service's account may not enter the caller's folder.
   cd / || exit
-  root='' prefix=/opt/familiar user=familiar stage='' id='' sums='' python='' extra='' force=''
+  root='' prefix=/opt/familiar user=familiar stage='' id='' sums='' python='' extras='' force=''
   watch=20 reembed=''
   while [ $# -gt 0 ]; do
     case $1 in
@@ -547,7 +547,7 @@ main() {
       --id) id=$2 ;;
       --sums) sums=$2 ;;
       --python) python=$2 ;;
-      --extra) extra=$2 ;;
+      --extras) extras=$2 ;;
       --force) force=$2 ;;
       --watch) watch=$2 ;;
       --reembed) reembed=$2 ;;

@@ -18,6 +18,9 @@ from pathlib import Path
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.errors import DeployError, InputError
 
+OUTPUTS = ("mqtt", "metrics", "web")
+"""Extras that every device gets, so that a line of the configuration is all that an output needs: 4 MB there."""
+
 _GLIBC = (34, 31, 28, 27, 26, 24, 17)
 """Minor versions of glibc 2 whose wheels run on every system a device may have: bookworm has 2.36."""
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+) --hash=sha256:(?P<digest>[0-9a-f]{64})\Z")

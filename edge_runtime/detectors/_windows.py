@@ -16,7 +16,7 @@ OVERLAP = 0.25
 """Share of a window's sides that it has in common with its neighbour: a face of that size is whole in one of them."""
 _STEP = 3.6
 """From one scale to the next: a face too large for the overlap is large enough for the network at the next scale."""
-_CLOSER = 1.25
+_CLOSER = 1.5
 """No windows where they would show little more than the whole picture does."""
 _MOST = 128
 """Windows of one picture; of larger pictures they show less."""

@@ -130,9 +130,10 @@ class GridDetector:
         check_pixels(pixels)
         least = self.score if score is None else min(max(score, 1e-6), 1 - 1e-6)
         first = least if self._refiner is None else min(least, self._refiner.candidates)
-        logit = math.log(first / (1 - first))
         windows = self.windows(pixels.shape) if windows is None else windows
-        parts = [self._look(pixels, logit), *(self._look_into(pixels, window, logit) for window in windows)]
+        # Of faces cut by a window's edge the network is half sure: they would be further faces beside the true ones.
+        close = _logit(max(first, self.score))
+        parts = [self._look(pixels, _logit(first)), *(self._look_into(pixels, window, close) for window in windows)]
         sides_hw = [pixels.shape[:2], *((bottom - top, right - left) for left, top, right, bottom in windows)]
         shrinks = np.repeat([self._shrink(side) for side in sides_hw], [len(part) for part in parts])
         found, kept = apart(parts)
@@ -248,3 +249,7 @@ class _Grid:
         logits = real(scores[cells], self.ports[0])
         shapes = real(outputs[1].reshape(-1, SHAPE)[cells], self.ports[1])
         return self.centres[cells], np.full(len(cells), self.stride, np.float32), logits, shapes
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))

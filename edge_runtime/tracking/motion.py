@@ -12,6 +12,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.types import Floats, Pixels
 
@@ -40,6 +41,7 @@ class MotionGate:
 
     Attributes:
         alert: something may have moved; the next frame will show it.
+        cells: bool (24, 40), where the latest frame's motion was; all of them after a cut.
     """
 
     def __init__(self) -> None:
@@ -48,6 +50,7 @@ class MotionGate:
         self._habit = np.full(_CELLS_WH[::-1], _LEAST / _TIMES_HABIT, np.float32)
         self._noise: float | None = None
         self.alert = False
+        self.cells = np.ones(_CELLS_WH[::-1], bool)
         self._shape: tuple[int, ...] = ()
         self._last_s = 0.0
 
@@ -66,9 +69,11 @@ class MotionGate:
         latest, self._latest = self._latest, small
         if self._background is None or latest is None or pixels.shape != self._shape:
             self._background, self._shape = small, pixels.shape
+            self.cells = np.ones_like(self.cells)
             return "cut"
         if _change(small, latest).mean() > _CUT:
             self._background = small
+            self.cells = np.ones_like(self.cells)
             return "cut"
         size = _change(small, self._background)
         quiet = float(np.partition(size.ravel(), size.size // 4)[size.size // 4])
@@ -80,7 +85,8 @@ class MotionGate:
         step = np.minimum(size, 2 * np.maximum(self._habit, _LEAST / _TIMES_HABIT))
         self._habit += np.float32(_share(elapsed_s, _HABIT_S)) * (step - self._habit)
         # Noise rarely stands out twice in a row, people do.
-        before, self.alert = self.alert, _neighbours(moved)
+        self.cells = _beside(moved)
+        before, self.alert = self.alert, bool(self.cells.any())
         return "moved" if before and self.alert else "still"
 
 
@@ -98,8 +104,15 @@ def _change(now: Floats, before: Floats) -> Floats:
     return np.asarray(np.abs(change), np.float32)
 
 
-def _neighbours(moved: np.ndarray) -> bool:
-    return bool((moved[:, 1:] & moved[:, :-1]).any() or (moved[1:] & moved[:-1]).any())
+def _beside(moved: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Those that have a neighbour beside, above or below."""
+    beside = np.zeros_like(moved)
+    across, down = moved[:, 1:] & moved[:, :-1], moved[1:] & moved[:-1]
+    beside[:, 1:] |= across
+    beside[:, :-1] |= across
+    beside[1:] |= down
+    beside[:-1] |= down
+    return beside
 
 
 def _share(elapsed_s: float, memory_s: float) -> float:

@@ -78,12 +78,16 @@ class DetectionScheduler:
         self._spent_s[searched] = _smooth(self._spent_s[searched], spent_s)
 
     @property
+    def strain(self) -> float:
+        """How many times rarer than asked a search is due now; 1.0 where the machine has time."""
+        return self.every / self._asked_every()
+
+    @property
     def degraded(self) -> str | None:
         """In words, that faces are looked for more rarely than asked, and why; None while all is well."""
         if not self.live or not self._frame_s:
             return None
-        rarer = self.every / self._asked_every()
-        self._slow = rarer >= _DEGRADED_FROM or (self._slow and rarer > _DEGRADED_TO)
+        self._slow = self.strain >= _DEGRADED_FROM or (self._slow and self.strain > _DEGRADED_TO)
         if not self._slow:
             return None
         rate, asked = 1 / (self.every * self._frame_s), 1 / (self._asked_every() * self._frame_s)

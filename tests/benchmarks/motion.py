@@ -21,6 +21,7 @@ from unittest.mock import patch
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.config import Config
@@ -47,6 +48,7 @@ class Gate(Protocol):
     """What ``MotionGate`` is to the pipeline."""
 
     alert: bool
+    cells: NDArray[np.bool_]
 
     def look(self, pixels: Pixels, captured_s: float) -> Motion:
         """See ``MotionGate.look``."""
@@ -58,6 +60,7 @@ class SubtractorGate:
 
     def __init__(self, subtractor: Any, share: float) -> None:
         self._subtractor, self._share = subtractor, share
+        self.cells = np.ones((24, 40), bool)
         self.alert = False
 
     def look(self, pixels: Pixels, captured_s: float) -> Motion:

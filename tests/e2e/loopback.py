@@ -74,6 +74,14 @@ def start_sshd(folder: Path) -> tuple[subprocess.Popen[bytes], Loopback]:
     return server, Loopback(f"{getpass.getuser()}@127.0.0.1", options, commands, home, folder)
 
 
+def stand_in_for_systemd(loopback: Loopback, root: Path) -> None:
+    """Let sessions there find ``standin_systemctl.py`` in systemd's place, for the device whose root is ``root``."""
+    for name in ("systemctl", "journalctl"):
+        (loopback.commands / name).write_text(f"#!{sys.executable}\n{STANDIN.read_text()}")
+        (loopback.commands / name).chmod(0o755)
+    (loopback.commands / "root").write_text(str(root))
+
+
 def _await_banner(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and server.poll() is None:

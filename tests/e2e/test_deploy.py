@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,8 @@ import pytest
 from edge_runtime.bundle.folder import Bundle
 from tests.builders import RELEASED, ROOT, draw_face, make_bundle, make_pixels, write_manifest
 from tests.clips import write_clip
-from tests.e2e.loopback import STANDIN, Loopback, missing, start_sshd
+from tests.e2e.loopback import Loopback, missing, stand_in_for_systemd, start_sshd
+from tests.mosquitto import free_port
 from tests.small_disk import fill, needs_root, small_disk
 
 # A deployment starts on a desktop and installs its own interpreter there, whichever is installed here.
@@ -142,10 +144,7 @@ def upgraded(installed: tuple[Device, Run], bundle: Path) -> Iterator[tuple[Devi
     """The same device upgraded, with the stand-in for systemd, and with one person enrolled before."""
     device, _ = installed
     standin = device.loopback.commands
-    for name in ("systemctl", "journalctl"):
-        (standin / name).write_text(f"#!{sys.executable}\n{STANDIN.read_text()}")
-        (standin / name).chmod(0o755)
-    (standin / "root").write_text(str(device.root))
+    stand_in_for_systemd(device.loopback, device.root)
     (device.root / "run/systemd/system").mkdir(parents=True)
     device.config.write_text(RUNNING)
     photo = device.root / "ada.png"
@@ -193,6 +192,7 @@ def test_a_device_holds_the_runtime_alone(installed: tuple[Device, Run]) -> None
     (packages,) = (installed[0].home / "current/venv/lib").glob("python3*/site-packages")
     present = {path.name for path in packages.iterdir()}
     assert {"edge_runtime", "numpy", "cv2", "ai_edge_litert"} <= present
+    assert {"paho", "prometheus_client", "starlette", "uvicorn", "msgspec"} <= present
     assert not present & {"tensorflow", "keras", "train", "convert", "models", "tests"}
 
 
@@ -443,3 +443,21 @@ def test_a_hostile_device_gets_one_line(loopback: Loopback, bundle: Path, flood:
         shell.unlink()
     assert (done.returncode, done.stderr.count("\n")) == (12, 1)
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_outputs_need_no_more_than_a_line_of_the_configuration(
+    upgraded: tuple[Device, Run, Callable[..., Run]], bundle: Path, tmp_path: Path
+) -> None:
+    device, _, upgrade = upgraded
+    web, figures = free_port(), free_port()
+    (tmp_path / "new.toml").write_text(
+        f'{RUNNING}[web]\nlisten = "127.0.0.1:{web}"\n[metrics]\nlisten = "127.0.0.1:{figures}"\n'
+        f'[[sink]]\ntype = "mqtt"\nhost = "127.0.0.1"\nport = {free_port()}\n'
+    )
+    done = upgrade("--bundle", bundle, "--config", tmp_path / "new.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert b"familiar_camera_up" in urllib.request.urlopen(f"http://127.0.0.1:{figures}/metrics", timeout=20).read()
+    assert urllib.request.urlopen(f"http://127.0.0.1:{web}/api/health", timeout=20).status == 200
+    status = json.loads(device.familiar("status", "--json").stdout)
+    (sink,) = status["events"]["sinks"].values()
+    assert "refused" in str(sink["error"]).lower(), sink  # it tries, and no broker is there

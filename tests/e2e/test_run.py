@@ -22,7 +22,7 @@ import pytest
 from edge_runtime.control.client import ControlClient
 from edge_runtime.control.state import EXIT_CODES
 from tests.builders import ROOT, SHARED, draw_face, make_bundle
-from tests.clips import visit, write_clip
+from tests.clips import FPS, visit, visitor, write_clip
 from tests.event_lines import EventLines
 from tests.waiting import wait_for
 
@@ -170,6 +170,20 @@ def test_a_clip_runs_to_its_end(started: Any, folder: Path) -> None:
     assert "105 frames" in err
     assert "1 tracks: 0 identified, 1 unknown, 0 rejected" in err
     assert not (folder / "run/familiar/control.sock").exists()
+
+
+@pytest.mark.parametrize(("size", "face_px", "within_s"), [("1280x720", 40, 0.2), ("1920x1080", 26, 0.6)])
+def test_somebody_far_away_appears_as_they_walk_in(
+    started: Any, tmp_path: Path, size: str, face_px: int, within_s: float
+) -> None:
+    scene = visitor(size, face_px)
+    comes = next(seq for seq in range(1000) if scene.showing(seq / FPS))
+    path = write_clip(tmp_path / "far.avi", [scene.render(seq / FPS) for seq in range(comes - 15, comes + 25)])
+    events, err = started("--camera", f"door=file:{path}").wait()
+    appeared = next(event for event in events if event["kind"] == "appeared")
+    left = next(event for event in events if event["kind"] == "left")
+    assert appeared["captured_s"] <= 15 / FPS + within_s, err
+    assert left["track_id"] == appeared["track_id"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
