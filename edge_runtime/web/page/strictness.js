@@ -52,10 +52,10 @@ function page(context, gallery, found, curves, refresh) {
 function inForce(found) {
   const needed = found.thresholds === null ? T.nobodyNamed : [...new Set(found.thresholds.map((one) => number(one)))].join(" – ");
   return h("section", { class: "card" }, h("h3", {}, T.inForce(found.target_per_1000)), h("ul", {},
-    h("li", {}, T.generally(range(found.expected_per_1000, found.interval_per_1000))),
-    h("li", {}, found.alike_per_1000 === null ? T.alikeNotKnown : T.alike(range(found.alike_per_1000, found.alike_interval))),
+    h("li", {}, T.generally(rangeOf(found.expected_per_1000, found.interval_per_1000))),
+    h("li", {}, found.alike_per_1000 === null ? T.alikeNotKnown : T.alike(rangeOf(found.alike_per_1000, found.alike_interval))),
     h("li", {}, found.miss_rate === null ? T.missedNotKnown : T.missedNow(percent(found.miss_rate), found.miss_interval.map(percent), found.photos_tried)),
-    h("li", {}, found.false_names_per_week === null ? T.weekNotKnown : T.week(T.short(found.false_names_per_week), Math.round(found.strangers_per_week)))),
+    h("li", {}, found.false_names_per_week === null ? T.weekNotKnown : T.week(T.about(found.false_names_per_week), Math.round(found.strangers_per_week)))),
   facts([[T.enrolledNow, `${T.peopleCount(found.people)} · ${T.photoCount(found.templates)}`], [T.needed, needed], [T.keptFor, T.keptForWhom[found.kept_for]]]),
   found.note ? h("p", { class: "quiet" }, found.note) : null,
   found.pairs.length ? [h("h3", {}, T.hardToTell), h("ul", {}, found.pairs.map((pair) => h("li", {}, T.pair(pair.first, pair.second, number(pair.margin)))))] : null);
@@ -74,4 +74,5 @@ function table(found) {
 const plain = (value) => (value >= 10 ? value.toFixed(0) : String(Number(value.toFixed(2))));
 const rounded = (exponent) => Number((10 ** Number(exponent)).toPrecision(2));
 export const percent = (share) => `${Math.round(100 * share)} %`;
+const rangeOf = (value, [low, high]) => T.range(T.about(value), plain(low), plain(high));
 const range = (value, [low, high]) => T.range(T.short(value), plain(low), plain(high));

@@ -1,6 +1,7 @@
 // Every text of the page. Another language is another file with the same keys; see `choose` below.
 const fewest = 0.01;
 const short = (value) => (value < fewest ? `fewer than ${fewest}` : value >= 10 ? value.toFixed(0) : String(Number(value.toPrecision(2))));
+const about = (value) => (value < fewest ? short(value) : `about ${short(value)}`);
 
 const en = {
   title: "Familiar",
@@ -63,20 +64,20 @@ const en = {
   wish: "Of 1,000 strangers, so many may get a name",
   apply: "Use this until the next restart",
   applied: (n) => `Now at ${n} of 1,000.`,
-  short,
+  short, about,
   ofThousand: (n) => `${n} of 1,000`,
   strictEmpty: "Nobody is enrolled, so there is nothing to reckon with yet.",
-  costs: (target, { general, alike, missed, missedMost }) => [`At ${target}: about ${short(1000 * general)} of 1,000 strangers get a name`,
-    alike === undefined ? "" : `, ${short(1000 * alike)} of those who look like the household`,
-    missed === undefined ? "." : `, and ${Math.round(100 * missed)} % (at most ${Math.round(100 * missedMost)} %) of pictures of people enrolled get none.`].join(""),
+  costs: (target, { general, alike, missed, missedMost }) => [`At ${target}: ${about(1000 * general)} of 1,000 strangers get a name`,
+    alike === undefined ? "" : `, ${about(1000 * alike)} of those who look like the household`,
+    missed === undefined ? "." : `, and ${Math.round(100 * missed)} % (95 %: at most ${Math.round(100 * missedMost)} %) of pictures of people enrolled get none.`].join(""),
   inForce: (target) => `At ${target} of 1,000, as it is now`,
   range: (value, low, high) => `${value} (${low} to ${high})`,
-  generally: (n) => `Of 1,000 strangers in general, about ${n} get a name.`,
-  alike: (n) => `Of 1,000 strangers who look like the household, about ${n} get a name.`,
+  generally: (n) => `Of 1,000 strangers in general, ${n} get a name.`,
+  alike: (n) => `Of 1,000 strangers who look like the household, ${n} get a name.`,
   alikeNotKnown: "How it is for strangers who look like the household is not known: the bundle does not say.",
   missedNow: (share, [low, high], tried) => `${share} (${low} to ${high}) of pictures of people enrolled get no name; each of ${tried} photos was tried as if it were not enrolled.`,
   missedNotKnown: "How often people enrolled are missed is not known: nobody has two photos.",
-  week: (n, strangers) => `In a week, about ${n} false names, of ${strangers} strangers who pass.`,
+  week: (n, strangers) => `In a week, ${n} false names, of ${strangers} strangers who pass.`,
   weekNotKnown: "How many false names a week that is shows after an hour of watching.",
   keptFor: "The target holds", keptForWhom: { alike: "for strangers who look like the household", mixed: "for strangers in general" },
   asTable: "As a table", columns: ["Target, of 1,000", "Strangers in general (95 %)", "If they look alike (95 %)", "Photos missed", "Evidence for it"], no: "No",
@@ -107,7 +108,7 @@ const en = {
   switchOff: "Switch off", switchOn: "Switch on",
   loginHead: "This device wants a token", loginText: "Make one on the device: familiar token add NAME --scope name", token: "Token", login: "Go on",
   mayNot: "This token may look, and not change anything.",
-  days: (n) => `${n} days`, hours: (n) => `${n} hours`, minutes: (n) => `${n} minutes`,
+  days: (n) => `${n} days`, hours: (n) => `${n} hours`, minutes: (n) => (n === 1 ? "1 minute" : `${n} minutes`),
 };
 
 const languages = { en };
