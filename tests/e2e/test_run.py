@@ -149,7 +149,9 @@ def test_a_mistake_in_one_cameras_table_takes_no_other_along(started: Any, folde
 
     wait_for(lambda: bool(seen()) and seen()["cameras"]["door"]["frames"] > 5, PATIENCE_S)
     troubles = {one["part"]: one["reason"] for one in seen()["troubles"]}
-    assert set(troubles) == {"camera yard", "camera hall"} and "did you mean" in troubles["camera yard"]
+    # A busy machine adds that the pace is slow.
+    assert {part for part in troubles if part.startswith("camera ")} == {"camera yard", "camera hall"}
+    assert "did you mean" in troubles["camera yard"]
     assert seen()["cameras"]["yard"]["state"] == "ended" and seen()["cameras"]["door"]["state"] == "running"
 
     checked = familiar(folder, "config", "check", "--config", str(file))
