@@ -190,9 +190,9 @@ home-assistant-app: $(DESKTOP)/.installed
 first-notification: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.benchmarks.first_notification --out docs/outputs/first-notification.md
 
-# Deployments whose connection is cut at twelve moments drawn at random.
+# Deployments whose connection is cut at twenty moments drawn at random.
 deploy-faults: $(DESKTOP)/.installed
-	DEPLOY_CUTS=12 $(DESKTOP)/bin/python -m pytest tests/e2e/test_deploy.py
+	DEPLOY_CUTS=20 $(DESKTOP)/bin/python -m pytest tests/e2e/test_deploy.py
 
 power-loss: $(DESKTOP)/.installed
 	POWER_LOSS_OPERATIONS=300 POWER_LOSS_CUTS=300 POWER_LOSS_KILLS=30 \
