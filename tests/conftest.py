@@ -78,6 +78,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(group))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run at once what would take each other's time: pytest 9.2 loses the groups silently."""
+    if getattr(config.option, "dist", "no") == "loadgroup" and pytest.version_tuple >= (9, 2):
+        raise pytest.UsageError(
+            f"expected pytest below 9.2, whose groups pytest-xdist keeps, found {pytest.__version__}"
+        )
+
+
 def _within(item: pytest.Item, places: tuple[str, ...]) -> bool:
     """Whether a test is one of these, or lies in a file or folder of them."""
     path = item.path.relative_to(TESTS)
