@@ -362,6 +362,8 @@ def test_a_listener_that_does_not_read_is_let_go_and_costs_no_other(served: Serv
     try:
         for connection in deaf:
             connection.sendall(request)
+        for connection in deaf:  # begun, and from here on nobody reads
+            assert connection.recv(12) == b"HTTP/1.1 200"
         wait_for(lambda: not _listens(served))
         assert served.client.get("/api/faces").status_code == 200
     finally:
