@@ -219,7 +219,7 @@ $(DESKTOP)/.installed: pyproject.toml
 
 $(TFLITE)/.installed: pyproject.toml
 	$(PYTHON_TFLITE) -m venv $(TFLITE)
-	$(TFLITE)/bin/python $(PIP) -e '.[tflite,mqtt,metrics,web,heif]' 'pytest>=8' 'pytest-xdist>=3.6'
+	$(TFLITE)/bin/python $(PIP) -e '.[tflite,mqtt,metrics,web,heif]' 'pytest>=8,<9.2' 'pytest-xdist>=3.6'
 	@touch $@
 
 $(DEMO)/.installed: pyproject.toml $(shell find edge_runtime -type f -not -name '*.pyc')
