@@ -21,6 +21,7 @@ from edge_runtime.errors import ImageError, InputError, UsageError
 from edge_runtime.pictures.reader import read_image
 from edge_runtime.storage.files import replacing_folder
 from edge_runtime.types import Floats, Pixels
+from train.data.files import check_new_folder
 from train.evaluation.recognition import Photos, load_codes, load_split, percent
 
 MOST = 15_000
@@ -56,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--split and --people: expected both or neither, received one")
     if args.threshold is not None and not 0 < args.threshold < 1:
         raise UsageError(f"--threshold {args.threshold}: expected a cosine between 0 and 1")
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise InputError(f"{args.out}: expected a new or empty folder, found something there; name another")
+    check_new_folder(args.out)
     photos = _faces(load_codes(args.codes), args.split, args.people)
     threshold = args.threshold or bundle_threshold(Bundle(args.bundle or bundle_path(Config())), photos)
     groups = cluster(photos.codes, threshold)

@@ -14,22 +14,19 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import InputError, UsageError
-from edge_runtime.geometry.alignment import Template, align
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.biometrics import tmr_at_fmr
 from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.storage.files import replacing_folder
 from edge_runtime.types import Floats, Pixels
-from train.data.files import write_json
+from train.data.files import check_new_folder, write_json
 from train.encoder.reference import add_reference, open_reference
 from train.evaluation.recognition import percent
 from train.evaluation.reconstruction import ssim
-from train.runs.codes import encode_chips
+from train.runs.codes import as_rgb, encode_chips
 from train.runs.models import open_model
 from train.runs.run import Run, load_run
 
@@ -55,8 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Teach, draw, measure, write."""
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise InputError(f"{args.out}: expected a new or empty folder, found something there; name another")
+    check_new_folder(args.out)
     if args.steps < 1:
         raise UsageError(f"--steps {args.steps}: expected at least 1")
     if args.people == "train":
@@ -76,10 +72,11 @@ def run(args: argparse.Namespace) -> int:
     template = fitted.preprocessing.template
 
     def seen_by_reference(pictures: Pixels) -> Floats:
-        views = [
-            _aligned(pictures[k : k + _BATCH], template, reference.template) for k in range(0, len(pictures), _BATCH)
+        batches = [pictures[k : k + _BATCH] for k in range(0, len(pictures), _BATCH)]
+        codes = [
+            reference.encode_from(part, template) for part in tqdm(batches, "reference", disable=None, leave=False)
         ]
-        return np.concatenate([reference.encode(view) for view in tqdm(views, "reference", disable=None, leave=False)])
+        return np.concatenate(codes)
 
     document = {
         "schema": 1,
@@ -90,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
         "ssim": float(ssim(_unit_range(faces), _unit_range(drawn)).mean()),
         "encoder": _accepted(normalise(codes)[0], normalise(attacker.encode(drawn))[0], names),
         "reference": _accepted(
-            seen_by_reference(_rgb(faces, fitted.preprocessing)),
-            seen_by_reference(_rgb(drawn, fitted.preprocessing)),
+            seen_by_reference(as_rgb(faces, fitted.preprocessing)),
+            seen_by_reference(as_rgb(drawn, fitted.preprocessing)),
             names,
         ),
     }
@@ -184,19 +181,8 @@ def _accepted(true: Floats, drawn: Floats, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _aligned(pictures: Pixels, template: Template, other: Template) -> Pixels:
-    points = template.as_array()[None]
-    return np.concatenate([align(picture, points, other) for picture in pictures])
-
-
 def _unit_range(faces: Pixels) -> Floats:
     return faces.astype(np.float32) / np.float32(255)
-
-
-def _rgb(faces: NDArray[np.uint8], preprocessing: Preprocessing) -> Pixels:
-    if preprocessing.colour == "bgr":
-        return np.ascontiguousarray(faces[..., ::-1])
-    return np.repeat(faces, 3, -1) if faces.shape[-1] == 1 else faces
 
 
 def _draw(path: Path, fitted: Run, faces: Pixels, drawn: Pixels) -> None:
@@ -204,7 +190,7 @@ def _draw(path: Path, fitted: Run, faces: Pixels, drawn: Pixels) -> None:
 
     # Evenly over the photos, neither the good nor the bad ones.
     shown = np.linspace(0, len(faces) - 1, min(_SHOWN, len(faces))).round().astype(int)
-    original, restored = (_unit_range(_rgb(part[shown], fitted.preprocessing)) for part in (faces, drawn))
+    original, restored = (_unit_range(as_rgb(part[shown], fitted.preprocessing)) for part in (faces, drawn))
     save_png(reconstruction_figure(original, restored, ssim(original, restored).astype(np.float32)), path)
 
 

@@ -24,7 +24,7 @@ from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.pictures.chips import Chips
 from edge_runtime.storage.files import replacing_folder
 from edge_runtime.types import Floats
-from train.data.files import write_json
+from train.data.files import check_new_folder, write_json
 from train.evaluation.figures import LIGHT, axes_of, save_png
 from train.evaluation.recognition import FMR, percent
 from train.runs.codes import chips_like, encode_chips
@@ -90,8 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder."""
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise InputError(f"{args.out}: expected a new or empty folder, found something there; name another")
+    check_new_folder(args.out)
     fitted = load_run(args.run_dir)
     chips = chips_like(fitted, args.chips)
     shown = np.flatnonzero((chips.split == args.people) & (chips.names != ""))

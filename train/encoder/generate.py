@@ -24,16 +24,17 @@ from edge_runtime.config import Config, bundle_path
 from edge_runtime.detectors import open_detector
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.faces.chain import FaceChain
-from edge_runtime.geometry.alignment import Template, align
+from edge_runtime.geometry.alignment import Template
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.protocols import Detector
 from edge_runtime.sources.synthetic import still
 from edge_runtime.storage.files import replacing_folder
 from edge_runtime.types import Floats, Pixels
-from train.data.files import write_json
+from train.data.files import check_new_folder, write_json
 from train.encoder.datasets import Faces, in_chunks, prefetched, teach
 from train.encoder.reference import add_reference, open_reference
 from train.encoder.teacher import Teacher, Teachers
+from train.runs.codes import as_rgb
 from train.runs.run import Run, load_run, same_chips
 
 _CANDIDATES = 16
@@ -64,8 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1 or not 32 <= args.size <= 1024 or not 0 < args.spread <= 3:
         raise UsageError("expected --count of at least 1, --size of 32 to 1024, --spread above 0 up to 3")
     out = Path(args.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: expected a new or empty folder for the faces, found something there; name another")
+    check_new_folder(out)
     reference = open_reference(args)
     generator = FaceGenerator(load_run(args.folder))
     judge = BundleJudge(Bundle(args.judge)) if args.judge else generator
@@ -129,9 +129,7 @@ class FaceGenerator:
         codes = np.maximum(self._mean + spread * noise @ self._root.T, np.minimum(self._low, self._mean))
         pictures = np.asarray(self._decoder.predict_on_batch(codes.astype(np.float32)))
         pixels = np.rint(255 * np.clip(pictures, 0, 1)).astype(np.uint8)
-        if self.run.preprocessing.colour == "bgr":
-            return np.ascontiguousarray(pixels[..., ::-1])
-        return np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
+        return as_rgb(pixels, self.run.preprocessing)
 
     def encode(self, chips: Pixels) -> Floats:
         """The run's own codes (N, D), of unit length, of chips of its template."""
@@ -214,9 +212,7 @@ class MemoryGuard:
 
     def nearest(self, chips: Pixels, template: Template) -> Floats:
         """Cosine to the nearest training photo, float32 (N,), of chips (N, h, w, 3) aligned to ``template``."""
-        points = template.as_array()[None]
-        views = np.concatenate([align(chip, points, self._reference.template) for chip in chips])
-        return np.asarray((self._reference.encode(views) @ self._training.T).max(1), np.float32)
+        return np.asarray((self._reference.encode_from(chips, template) @ self._training.T).max(1), np.float32)
 
 
 @dataclass(frozen=True)

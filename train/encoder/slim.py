@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_runtime.errors import InputError
 from edge_runtime.storage.files import replacing
+from train.data.files import check_new_folder
 from train.encoder.fit import encoder_spec
 from train.encoder.recipe import parse_recipe
 from train.runs.models import open_model
@@ -36,8 +37,7 @@ def slim(whole: Run, folder: Path) -> Run:
     """
     if not whole.finished:
         raise InputError(f"{whole.path}: expected a finished run, this one is not; fit it to its end")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: expected a new or empty folder, found something there; name another")
+    check_new_folder(folder)
     recipe = parse_recipe(whole.recipe, whole.recipe_name)
     kept = dataclasses.replace(
         whole,

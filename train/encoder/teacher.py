@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import ConfigError, InputError
 from edge_runtime.faces.encoder import TfliteEncoder
-from edge_runtime.geometry.alignment import Template
+from edge_runtime.geometry.alignment import Template, align
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.types import Floats, Pixels
@@ -68,6 +68,11 @@ class Teacher:
         if self.flip:
             codes = codes + normalise(self._run(np.ascontiguousarray(chips[:, :, ::-1])))[0]
         return normalise(codes if self._axes is None else codes @ self._axes)[0]
+
+    def encode_from(self, chips: Pixels, template: Template) -> Floats:
+        """Codes as of ``encode``, of uint8 (N, h, w, 3) RGB chips that are aligned to another ``template``."""
+        points = template.as_array()[None]
+        return self.encode(np.concatenate([align(chip, points, self.template) for chip in chips]))
 
 
 class Teachers:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.errors import InputError
 from edge_runtime.pictures.chips import Chips
 from edge_runtime.types import Floats, Pixels
@@ -55,3 +56,10 @@ def encode_chips(
         faces.append(fitted.preprocessing.reorder(aligned))
         codes.append(np.asarray(encoder.predict_on_batch(fitted.preprocessing.as_float(aligned)), np.float32))
     return np.concatenate(codes), np.concatenate(faces)
+
+
+def as_rgb(faces: NDArray[np.uint8], preprocessing: Preprocessing) -> Pixels:
+    """Faces uint8 (N, h, w, C) in a run's colours as uint8 (N, h, w, 3) RGB; grey three times."""
+    if preprocessing.colour == "bgr":
+        return np.ascontiguousarray(faces[..., ::-1])
+    return np.repeat(faces, 3, -1) if faces.shape[-1] == 1 else faces
