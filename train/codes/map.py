@@ -27,7 +27,7 @@ from edge_runtime.types import Floats
 from train.data.files import check_new_folder, write_json
 from train.evaluation.figures import LIGHT, axes_of, save_png
 from train.evaluation.recognition import FMR, percent
-from train.runs.codes import chips_like, encode_chips
+from train.runs.codes import as_rgb, chips_like, encode_chips
 from train.runs.models import open_model
 from train.runs.run import Run, load_run
 
@@ -193,15 +193,13 @@ def strips_figure(fitted: Run, directions: Directions) -> Figure:
     axes, spread = directions.axes[:_DRAWN], np.sqrt(directions.variance[:_DRAWN])
     codes = directions.mean + np.multiply.outer(spread, _STEPS)[..., None] * axes[:, None]
     flat = normalise(codes.reshape(-1, codes.shape[-1]).astype(np.float32))[0]
-    drawn = np.clip(np.asarray(decoder.predict_on_batch(flat), np.float32), 0, 1)
-    if fitted.preprocessing.colour == "bgr":
-        drawn = drawn[..., ::-1]
+    drawn = as_rgb(np.clip(np.asarray(decoder.predict_on_batch(flat), np.float32), 0, 1), fitted.preprocessing)
     pictures = drawn.reshape(*codes.shape[:2], *drawn.shape[1:])
     figure = Figure(figsize=(len(_STEPS) * 1.05 + 0.6, _DRAWN * 1.05 + 0.3), layout="constrained")
     for row, strip in enumerate(pictures):
         for column, picture in enumerate(strip):
             axis = figure.add_subplot(len(pictures), len(_STEPS), row * len(_STEPS) + column + 1)
-            axis.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1)
+            axis.imshow(picture)
             axis.set(xticks=[], yticks=[])
             if row == 0:
                 axis.set_title(f"{_STEPS[column]:+d} sd" if _STEPS[column] else "mean", fontsize=8)

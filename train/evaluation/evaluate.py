@@ -39,7 +39,7 @@ from train.evaluation.recognition import (
     recognition_lines,
 )
 from train.evaluation.reconstruction import mse, psnr, ssim
-from train.runs.codes import chips_like, encode_chips
+from train.runs.codes import as_rgb, chips_like, encode_chips
 from train.runs.models import open_model
 from train.runs.run import Run, load_run
 
@@ -329,9 +329,9 @@ def _draw_grid(
     # Evenly over the ranks, so that neither the good nor the bad ones are picked.
     ranks = np.linspace(0, len(scores) - 1, min(_GRID_FACES, len(scores))).round().astype(int)
     shown = np.argsort(-scores, kind="stable")[ranks]
-    original, drawn = (values[shown].astype(np.float32) / 255 for values in (faces, restored))
-    if fitted.preprocessing.colour == "bgr":
-        original, drawn = original[..., ::-1], drawn[..., ::-1]
+    original, drawn = (
+        as_rgb(values[shown], fitted.preprocessing).astype(np.float32) / np.float32(255) for values in (faces, restored)
+    )
     save_png(reconstruction_figure(original, drawn, scores[shown].astype(np.float32)), picture)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from train.runs.models import open_model
 from train.runs.run import Run
 
 _BATCH = 256
+Value = TypeVar("Value", np.uint8, np.float32)
 
 
 def chips_like(fitted: Run, other: Path | None) -> Chips:
@@ -58,8 +60,8 @@ def encode_chips(
     return np.concatenate(codes), np.concatenate(faces)
 
 
-def as_rgb(faces: NDArray[np.uint8], preprocessing: Preprocessing) -> Pixels:
-    """Faces uint8 (N, h, w, C) in a run's colours as uint8 (N, h, w, 3) RGB; grey three times."""
+def as_rgb(faces: NDArray[Value], preprocessing: Preprocessing) -> NDArray[Value]:
+    """Faces (N, h, w, C) in a run's colours as (N, h, w, 3) RGB of the same numbers; grey three times."""
     if preprocessing.colour == "bgr":
         return np.ascontiguousarray(faces[..., ::-1])
     return np.repeat(faces, 3, -1) if faces.shape[-1] == 1 else faces
