@@ -14,12 +14,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from edge_runtime.capture import channel
 from edge_runtime.capture.channel import Message, ShownSlots
@@ -28,15 +27,14 @@ from edge_runtime.errors import CameraError, ConfigError, FamiliarError, revive
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.log import log
+from edge_runtime.system.relay import relay
 from edge_runtime.text.address import Address
-from edge_runtime.text.masking import masked
 from edge_runtime.types import Frame
 
 DEATH_S = 2.0
 """What a dying process may take to be gone: a busy machine needs a while to clear its memory away."""
 _GRACE_S = 0.4
 """How long a stop gives the process to end by itself, and again after SIGKILL."""
-_LINE_BYTES = 1 << 16
 """The longest line of a capture process that is passed on in one piece."""
 # What to open comes over the channel: arguments are for everybody to read, and an address may hold a password.
 _PROGRAM = (
@@ -48,15 +46,6 @@ _PROGRAM = (
 
 class CaptureLostError(CameraError):
     """The capture process died or missed its deadline; the source itself may be well."""
-
-
-def _relay(lines: IO[bytes]) -> None:
-    """Pass on what a capture process writes to standard error, without secrets, until it ends."""
-    with lines:
-        while line := lines.readline(_LINE_BYTES):
-            text = masked(line.decode(errors="backslashreplace"))
-            with suppress(OSError):  # nobody reads it
-                os.write(2, text.encode())
 
 
 class CaptureProcess(Closing):
@@ -122,8 +111,8 @@ class CaptureProcess(Closing):
                 process_group=0,
             )
         # What OpenCV, FFmpeg or a camera's program says may hold the address.
-        self._lines = threading.Thread(target=_relay, args=(self._process.stderr,), name="capture's lines", daemon=True)
-        self._lines.start()
+        assert self._process.stderr is not None
+        self._lines = relay(self._process.stderr, "capture's lines")
         self._life = os.pidfd_open(self._process.pid)
         self._channel.setblocking(False)
         request = {"path": sys.path, "spec": address.reveal(), "camera": camera, "first_seq": first_seq}

@@ -21,7 +21,7 @@ from edge_runtime.decision.refusal import PROMISE
 from edge_runtime.errors import ControlError, FamiliarError, UsageError
 from edge_runtime.sinks import SinkConfig
 from edge_runtime.text.address import Address
-from edge_runtime.text.plain import printable
+from edge_runtime.text.plain import PlainStream, printable
 
 if TYPE_CHECKING:
     from edge_runtime.daemon.checkup import Examine
@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
     config = _config(args)
     log.configure(config.log)
+    if isinstance(sys.stderr, PlainStream):
+        sys.stderr.wait_for_nobody()
     with ExitStack() as stack:
         recording = None
         if args.save:

@@ -31,8 +31,10 @@ def without_lines(*prefixes: bytes) -> Iterator[None]:
             os.dup2(original, 2)
             os.close(original)
             held.seek(0)
-            with suppress(OSError):  # nobody reads it, or its disk is full
-                os.write(2, b"".join(line for line in held if not line.startswith(prefixes)))
+            others = b"".join(line for line in held if not line.startswith(prefixes))
+            with suppress(OSError, ValueError, AttributeError):  # nobody reads it, or its disk is full
+                sys.stderr.write(others.decode(errors="backslashreplace"))
+                sys.stderr.flush()
 
 
 def _usable() -> bool:

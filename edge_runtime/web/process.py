@@ -21,6 +21,7 @@ from edge_runtime.errors import ConfigError
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.loopback import is_loopback
+from edge_runtime.system.relay import relay
 
 _NEEDED = ("starlette", "uvicorn", "msgspec", "python_multipart")
 _AGAIN_S, _LONGEST_AGAIN_S = 1.0, 60.0
@@ -93,11 +94,13 @@ class WebProcess(Closing):
             [sys.executable, "-c", _PROGRAM.format(path=sys.path), str(self._listener.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             pass_fds=[self._listener.fileno()],
             env=harmless_environment(),
             process_group=0,
         )
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stderr is not None
+        relay(self._process.stderr, "the page's lines")
         with suppress(OSError):
             self._process.stdin.write(json.dumps(self._settings).encode() + b"\n")
             self._process.stdin.flush()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from edge_runtime.errors import FamiliarError, ImageError, revive
 from edge_runtime.system.environment import harmless_environment
@@ -30,7 +30,7 @@ async def body_of(request: Request, max_bytes: int) -> bytes:
     """The whole body.
 
     Raises:
-        HTTPException: 413 where it is larger, 408 where it takes too long.
+        HTTPException: 413 where it is larger, 408 where it takes too long, 400 where the sender goes away.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
@@ -44,6 +44,8 @@ async def body_of(request: Request, max_bytes: int) -> bytes:
                     raise HTTPException(413, f"expected at most {max_bytes >> 10} KiB, received more")
     except TimeoutError as error:
         raise HTTPException(408, f"expected the whole body within {_BODY_S:g} s") from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "expected the whole body, received a part of it") from error
     return bytes(body)
 
 

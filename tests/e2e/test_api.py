@@ -338,6 +338,25 @@ def test_bodies_that_are_no_pictures_or_too_much_of_one_are_refused_in_a_line(se
     assert answers(served)
 
 
+def test_silent_and_slow_connections_keep_nobody_out(served: Served) -> None:
+    address = ("127.0.0.1", served.client.base_url.port)
+    silent = [socket.create_connection(address, 10) for _ in range(200)]
+    try:
+        for connection in silent[:100]:
+            connection.sendall(
+                b"POST /api/faces/recognize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nslow"
+            )
+        assert served.client.get("/api/faces").status_code == 200
+        # Who never says anything is let go.
+        silent[150].settimeout(30)
+        assert silent[150].recv(10) == b""
+    finally:
+        for connection in silent:
+            connection.close()
+    # Bodies that were cut off hold up nobody who comes after them.
+    assert served.client.get("/api/faces").status_code == 200
+
+
 def test_a_listener_that_does_not_read_is_let_go_and_costs_no_other(served: Served) -> None:
     address = ("127.0.0.1", served.client.base_url.port)
     request = b"GET /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nLast-Event-ID: 0\r\n\r\n"
@@ -361,23 +380,6 @@ def _listens(served: Served) -> bool:
             return bool(stream.status_code == 200)
     except httpx.ReadTimeout:
         return True  # it began, and nothing happened
-
-
-def test_silent_and_slow_connections_keep_nobody_out(served: Served) -> None:
-    address = ("127.0.0.1", served.client.base_url.port)
-    silent = [socket.create_connection(address, 10) for _ in range(200)]
-    try:
-        for connection in silent[:100]:
-            connection.sendall(
-                b"POST /api/faces/recognize HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nslow"
-            )
-        assert served.client.get("/api/faces").status_code == 200
-        # Who never says anything is let go.
-        silent[150].settimeout(30)
-        assert silent[150].recv(10) == b""
-    finally:
-        for connection in silent:
-            connection.close()
 
 
 def test_the_process_that_serves_has_no_secret_and_is_started_again(served: Served, monkeypatch: Any) -> None:

@@ -253,29 +253,43 @@ def test_it_ends_when_nobody_reads_its_output(started: Any) -> None:
     assert b"Traceback" not in err
 
 
-def test_it_stops_although_its_output_is_stuck(folder: Path) -> None:
+@contextmanager
+def stuck() -> Iterator[int]:
+    """The end to write to of a pipe that is full and that nobody reads."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     with contextlib.suppress(BlockingIOError):
         while True:
             os.write(write, b"\n" * 4096)
     os.set_blocking(write, True)
-    command = [sys.executable, "-m", "edge_runtime", "run", "--camera", f"door={LIVE}"]
-    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE, cwd=ROOT, env=environment(folder)) as process:
+    try:
+        yield write
+    finally:
         os.close(write)
-        path = folder / "run/familiar/control.sock"
-        deadline = time.monotonic() + PATIENCE_S
-        while (client := ControlClient.connect(path)) is None:
-            assert time.monotonic() < deadline and process.poll() is None
-            select.select([], [], [], 0.05)
-        while not client.call("status", {})["cameras"].get("door", {}).get("tracks"):
-            assert time.monotonic() < deadline
-            select.select([], [], [], 0.05)
-        process.terminate()
-        _, err = process.communicate(timeout=PATIENCE_S)
-    os.close(read)
+        os.close(read)
+
+
+@pytest.mark.parametrize("which", ["stdout", "stderr"])
+def test_it_looks_and_stops_although_a_stream_is_stuck(folder: Path, which: str) -> None:
+    command = [sys.executable, "-m", "edge_runtime", "run", "--camera", f"door={LIVE}"]
+    with stuck() as write:
+        streams: dict[str, int] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, which: write}
+        with subprocess.Popen(command, cwd=ROOT, env=environment(folder), **streams) as process:  # type: ignore[call-overload]
+            path = folder / "run/familiar/control.sock"
+            deadline = time.monotonic() + PATIENCE_S
+            while (client := ControlClient.connect(path)) is None:
+                assert time.monotonic() < deadline and process.poll() is None
+                select.select([], [], [], 0.05)
+            while not client.call("status", {})["cameras"].get("door", {}).get("tracks"):
+                assert time.monotonic() < deadline
+                select.select([], [], [], 0.05)
+            process.terminate()
+            out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
-    assert b"could not be written in time" in err
+    if which == "stdout":
+        assert b"could not be written in time" in err
+    else:
+        assert b'"appeared"' in out
 
 
 def test_a_second_daemon_is_refused(started: Any, folder: Path) -> None:
