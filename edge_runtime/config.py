@@ -324,7 +324,8 @@ def parse_config(
     config = Config(**values)
     for sink in config.sink:
         with collected(found, at_once):
-            wanted = {"crop": "crops", "snapshot": "snapshots"}.get(getattr(sink.settings, "pictures", "none"), "none")
+            sent = getattr(sink.settings, "pictures", "none")
+            wanted = "none" if sent == "none" else f"{sent}s"
             if not config.events.keeps(wanted):
                 raise ConfigError(
                     f'{where}: sink {sink.name}: expected [events] keep = "{wanted}" where such pictures are sent, '

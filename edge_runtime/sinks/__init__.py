@@ -23,16 +23,17 @@ _HERE = __name__
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
-def picture_key(what: str) -> Any:
-    """The key by which a sink shows pictures: ``none``, ``crop`` or ``snapshot``.
+def picture_key(what: str, clips: bool = False) -> Any:
+    """The key by which a sink shows pictures: ``none``, ``crop``, ``snapshot``, and perhaps ``clip``.
 
     Args:
         what: is done with them, as "sent".
+        clips: whether it can send films.
     """
-    text = (
-        f"what is {what} of each face: none | crop | snapshot (the face, or all that the camera saw); see [events] keep"
-    )
-    return key("none", text, choices=("none", "crop", "snapshot"))
+    choices = ("none", "crop", "snapshot", "clip") if clips else ("none", "crop", "snapshot")
+    film = ", or that and a film" if clips else ""
+    shown = f"the face, or all that the camera saw{film}"
+    return key("none", f"what is {what}: {' | '.join(choices)} ({shown}); see [events] keep", choices=choices)
 
 
 @dataclass(frozen=True)

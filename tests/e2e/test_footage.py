@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import pytest
 
 from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_bundle
+from tests.certificates import Authority
 from tests.clips import visit, write_clip
 from tests.e2e.test_events import events
 from tests.e2e.test_run import familiar, starting
 from tests.http_receiver import HttpReceiver
+from tests.mail_server import MailServer
+from tests.mosquitto import Broker, Reader, needs_mosquitto, retained
 from tests.small_disk import needs_root, small_disk
 from tests.waiting import wait_for
 
@@ -139,3 +143,104 @@ def test_a_full_disk_costs_pictures_and_no_event(started: Any, home: Path) -> No
         numbers = [event["event_id"] for event in events(home)]
         assert numbers == list(range(1, len(numbers) + 1))
         assert footage(home, "clip")
+
+
+@pytest.fixture(scope="module")
+def mail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MailServer, Path]]:
+    """A mail server, and the certificate of its authority."""
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.issue("server", 30))
+    server = MailServer(tls)
+    yield server, authority.certificate
+    server.leave()
+
+
+def write_sinks(home: Path, keep: str, *tables: str) -> Path:
+    path = home / "sinks.toml"
+    path.write_text(f'[events]\nkeep = "{keep}"\n' + "".join(f"[[sink]]\n{table}\n" for table in tables))
+    return path
+
+
+def decoded(jpeg: bytes) -> Pixels:
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    return np.asarray(picture, np.uint8)
+
+
+def stills_of(home: Path, film: bytes) -> list[Pixels]:
+    path = home / "sent.avi"
+    path.write_bytes(film)
+    video, found = cv2.VideoCapture(str(path)), []
+    while (read := video.read())[0]:
+        found.append(read[1])
+    return found
+
+
+def test_a_mail_brings_what_the_camera_saw_and_the_film_of_it(
+    started: Any, home: Path, mail_server: tuple[MailServer, Path]
+) -> None:
+    server, authority = mail_server
+    mail = (
+        f'type = "mail"\nhost = "127.0.0.1"\nport = {server.port}\nca_certs = "{authority}"\n'
+        'sender = "pi@example.org"\nto = ["me@example.org"]\nkinds = ["unknown"]\npicture = "clip"'
+    )
+    path = write_sinks(home, "clips", mail, 'type = "jsonlines"')
+    daemon = started("--config", str(path))
+    number = daemon.next_event("unknown")["event_id"]
+    wait_for(lambda: bool(server.mails), 60)
+    daemon.end()
+    files = {part.get_filename(): part.get_content() for part in server.mails[0].iter_attachments()}
+    assert sorted(files) == ["event.json", "face.jpg", "film.avi"]
+    assert json.loads(files["event.json"])["event_id"] == number
+    assert decoded(files["face.jpg"]).shape == (240, 240, 3)  # all that the camera saw, not the face alone
+    stills = stills_of(home, files["film.avi"])
+    room = cv2.cvtColor(visit(2)[0], cv2.COLOR_RGB2BGR)
+    empty = [bool(np.abs(still.astype(int) - room).mean() < 6) for still in stills]
+    assert len(stills) >= 20 and empty[0] and empty[-1] and not all(empty)  # before they came, and after they went
+
+
+def test_a_film_that_is_not_whole_when_the_daemon_ends_goes_as_far_as_it_is(started: Any, home: Path) -> None:
+    receiver = HttpReceiver()
+    hook = f'type = "webhook"\nurl = "{receiver.url}"\npicture = "clip"\nkinds = ["unknown"]'
+    try:
+        daemon = started("--config", str(write_sinks(home, "clips", hook, 'type = "jsonlines"')))
+        daemon.next_event("unknown")
+        daemon.end()
+    finally:
+        receiver.leave()
+    (request,) = receiver.requests
+    said = json.loads(request.body)
+    assert len(stills_of(home, base64.b64decode(said["clip"]))) >= 1
+    assert decoded(base64.b64decode(said["picture"])).shape == (240, 240, 3)
+
+
+@needs_mosquitto
+def test_a_broker_gets_the_snapshot_and_keeps_it_not(started: Any, home: Path, tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt", reason="paho-mqtt is missing: pip install 'familiar-edge[mqtt]'")
+    broker = Broker(tmp_path / "broker")
+    try:
+        reader = Reader(broker.port)
+        sink = f'type = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\nimage = "snapshot"'
+        daemon = started("--config", str(write_sinks(home, "snapshots", sink)))
+        wait_for(lambda: reader.last("familiar/door/image") is not None, 60)
+        picture = decoded(reader.last("familiar/door/image") or b"")
+        assert picture.shape == (240, 240, 3)
+        wait_for(lambda: any(event["kind"] == "unknown" for event in reader.payloads("familiar/events")), 60)
+        assert "familiar/door/image" not in retained(broker.port)
+        daemon.end()
+        reader.close()
+    finally:
+        broker.kill()
+
+
+@pytest.mark.parametrize(
+    ("sink", "keep", "says"),
+    [
+        ('type = "mqtt"\nhost = "h"\nimage = "clip"', "clips", "expected none or crop or snapshot"),
+        ('type = "webhook"\nurl = "http://h/"\npicture = "clip"', "snapshots", '[events] keep = "clips"'),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_at_the_start(home: Path, sink: str, keep: str, says: str) -> None:
+    done = familiar(home, "config", "check", "--config", str(write_sinks(home, keep, sink)))
+    assert done.returncode != 0 and says in done.stderr + done.stdout

@@ -41,7 +41,8 @@ def store_event(
     key = {"Ada": ADA, "Ben": BEN, None: NOBODY}[who]
     footage.put("snapshot", token, event.wall_time, [track, *others], key, b"jpeg of " + track.encode())
     footage.put("clip", token, event.wall_time, [track, *others], key, b"film of " + track.encode())
-    footage.settle(token)
+    footage.settle("snapshot", token)
+    footage.settle("clip", token)
     return token
 
 
