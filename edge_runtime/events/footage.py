@@ -49,6 +49,8 @@ class Footage:
         self._due: set[tuple[FootageKind, str]] = set()
         self._barred: set[str] = set()
         self._number = max((int(path.name[:12]) for path, _ in self._files()), default=0)
+        self._earlier = self._number
+        """Names up to this number stand with events of the log as it is, or with those of one that is gone."""
 
     def token(self) -> str:
         """A name for what is kept beside an event; names sort by age. Snapshot and clip are due from now on."""
@@ -132,13 +134,40 @@ class Footage:
                 if not _tracks_of(path).isdisjoint(tracks):
                     path.unlink(missing_ok=True)
 
-    def reconcile(self, tokens: Collection[str]) -> None:
-        """Delete what belongs to no event, and what a killed process has left; for when nobody writes yet."""
-        self.remove({path.name.partition(".")[0] for path, _ in self._files()}.difference(tokens))
+    def begin_anew(self) -> None:
+        """The log was set aside: what was named so far belongs to it."""
+        with self._changed:
+            self._earlier = self._number
+
+    def reconcile(self, tokens: Collection[str]) -> dict[FootageKind, int]:
+        """Delete what belongs to no event, of what was there before this began or before the log was set aside.
+
+        Args:
+            tokens: that stand with events.
+
+        Returns:
+            How many of each kind went.
+        """
+        gone: dict[FootageKind, int] = {"snapshot": 0, "clip": 0}
+        for path, _ in list(self._files()):
+            token, _, kind = path.name.partition(".")
+            if token not in tokens and int(token[:12]) <= self._earlier:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+                    gone["clip" if kind == "clip" else "snapshot"] += 1
+        return gone
+
+    def delete_drafts(self) -> None:
+        """Delete what a killed process has left; for when nobody writes yet."""
         if self.folder.is_dir():
             for draft in self.folder.glob(f"*{_DRAFT}"):
                 with suppress(OSError):
                     draft.unlink(missing_ok=True)
+
+    def has(self, kind: FootageKind, token: str | None) -> bool:
+        """Whether a snapshot or clip of this name is there, whoever may open it."""
+        name = f"{token}.{kind}"
+        return _NAME.fullmatch(name) is not None and (self.folder / name).exists()
 
     def trim(self, keep_bytes: int) -> int:
         """Delete the oldest files beyond so many bytes; how many bytes are left."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import sqlite3
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,97 @@ def test_a_webhook_gets_the_snapshot_with_the_event(started: Any, home: Path) ->
         shown = cv2.imdecode(picture, cv2.IMREAD_COLOR)
         assert shown is not None and shown.shape == (240, 240, 3)  # all that the camera saw, not the face alone
     assert footage(home, "snapshot") and not footage(home, "clip")
+
+
+def kept_with_pictures(started: Any, home: Path, count: int = 2) -> list[int]:
+    """Numbers of Ada's events with snapshot and clip, of a daemon that has ended."""
+    assert familiar(home, "enroll", "Ada", str(home / "photo.png")).returncode == 0
+    daemon = started("--set", "events.keep=clips")
+    numbers = [daemon.next_event("identified")["event_id"] for _ in range(count)]
+    wait_for(lambda: len(footage(home, "clip")) >= count)
+    daemon.end()
+    return numbers
+
+
+def spoil_a_page_that_leads_to_others(log: Path) -> None:
+    with closing(sqlite3.connect(log)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'event'").fetchone()
+    data = bytearray(log.read_bytes())
+    assert data[(root - 1) * 4096] == 5, "expected enough events that no row lies on this page"
+    data[(root - 1) * 4096 : root * 4096] = b"\xff" * 4096
+    log.write_bytes(data)
+
+
+def set_aside(started: Any, home: Path) -> None:
+    """Damage the log, and let a daemon begin a new one."""
+    spoil_a_page_that_leads_to_others(home / "state" / "familiar" / "events.db")
+    daemon = started("--set", "events.keep=clips")
+    assert "familiar repair takes back what is good of it" in daemon.next_line("set aside as events.db.aside-1")
+    daemon.next_event("identified")
+    daemon.end()
+
+
+def opens(home: Path, number: int, kind: str) -> bool:
+    path = home / f"again.{kind}"
+    path.unlink(missing_ok=True)
+    done = familiar(home, "explain", str(number), f"--{kind}", str(path))
+    return done.returncode == 0 and path.stat().st_size > 0
+
+
+KINDS = ("crop", "snapshot", "clip")
+
+
+def test_repair_brings_pictures_back_with_the_events_of_a_damaged_log(started: Any, home: Path) -> None:
+    numbers = kept_with_pictures(started, home)
+    before = {path.name for path in footage(home, "*")}
+    set_aside(started, home)
+    assert not any(opens(home, numbers[0], kind) for kind in KINDS)  # the event is in the log that was set aside
+    assert before <= {path.name for path in footage(home, "*")}
+    done = familiar(home, "repair", "--json")
+    assert done.returncode == 0, done.stderr
+    (told,) = [one for one in json.loads(done.stdout) if one["path"].endswith("events.db")]
+    assert told["lost"] == {"events": 0}
+    assert told["kept"]["snapshots"] == len(footage(home, "snapshot")) and told["kept"]["crops"] >= len(numbers)
+    assert all(opens(home, number, kind) for number in numbers for kind in KINDS)
+    daemon = started("--set", "events.keep=clips")
+    daemon.next_event("identified")
+    daemon.end()
+    assert before <= {path.name for path in footage(home, "*")}  # the next start leaves them, too
+
+
+def test_repair_says_how_many_pictures_went_with_a_lost_event(started: Any, home: Path) -> None:
+    first, second = kept_with_pictures(started, home)
+    log = home / "state" / "familiar" / "events.db"
+    with closing(sqlite3.connect(log)) as connection, connection:
+        # A bit of the card: it is no longer as it was written.
+        connection.execute("UPDATE event SET body = replace(body, '0', '1') WHERE event_id = ?", (first,))
+    kept = len(footage(home, "snapshot")), len(footage(home, "clip"))
+    done = familiar(home, "repair")
+    assert done.returncode == 0, done.stderr
+    assert "lost 1 events, 1 snapshots, 1 clips" in done.stdout
+    assert (len(footage(home, "snapshot")), len(footage(home, "clip"))) == (kept[0] - 1, kept[1] - 1)
+    assert opens(home, second, "clip")
+    assert "sound" in familiar(home, "repair").stdout
+
+
+def test_repair_says_which_pictures_do_not_open_any_more(started: Any, home: Path) -> None:
+    numbers = kept_with_pictures(started, home)
+    set_aside(started, home)
+    clip = footage(home, "clip")[0]
+    clip.write_bytes(clip.read_bytes()[:-1] + b"!")
+    done = familiar(home, "repair")
+    assert "1 pictures do not open" in done.stdout
+    assert [opens(home, number, "clip") for number in numbers] == [False, True]
+
+
+def test_who_is_forgotten_is_in_no_picture_of_a_log_that_was_set_aside(started: Any, home: Path) -> None:
+    kept_with_pictures(started, home)
+    before = {path.name for path in footage(home, "*")}
+    set_aside(started, home)
+    assert familiar(home, "people", "forget", "Ada", "--yes").returncode == 0
+    assert not list((home / "state" / "familiar").glob("events.db.aside-*"))
+    assert before.isdisjoint(path.name for path in footage(home, "*"))
 
 
 @needs_root
