@@ -254,5 +254,5 @@ def _reduced(pixels: Pixels) -> Pixels:
 
 
 def _jpeg(pixels: Pixels) -> bytes:
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[:, :, ::-1]), (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
     return bytes(data)
