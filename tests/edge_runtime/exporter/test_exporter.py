@@ -156,6 +156,8 @@ def test_alerts_and_dashboard_ask_only_for_what_there_is(page: str) -> None:
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(asked) > 10 and len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
     assert names_in(" ".join(asked)) - known(page) == set()
+    heatmaps = [target for panel in dashboard["panels"] if panel["type"] == "heatmap" for target in panel["targets"]]
+    assert {target.get("format") for target in heatmaps} == {"heatmap"}, "else buckets are drawn as sums of those below"
     assert names_in((MONITORING / "alerts.yml").read_text()) - known(page) == set()
 
 
