@@ -108,7 +108,11 @@ def read_sink(table: Any, where: str) -> SinkConfig:
     check_known(common.type, dict.fromkeys(backend_names(_HERE)), where, "type")
     _check_filters(common, where)
     kind = load_backend(_HERE, common.type, "sink").Settings
-    settings = section(kind, {name: value for name, value in table.items() if name not in names}, where)
+    try:
+        settings = section(kind, {name: value for name, value in table.items() if name not in names}, where)
+    except ConfigError as error:
+        # What a sink's own checks find does not know in which of several tables.
+        raise error if str(error).startswith(where) else ConfigError(f"{where}: {error}") from error
     name = common.name or f"{common.type}:{settings.target}"
     return SinkConfig(dataclasses.replace(common, name=name), settings)
 
