@@ -214,6 +214,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="of one window")
     parser.add_argument("--windows", type=int, default=8, help="of one pair")
     parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--cameras", nargs="+", default=CAMERAS)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--priority", type=int, default=0, help="niceness, below 0 where the machine is busy")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -223,13 +225,13 @@ def main() -> None:
         "| share of the first's | CPU of other threads a frame, ms | highest memory (RSS) of each, MB | clips |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for camera in CAMERAS:
-        for variant in VARIANTS:
+    for camera in args.cameras:
+        for variant in args.variants:
             lines.append(measure(camera, variant, args.pairs, args.windows, args.seconds))
             print(lines[-1], flush=True)
     head = (
         f"`python -m tests.benchmarks.outputs`: for each line {args.pairs} pairs of daemons with "
-        f"{args.windows} windows of {args.seconds:g} s each; cameras of 25 frames a second; medians, and the middle "
+        f"{args.windows} windows of {args.seconds:g} s each; live cameras; medians, and the middle "
         "half of the shares:\n\n"
     )
     args.out.parent.mkdir(parents=True, exist_ok=True)
