@@ -22,7 +22,7 @@ Ask = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 MOST_LISTENERS = 16
 _EVERY_S = 0.5
 _ALIVE_S = 15.0
-_SEND_S = 10.0
+SEND_S = 10.0
 """A listener that takes longer to read is let go."""
 _BATCH = 200
 _MOST_WAITING = 1000
@@ -109,14 +109,14 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI 3."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         try:
             with contextlib.suppress(TimeoutError):
                 await self._send_all(send, gone)
         finally:
             gone.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SEND_S):
+            async with asyncio.timeout(SEND_S):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_all(self, send: Send, gone: asyncio.Task[None]) -> None:
@@ -151,10 +151,11 @@ class EventStream(Response):
 
     async def _put(self, send: Send, text: str) -> None:
         if text:
-            async with asyncio.timeout(_SEND_S):
+            async with asyncio.timeout(SEND_S):
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
 
-async def _until_gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
+    """Return when whoever asked is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from edge_runtime.web import answers, fields
 
-Media = Literal["image/jpeg", "text/plain", "application/octet-stream"]
+Media = Literal["image/jpeg", "text/plain", "application/octet-stream", "application/x-ndjson"]
 Scope = Literal["open", "read", "name", "admin"]
 PICTURE: Literal["picture"] = "picture"
 """As a body: a picture's file, or a form with one."""
@@ -119,9 +119,27 @@ ROUTES = (
         "Enrol one photo of somebody",
         answers.Enrolled,
         "enroll",
-        query=fields.ForceQuery,
+        query=fields.PhotoQuery,
         body=PICTURE,
         fields=(("source", "API"),),
+    ),
+    Route(
+        "POST",
+        "/api/faces/{name}/live",
+        "name",
+        "Enrol whoever stands before a camera: a line of JSON for each step, with guidance and views, until one has "
+        "results or error; nobody is enrolled if the connection ends before",
+        "application/x-ndjson",
+        body=fields.BeforeCamera,
+    ),
+    Route(
+        "POST",
+        "/api/faces/{name}/note",
+        "name",
+        "What somebody agreed to, and until when they stay enrolled",
+        answers.Person,
+        "people.note",
+        body=fields.Note,
     ),
     Route(
         "POST",

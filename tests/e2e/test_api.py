@@ -24,6 +24,9 @@ from tests.web_client import Served, answers, httpx, serving
 CHANGING = "switch|delete|forget|calibration|wrong|take-back"
 """Operations that would take away from other tests what they look at."""
 
+ALONE = "synthetic:fps=15,size=640x480,seed=3,people=1,realtime,loop"
+"""One person, again and again."""
+
 pytest.importorskip("starlette", reason="the extra web is not installed")
 
 
@@ -118,6 +121,32 @@ def test_visits_come_in_pages_that_miss_nothing(served: Served) -> None:
         begins = [one["first_s"] for one in answer["visits"]] + [one["wall_time"] for one in answer["events"]]
         before = min(begins)
     assert paged == keys(whole) and not whole["more"]
+
+
+def test_whoever_stands_before_a_camera_is_told_what_to_do_and_enrolled(tmp_path: Path) -> None:
+    with serving(tmp_path, "--camera", f"front={ALONE}") as served:
+        wait_for(lambda: served.client.get("/api/cameras/front/snapshot.jpg").status_code == 200)
+
+        def live(name: str, **body: Any) -> Any:
+            return served.client.stream("POST", f"/api/faces/{name}/live", json=body, timeout=120)
+
+        for name, camera, code in (("Ada", "hall", 404), ("unknown", "front", 400)):
+            with live(name, camera=camera) as refused:
+                refused.read()
+                assert refused.status_code == code and set(refused.json()) == {"error"}
+        with live("Ada", camera="front", views=20) as left:  # somebody who closes the page
+            assert "guidance" in json.loads(next(left.iter_lines()))
+        with live("Ada", camera="front", views=2) as stream:
+            assert stream.headers["content-type"] == "application/x-ndjson"
+            lines = [json.loads(line) for line in stream.iter_lines() if line]
+        assert {"hold still"} <= {line.get("guidance") for line in lines}
+        assert [line["views"] for line in lines if "views" in line] == sorted(line["views"] for line in lines[:-1])
+        assert [one["accepted"] for one in lines[-1]["results"]] == [True, True]
+        person = served.client.get("/api/faces/Ada").json()
+        assert [photo["source"] for photo in person["records"]] == ["camera front"] * 2
+        with live("Bo", camera="front", views=2) as other:
+            error = json.loads([line for line in other.iter_lines() if line][-1])["error"]
+        assert "Ada" in error and "nothing was enrolled" in error
 
 
 def test_a_kept_crop_and_a_snapshot_are_pictures(served: Served) -> None:
@@ -438,6 +467,9 @@ def test_tokens_keep_out_limit_and_end(tmp_path: Path) -> None:
         assert get(f"/api/events/{elsewhere}/crop.jpg", blind) == 403
         namer = {"Authorization": f"Bearer {halfblind}"}
         assert client.post(f"/api/events/{elsewhere}/wrong", json={}, headers=namer).status_code == 403
+        beside = {"camera": "back"}
+        assert client.post("/api/faces/A/live", json=beside, headers=namer).status_code == 403
+        assert client.post("/api/faces/A/live", json={"camera": "front"}, headers=bearer).status_code == 403
         # What tells of everything at once is for nobody who sees one camera, and backups are for an admin.
         assert get("/api/metrics", blind) == 403
         assert [get(path, reader) for path in ("/api/backup", "/api/doctor")] == [403, 403]
