@@ -27,6 +27,8 @@ if chromium() is None:
 
 PLACES = ("now", "visits", "people", "strangers", "strictness", "device")
 JPEG = {"Content-Type": "image/jpeg"}
+SLOW_4G = {"offline": False, "latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 750e3 / 8}
+"""As Lighthouse's profile of a phone: 1.6 Mbit/s, 150 ms."""
 _HEAVIEST_BYTES = 150_000
 
 
@@ -130,6 +132,25 @@ def test_every_place_is_light_and_free_of_serious_barriers(page: Any, served: Se
             serious = [one for one in found if one["impact"] in ("serious", "critical")]
             assert serious == [], json.dumps(serious, indent=1)[:3000]
     assert 0 < sum(loaded.values()) <= _HEAVIEST_BYTES
+
+
+def test_a_slow_phone_sees_the_page_within_a_second(browser: Any, served: Served) -> None:
+    paints, loads = [], []
+    for _ in range(3):
+        context = browser.new_context(viewport={"width": 390, "height": 800})
+        page = context.new_page()
+        devtools = context.new_cdp_session(page)
+        devtools.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+        devtools.send("Network.emulateNetworkConditions", SLOW_4G)
+        page.goto(served.url)
+        page.locator("main .card").first.wait_for()
+        paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+        entries = "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        files = f"{entries}.filter((one) => !one.name.includes('/api/') && !one.name.startsWith('blob:'))"
+        loads.append(page.evaluate(f"{files}.reduce((sum, one) => sum + one.transferSize, 0)"))
+        assert page.evaluate(f"{files}.filter((one) => one.name.endsWith('.js')).length") > 10
+        context.close()
+    assert min(paints) <= 1000 and 0 < max(loads) <= _HEAVIEST_BYTES, (paints, loads)
 
 
 def test_what_people_are_called_is_text_everywhere(page: Any, served: Served) -> None:

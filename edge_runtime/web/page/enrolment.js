@@ -100,6 +100,7 @@ class BeforeCamera {
     this.guidance.textContent = T.loading;
     this.place.replaceChildren(this.guidance, h("div", { class: "row bulk" }, this.bar, this.count, this.stop), view.element);
     this.show(true);
+    this.guidance.scrollIntoView({ block: "start" });
     const stopLooking = repeatedly(() => view.look(), EVERY_MS);
     try {
       for await (const step of lines(`${at("faces", who)}/live`, { camera }, ending.signal)) await this.take(step, who);

@@ -25,7 +25,8 @@ export async function strangers(context) {
     await refresh();
   };
   const all = h("input", { type: "checkbox", id: "all-strangers", onchange: () => {
-    for (const box of list.querySelectorAll("input[type=checkbox]")) if (box.checked !== all.checked) box.click();
+    const wanted = all.checked;  // each box that changes sets it anew
+    for (const box of list.querySelectorAll("input[type=checkbox]")) if (box.checked !== wanted) box.click();
   } });
   const ignore = h("button", { onclick: each("ignore") });
   const forget = h("button", { class: "bad", onclick: async () => { if (await sure(T.forgetMany(chosen.size), T.forget, T.cancel)) await each("forget")(); } });
