@@ -100,11 +100,14 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, newsroom: Newsroom, ask: Ask, token: Token, last_seen: int | None) -> None:
-        """Send what ``token`` may see, from behind the event ``last_seen`` on."""
+    def __init__(
+        self, newsroom: Newsroom, ask: Ask, token: Token, still: Callable[[Token], bool], last_seen: int | None
+    ) -> None:
+        """Send what ``token`` may see while it is ``still`` good, from behind the event ``last_seen`` on."""
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._newsroom, self._ask, self._token, self._last_seen = newsroom, ask, token, last_seen
+        self._newsroom, self._ask, self._token, self._still = newsroom, ask, token, still
+        self._last_seen = last_seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI 3."""
@@ -131,6 +134,9 @@ class EventStream(Response):
             while not gone.done():
                 waiting = asyncio.create_task(queue.get())
                 done, _ = await asyncio.wait({waiting, gone}, timeout=_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+                if not self._still(self._token):
+                    waiting.cancel()
+                    return
                 if waiting not in done:
                     waiting.cancel()
                     await self._put(send, ": \n\n")

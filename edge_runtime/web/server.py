@@ -215,7 +215,13 @@ class Api:
         if self.newsroom.full:
             raise HTTPException(503, "too many listen to events already; try again", {"Retry-After": "10"})
         last = request.headers.get("last-event-id", "")
-        return EventStream(self.newsroom, self.ask, token, int(last) if last.isdecimal() and len(last) < 16 else None)
+        return EventStream(
+            self.newsroom,
+            self.ask,
+            token,
+            self._guard.still,
+            int(last) if last.isdecimal() and len(last) < 16 else None,
+        )
 
 
 def application(api: Api) -> ASGIApp:

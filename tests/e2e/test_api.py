@@ -480,7 +480,13 @@ def test_tokens_keep_out_limit_and_end(tmp_path: Path) -> None:
         assert client.get("/api/faces").status_code == 200
         crossing = client.post("/api/faces/A/delete", headers={"Origin": "https://evil.example"})
         assert crossing.status_code == 403
-        token("remove", "me")
+        with client.stream("GET", "/api/events", headers={"Accept": "text/event-stream"}, timeout=30) as stream:
+            heard = stream.iter_lines()
+            assert next(heard) == "retry: 2000"
+            token("remove", "me")
+            until_s = time.monotonic() + 40
+            for _ in heard:  # it ends, as its token does
+                assert time.monotonic() < until_s
         assert client.get("/api/faces").status_code == 401 and get("/api/faces", admin) == 401
         # Guessing ends after ten.
         codes = [get("/api/faces", f"fam_{number}") for number in range(12)]

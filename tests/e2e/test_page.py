@@ -6,6 +6,7 @@ import io
 import json
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
-from tests.e2e.test_run import starting
+from tests.builders import ROOT
+from tests.e2e.test_run import environment, starting
 from tests.page_tour import REMEMBERING, WITH_RELEASED, EmptyDevice, chromium, first_steps, tour
 from tests.waiting import wait_for
 from tests.web_client import Served, answers, serving
@@ -158,6 +160,10 @@ def test_what_people_are_called_is_text_everywhere(page: Any, served: Served) ->
     name = served.people[1]
     served.enrol(name)
     assert served.client.post(f"/api/faces/{name}/rename", json={"new": hostile}).status_code == 200
+    photo = served.folder / f"{hostile}.jpg"
+    photo.write_bytes(served.photo(name, 4))
+    enroll = [sys.executable, "-m", "edge_runtime", "enroll", hostile, str(photo)]
+    subprocess.run(enroll, cwd=ROOT, env=environment(served.folder), check=True, capture_output=True)
     wait_for(lambda: served.client.get("/api/visits", params={"person": hostile}).json()["visits"])
     for place, shown in (("visits", 1), ("people", 1), ("strictness", 0), ("device", 0), ("now", 0)):
         page.goto(f"{served.url}/#{place}")
@@ -167,6 +173,12 @@ def test_what_people_are_called_is_text_everywhere(page: Any, served: Served) ->
             page.get_by_role("heading", name=hostile).first.wait_for()
         if place == "people":
             page.get_by_text("pictures get no name").first.wait_for()
+            page.get_by_role("button", name=f"Show: {hostile}").click()
+            page.get_by_text(photo.name).wait_for()
+            page.get_by_label("Name", exact=True).fill(hostile)
+            broken = {"name": photo.name, "mimeType": "image/jpeg", "buffer": b"no picture"}
+            page.get_by_label("Put photos here, or choose them").set_input_files([broken])
+            page.get_by_text(f"{photo.name}: ").last.wait_for()
         if place == "visits":
             page.locator("main summary").get_by_text("Not right?").first.wait_for()
             page.get_by_label("Who").select_option(hostile)

@@ -71,7 +71,7 @@ function personCard(context, person, refresh) {
   } }, T.open);
   return h("li", { class: "card" }, h("h3", {}, person.name),
     h("p", { class: "quiet" }, `${T.photoCount(person.templates)} · ${T.since(when(person.added))}`),
-    person.expires ? h("p", { class: "quiet" }, T.forgottenAfter(when(person.expires))) : null,
+    person.expires ? h("p", { class: "quiet" }, T.forgottenAfter(when(person.expires - 1))) : null,
     h("p", { class: "seen quiet", "data-of": person.name }),
     h("p", { class: "expected", "data-of": person.name }), open, more);
 }
@@ -105,9 +105,9 @@ function personDetails(context, person, refresh) {
 // What somebody agreed to, and the day after which they are forgotten.
 function note(person, submitted) {
   const consent = h("input", { type: "text", id: `consent-${person.person_id}`, value: person.consent || "", maxlength: 2000 });
-  const until = h("input", { type: "date", id: `until-${person.person_id}`, value: person.expires ? day(person.expires) : "" });
+  const until = h("input", { type: "date", id: `until-${person.person_id}`, value: person.expires ? day(person.expires - 1) : "", min: day(Date.now() / 1000) });
   return h("form", { class: "row", onsubmit: submitted(async () => {
-    const last = until.value ? { expires: new Date(`${until.value}T23:59:59`).getTime() / 1000 } : { for_good: true };
+    const last = until.value ? { expires: new Date(`${until.value}T24:00`).getTime() / 1000 } : { for_good: true };
     await post(`${at("faces", person.name)}/note`, { consent: consent.value.trim() || "-", ...last });
     say(T.noted);
   }) }, h("div", {}, h("label", { for: consent.id }, T.consent), consent), h("div", {}, h("label", { for: until.id }, T.lastDayOf), until), h("button", {}, T.save));
