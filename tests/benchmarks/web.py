@@ -99,15 +99,18 @@ def memory_mb(pid: int) -> dict[str, float]:
     waiting = [pid]
     while waiting:
         one = waiting.pop()
-        rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
-        line = Path(f"/proc/{one}/cmdline").read_bytes()
+        try:
+            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
+            line = Path(f"/proc/{one}/cmdline").read_bytes()
+            waiting += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
+        except OSError:  # one that decoded a picture has ended
+            continue
         name = next(
             (name for name in ("web", "capture") if f"edge_runtime.{name}".encode() in line),
             "daemon" if one == pid else "other",
         )
         pss_kb = next(int(row.split()[1]) for row in rollup.splitlines() if row.startswith("Pss:"))
         found[name] = round(found.get(name, 0.0) + pss_kb / 1024, 1)
-        waiting += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
     return found
 
 

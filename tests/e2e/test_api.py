@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ import pytest
 from PIL import Image
 
 from tests.builders import RELEASED, ROOT
-from tests.e2e.test_run import environment
+from tests.e2e.test_run import environment, starting
 from tests.waiting import wait_for
-from tests.web_client import Served, answers, httpx, serving
+from tests.web_client import Served, answers, free_port, httpx, serving
 
 CHANGING = "switch|delete|forget|calibration|wrong|take-back"
 """Operations that would take away from other tests what they look at."""
@@ -251,6 +252,26 @@ def test_people_leave_under_a_passphrase_and_come_back(served: Served) -> None:
     )
     assert json.loads(done.stdout) | {"signer": ""} == again | {"signer": ""}, done.stderr
     client.post(f"/api/faces/{name}/delete")
+
+
+def test_without_a_camera_it_serves_and_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    port = free_port()
+    with starting(tmp_path, "--set", f"bundle.path={RELEASED}", "--set", f"web.listen=127.0.0.1:{port}") as start:
+        served = Served(tmp_path, start(), port)
+        served.daemon.next_line("no camera yet")
+        wait_for(lambda: answers(served))
+        stats = served.client.get("/api/stats").json()
+        assert (stats["state"], [one["part"] for one in stats["troubles"]]) == ("failing", ["cameras"])
+        assert "[camera.front]" in stats["troubles"][0]["reason"]
+        enrolled = served.client.post(
+            "/api/faces/Ash/register", content=served.photo("Ash"), headers={"Content-Type": "image/jpeg"}
+        )
+        assert enrolled.status_code == 200, "people can be enrolled before there is a camera"
+        answer = served.client.post("/api/faces/Ash/live", json={"camera": "front"})
+        assert answer.status_code == 404 and "none is configured" in answer.json()["error"]
+        served.daemon.end()
+        assert served.daemon.process.returncode == 0
 
 
 def test_metrics_are_those_of_the_exporter(tmp_path: Path) -> None:
