@@ -68,6 +68,7 @@ class Note(Struct, forbid_unknown_fields=True):
 
 
 class PhotoQuery(Struct):
+    source: Annotated[str, Meta(min_length=1, max_length=200, description="where it came from, for people")] = "API"
     force: Annotated[bool, Meta(description="take a photo that is poor or looks like somebody else")] = False
     face: Annotated[
         int, Meta(ge=0, le=1000, description="of several faces the one meant, from the left; 0: the one that fits")

@@ -32,7 +32,6 @@ class Route:
         command: the request of ``requests.table`` that answers; empty: the server answers by itself.
         query: fields behind the question mark.
         body: fields of a JSON body, or ``PICTURE``, or ``FILE``.
-        fields: of the request, where they do not come from path, query or body.
         only: field of the answer that holds a file in base64, or text, which is all that comes back.
         whole: it tells of all cameras at once, so a token for some of them does not reach it.
         passphrase: the header ``Familiar-Passphrase`` is a field of the request.
@@ -46,7 +45,6 @@ class Route:
     command: str = ""
     query: type[Struct] | None = None
     body: type[Struct] | Literal["picture", "file"] | None = None
-    fields: tuple[tuple[str, object], ...] = ()
     only: str = ""
     whole: bool = False
     passphrase: bool = False
@@ -121,7 +119,6 @@ ROUTES = (
         "enroll",
         query=fields.PhotoQuery,
         body=PICTURE,
-        fields=(("source", "API"),),
     ),
     Route(
         "POST",

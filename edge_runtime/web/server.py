@@ -132,7 +132,7 @@ class Api:
 
     async def _arguments(self, route: Route, request: Request) -> tuple[dict[str, Any], bytes]:
         given = {name: text.replace(_SLASH, "/") for name, text in request.path_params.items()}
-        arguments: dict[str, Any] = dict(route.fields) | given
+        arguments: dict[str, Any] = dict(given)
         for name in ("template_id", "event_id"):
             if name in arguments:
                 arguments[name] = _whole_number(name, arguments[name])

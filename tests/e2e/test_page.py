@@ -130,6 +130,8 @@ def test_every_place_is_light_and_free_of_serious_barriers(page: Any, served: Se
             page.reload()
             page.locator("main h2").wait_for()
             page.wait_for_timeout(500)
+            page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{place} is wider than a phone"
             found = axe.run(page).response["violations"]
             serious = [one for one in found if one["impact"] in ("serious", "critical")]
             assert serious == [], json.dumps(serious, indent=1)[:3000]

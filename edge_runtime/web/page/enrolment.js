@@ -34,10 +34,10 @@ function byPhotos(context, given, refresh) {
     const line = h("li", {}, `${file.name}: ${T.loading}`);
     results.append(line);
     try {
-      const answer = await upload(`${at("faces", who)}/register?${new URLSearchParams(options)}`, file);
+      const answer = await upload(`${at("faces", who)}/register?${new URLSearchParams({ source: file.name.slice(0, 200), ...options })}`, file);
       const word = answer.accepted ? (answer.known ? T.known : T.enrolled) : T.refused;
       line.replaceChildren(h("span", { class: answer.accepted ? "good" : "warn" }, `${file.name}: ${word}`),
-        answer.reason ? `: ${answer.reason} ` : "");
+        answer.reason && answer.boxes.length < 2 ? `: ${answer.reason} ` : "");
       if (answer.accepted) return;
       if (answer.xyxy && !options.force) {
         line.append(h("button", { onclick: () => again(line, file, who, { ...options, force: true }) }, T.anyway));
