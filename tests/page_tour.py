@@ -128,6 +128,7 @@ def first_steps(page: Any, device: EmptyDevice, shoot: Callable[[str], None] = l
     page.locator("img.view").wait_for()
     page.get_by_role("link", name="Before the camera").click()
     page.get_by_label("Name", exact=True).fill("Ada")
+    page.get_by_text("the device answers again").wait_for(state="hidden")
     page.get_by_role("button", name="Begin").click()
     page.get_by_text(re.compile("^[1-4] of 5 views")).wait_for()
     page.get_by_text(re.compile("^(Turn a little|Hold still|Step in front)")).wait_for()
