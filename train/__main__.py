@@ -21,6 +21,7 @@ COMMANDS = {
     "map": ("codes.map", "what a run's codes hold: their directions, and how short they may be"),
     "restore": ("codes.restore", "draw damaged faces anew, beside what classic filters make of them"),
     "compress": ("codes.compress", "bytes a face as a code, beside JPEG and WebP"),
+    "views": ("codes.views", "whether made-up views help people who are enrolled with one photo"),
     "doubt": ("codes.doubt", "how well a run's autoencoder tells what is no face, or a bad one"),
     "generate": ("encoder.generate", "draw faces of people who do not exist"),
 }
