@@ -307,7 +307,7 @@ def test_generated_requests_find_nothing(served: Served) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-4000:]
 
