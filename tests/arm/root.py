@@ -93,7 +93,8 @@ def missing() -> str:
 def cached(suite: str) -> Emulated | None:
     """The one made before; None: there is none."""
     made = _emulated(suite)
-    if not (made.site / ".complete").exists():
+    stamp = made.site / ".complete"
+    if not stamp.exists() or stamp.read_text() != _wanted(SUITES[suite]):
         return None
     _write_interpreter(suite, made)
     return made
@@ -108,8 +109,7 @@ def prepare(suite: str) -> Emulated:
     if found := cached(suite):
         return found
     system, made = SUITES[suite], _emulated(suite)
-    if not (_EMULATOR / "usr/bin/qemu-aarch64").exists():
-        _unpack(EMULATOR_SUITE, _own_architecture(), ("qemu-user",), _EMULATOR)
+    fetch_emulator()
     if not (made.root / ".complete").exists():
         _unpack(system.release, system.architecture, system.packages, made.root)
         _choose_linear_algebra(made.root)
@@ -118,8 +118,15 @@ def prepare(suite: str) -> Emulated:
     shutil.rmtree(made.site, ignore_errors=True)
     install_wheels(system, made.site)
     print(f"{size(made.site) / 1e6:.1f} MB unpacked, {trim(made.site) / 1e6:.1f} MB of it are of no use and go")
-    (made.site / ".complete").touch()
+    (made.site / ".complete").write_text(_wanted(system))
     return made
+
+
+def fetch_emulator() -> Path:
+    """Folder of qemu-user's programs, unpacked from Debian's package if it is not there."""
+    if not (_EMULATOR / "usr/bin/qemu-aarch64").exists():
+        _unpack(EMULATOR_SUITE, own_architecture(), ("qemu-user",), _EMULATOR)
+    return _EMULATOR / "usr/bin"
 
 
 def install_wheels(system: Suite, site: Path) -> None:
@@ -155,6 +162,11 @@ def size(place: Path) -> int:
     return sum(p.lstat().st_size for p in [place, *place.rglob("*")] if p.is_file() and not p.is_symlink())
 
 
+def _wanted(system: Suite) -> str:
+    """What is installed there; another lock is another text."""
+    return "\n".join(system.wheels) or system.target.lock() or ""
+
+
 def _emulated(suite: str) -> Emulated:
     home = CACHE / suite
     return Emulated(home / "bin/python3", home / "root", home / "site", SUITES[suite].target)
@@ -166,7 +178,7 @@ def _write_interpreter(suite: str, made: Emulated) -> None:
     version = ".".join(map(str, made.target.python))
     made.python.parent.mkdir(parents=True, exist_ok=True)
     made.python.write_text(
-        f'#!/bin/sh\nexec {_EMULATOR}/usr/bin/{emulator} {" ".join(processor)} -L {made.root} -0 "$0" '
+        f'#!/bin/sh\nexec {fetch_emulator()}/{emulator} {" ".join(processor)} -L {made.root} -0 "$0" '
         f'{made.root}/usr/bin/python{version} "$@"\n'
     )
     made.python.chmod(0o755)
@@ -179,7 +191,8 @@ def _choose_linear_algebra(root: Path) -> None:
             (library.parent.parent / library.name).symlink_to(library.relative_to(library.parent.parent))
 
 
-def _own_architecture() -> str:
+def own_architecture() -> str:
+    """What Debian calls the architecture of this machine."""
     return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -189,7 +202,7 @@ def _unpack(suite: str, architecture: str, packages: tuple[str, ...], root: Path
     for name in ("lists/partial", "archives/partial"):
         (state / name).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
-    (state / "sources.list").write_text(f"deb [arch={architecture} signed-by={_KEYRING}] {_mirror()} {suite} main\n")
+    (state / "sources.list").write_text(f"deb [arch={architecture} signed-by={_KEYRING}] {mirror()} {suite} main\n")
     options = {
         "Dir::State": state, "Dir::State::lists": state / "lists", "Dir::State::status": state / "status",
         "Dir::Cache": state, "Dir::Cache::archives": state / "archives",
@@ -205,7 +218,8 @@ def _unpack(suite: str, architecture: str, packages: tuple[str, ...], root: Path
         subprocess.run(["dpkg-deb", "-x", archive, root], check=True)
 
 
-def _mirror() -> str:
+def mirror() -> str:
+    """Where this machine's apt gets Debian's packages."""
     words = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(SITE)", "Created-By: Packages"]
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
     return next(site for origin, _, site in (line.partition(" ") for line in lines) if origin == "Debian")
