@@ -42,7 +42,7 @@ BOUNDS = {
     # less than 0.0001 px, and the int8 encoder makes a cosine of 0.998 of that.
     "litert": Bounds(output=1, score=0.02),
     # Another interpreter: on x86-64, too, its int8 outputs differ from LiteRT's by up to 5. And another OpenCV.
-    "tflite": Bounds(output=8, score=0.06, events=False),
+    "tflite": Bounds(output=8, score=0.02, events=False),
 }
 """By the interpreter there; here it is LiteRT. The same templates give the same thresholds."""
 LATER_S = 1.0

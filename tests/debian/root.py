@@ -45,6 +45,11 @@ mkdir "$here/dev/pts" "$here/dev/shm"
 ln -s /proc/self/fd "$here/dev/fd"
 mount -t proc proc "$here/proc"
 mount -t tmpfs memory "$here/run"
+# Without this XNNPACK does not know an ARM processor, and LiteRT computes with other kernels.
+mount -t tmpfs memory "$here/sys"
+mkdir -p "$here/sys/devices/system/cpu"
+mount --bind /sys/devices/system/cpu "$here/sys/devices/system/cpu"
+mount -o remount,bind,ro "$here/sys/devices/system/cpu"
 if [ -n "$GIVEN" ]; then
   mkdir -p "$here/run/given"
   mount --bind "$GIVEN" "$here/run/given"
