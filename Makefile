@@ -23,7 +23,7 @@ define need_python
 endef
 
 .PHONY: demo test check format bench sizes bench-daemon crossing calibration alike photos poison strangers \
-	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb \
+	release release-bundle release-portraits release-figures power-loss damage soak fuzz clean arm lock deb deb-check \
 	home-assistant-app deploy-faults first-notification
 
 demo: $(DEMO)/.installed
@@ -168,7 +168,8 @@ release-figures: $(DESKTOP)/.installed
 	cp $(RELEASE)/demo/contact-sheet.png docs/demo.png
 	$(DESKTOP)/bin/python -m pytest tests/e2e/test_demo.py
 
-# The device's own test on arm64, emulated by qemu-user; unpacks 600 MB into .arm the first time. SUITE=bookworm: 3.11.
+# The device's own test on arm64, emulated by qemu-user; unpacks 600 MB into .arm the first time. SUITE=bookworm: 3.11;
+# SUITE=bookworm-armhf: 32 bits.
 SUITE ?= trixie
 arm: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python -m tests.arm --suite $(SUITE)
@@ -181,6 +182,12 @@ lock: $(DESKTOP)/.installed
 ARCHITECTURE ?= $(shell dpkg --print-architecture 2>/dev/null)
 deb: $(DESKTOP)/.installed
 	$(DESKTOP)/bin/python .ci/deb.py --architecture $(ARCHITECTURE) --suite $(SUITE)
+
+# That package in an unpacked Debian of its architecture, emulated where that is another: installed, used, upgraded,
+# removed, purged; as root. It needs debootstrap.
+deb-check: deb
+	$(DESKTOP)/bin/python -m tests.debian --architecture $(ARCHITECTURE) --suite $(SUITE) \
+		$$(ls -t dist/familiar-edge_*$(SUITE)*_$(ARCHITECTURE).deb | head -n 1)
 
 # The folder of the Home Assistant app; copied to /addons of a Home Assistant OS it is a local app.
 home-assistant-app: $(DESKTOP)/.installed

@@ -28,6 +28,7 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 PYTHONS = {"bookworm": (3, 11), "trixie": (3, 13)}
 PREFIX = "/opt/familiar-edge"
 WRITABLE_MODES = 0o022
+COMPRESSIONS = {"xz": ("-Zxz",), "gzip": ("-Zgzip", "-z1")}
 
 
 def install_packages(target: Target, place: Path, work: Path) -> None:
@@ -111,6 +112,7 @@ def main() -> int:
     parser.add_argument("--suite", choices=PYTHONS, default="trixie", help="Debian's release; it decides the Python")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--revision", default="1", help="of the package, for the same runtime")
+    parser.add_argument("--compression", choices=COMPRESSIONS, default="xz", help="gzip: larger, in seconds")
     args = parser.parse_args()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     full = f"{version}+{args.suite}{args.revision}"
@@ -125,7 +127,8 @@ def main() -> int:
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & ~WRITABLE_MODES)
         made = args.out / f"{NAME}_{full}_{args.architecture}.deb"
-        subprocess.run(["dpkg-deb", "--root-owner-group", "-Zxz", "--build", str(tree), str(made)], check=True)
+        words = ["dpkg-deb", "--root-owner-group", *COMPRESSIONS[args.compression], "--build", str(tree), str(made)]
+        subprocess.run(words, check=True)
     print(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
     return 0
 

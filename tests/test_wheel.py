@@ -21,9 +21,19 @@ def built(folder, released=False):
 
 
 @pytest.fixture(scope="module")
-def wheel_names(tmp_path_factory):
-    with zipfile.ZipFile(built(tmp_path_factory.mktemp("wheel"))) as archive:
+def wheel(tmp_path_factory):
+    return built(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def wheel_names(wheel):
+    with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
+
+
+def test_the_same_code_is_the_same_wheel(tmp_path, wheel):
+    """So a deployment that changes the bundle alone does not send it again."""
+    assert built(tmp_path).read_bytes() == wheel.read_bytes()
 
 
 def test_the_wheel_that_pip_builds_brings_the_released_bundle_whole(tmp_path, wheel_names):

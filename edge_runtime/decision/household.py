@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.bundle.looks import GRID, LEAST_SHARE, Looks
 from edge_runtime.gallery.templates import Templates
+from edge_runtime.geometry.embeddings import rows_of_each
 from edge_runtime.types import Floats
 
 Reals = NDArray[np.float64]
@@ -112,7 +113,7 @@ class Household:
         codes, person = templates.embeddings[rows], templates.person_index[rows]
         further = left_out.further(codes, self.looks.logits(codes), self.parts[person])
         # Everybody counts the same, however many photos they have.
-        each = np.bincount(person, minlength=count)
+        each = rows_of_each(person, count)
         apart = float(np.average(further, weights=1 / each[person]))
         return left_out.shift(self.excess, apart, count)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.gallery.templates import Templates
+from edge_runtime.geometry.embeddings import rows_of_each
 from edge_runtime.metrics.biometrics import wilson_interval
 from edge_runtime.types import Floats
 
@@ -74,7 +75,7 @@ def leave_one_out(templates: Templates, seed: int = 0) -> LeaveOneOut:
 
 def own_scores(templates: Templates, seed: int = 0) -> tuple[NDArray[np.int64], Floats]:
     """Photos of everybody who has at least two, as rows (M,), and their scores to the person's others, float32 (M,)."""
-    counts = np.bincount(templates.person_index, minlength=len(templates.names))
+    counts = rows_of_each(templates.person_index, len(templates.names))
     rows = np.flatnonzero(counts[templates.person_index] > 1)
     if len(rows) > _MOST:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST, replace=False))

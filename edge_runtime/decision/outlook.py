@@ -11,6 +11,7 @@ import numpy as np
 from edge_runtime.decision.confidence import TYPICAL_OWN
 from edge_runtime.decision.leave_one_out import LeaveOneOut
 from edge_runtime.decision.matcher import Matcher
+from edge_runtime.geometry.embeddings import rows_of_each
 
 MORE_PHOTOS = (3, 6)
 """Numbers of photos that are tried in thought."""
@@ -55,7 +56,7 @@ def outlooks(matcher: Matcher, left: LeaveOneOut) -> list[Outlook]:
         left: the gallery's leave-one-out searches.
     """
     templates, calibration = matcher.templates, matcher.calibration
-    counts = np.bincount(templates.person_index, minlength=len(templates.names))
+    counts = rows_of_each(templates.person_index, len(templates.names))
     own = calibration.household.looks.own if calibration.household else TYPICAL_OWN
     rates = calibration.alike_by_person
     found = []

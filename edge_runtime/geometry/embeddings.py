@@ -34,3 +34,8 @@ def summed(rows: Floats, index: NDArray[np.int64], count: int) -> Floats:
         present, starts = np.unique(index[order], return_index=True)
         sums[present] = np.add.reduceat(rows[order], starts, axis=0)
     return sums
+
+
+def rows_of_each(index: NDArray[np.int64], count: int) -> NDArray[np.intp]:
+    """How many rows each index has, intp (count,); ``bincount`` itself takes no int64 where pointers have 32 bits."""
+    return np.bincount(index.astype(np.intp), minlength=count)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,32 @@ from tests.arm.root import Emulated
 from tests.builders import ROOT
 
 PEOPLE, PHOTOS = 2, 4
-LARGEST_STEP = 1
-"""How far an int8 output may differ: the kernels of two processors round a half to different sides."""
-SCORE_STEP = 0.02
-"""How far scores and thresholds of people may differ. The models compute the same to the bit, and so does the warp;
-but OpenCV's ``resize`` rounds one byte in ten thousand to the other side on another processor, landmarks move by less
-than 0.0001 px, and the int8 encoder makes a cosine of 0.998 of that. The same templates give the same thresholds."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far a device may differ.
+
+    Attributes:
+        output: an int8 output.
+        score: scores and thresholds of people.
+        events: whether each event has to be the same, or only who is recognised.
+    """
+
+    output: int
+    score: float
+    events: bool = True
+
+
+BOUNDS = {
+    # The models compute the same to the bit (a half may be rounded to different sides), and so does the warp; but
+    # OpenCV's ``resize`` rounds one byte in ten thousand to the other side on another processor, landmarks move by
+    # less than 0.0001 px, and the int8 encoder makes a cosine of 0.998 of that.
+    "litert": Bounds(output=1, score=0.02),
+    # Another interpreter: on x86-64, too, its int8 outputs differ from LiteRT's by up to 5. And another OpenCV.
+    "tflite": Bounds(output=8, score=0.02, events=False),
+}
+"""By the interpreter there; here it is LiteRT. The same templates give the same thresholds."""
 LATER_S = 1.0
 """How much later an event may come: a view that is just good enough here is not there, and the next one is waited
 for, a re-check later (measured: 0.80 s on the real clip)."""
@@ -65,7 +86,7 @@ def golden_step(emulated: Emulated, chips: int) -> int:
     ):
         done = subprocess.run([python, *words], env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True)
         found.append(json.loads(done.stdout))
-    assert found[1]["machine"] == "aarch64"
+    assert found[1]["machine"] == emulated.target.architecture
     return int(np.abs(np.array(found[0]["outputs"]) - np.array(found[1]["outputs"])).max())
 
 
@@ -80,54 +101,59 @@ def compare(emulated: Emulated, work: Path, clip: Path | None = None, quick: boo
         Path(sys.executable), {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}, work, "here", clip,
         quick,
     )  # fmt: skip
-    there = run_device(emulated.python, emulated.environment(), work, "arm64", clip, quick)
-    assert (there["machine"], there["executable"]) == ("aarch64", str(emulated.python))
+    there = run_device(emulated.python, emulated.environment(), work, "there", clip, quick)
+    bounds = BOUNDS[emulated.target.extra]
+    assert (there["machine"], there["executable"]) == (emulated.target.architecture, str(emulated.python))
     steps = np.abs(np.array(here["outputs"]) - np.array(there["outputs"]))
-    assert steps.max() <= LARGEST_STEP, f"golden outputs differ by {steps.max()}"
+    assert steps.max() <= bounds.output, f"golden outputs differ by {steps.max()}"
     yield (f"golden outputs: {(steps > 0).sum()} of {steps.size} int8 values differ, by {steps.max()} at most")
     yield f"self-test there: {there['self-test']}"
-    yield _identified(here["identify"], there["identify"])
-    yield _thresholds(here["calibration"], there["calibration"])
+    yield _identified(here["identify"], there["identify"], bounds)
+    yield _thresholds(here["calibration"], there["calibration"], bounds)
     for name in ("synthetic", "clip"):
         if name in here:
-            yield f"{name}: {_events(here[name], there[name])}"
+            yield f"{name}: {_events(here[name], there[name], bounds)}"
     for row in there.get("doctor", []):
         yield (f"doctor there: {row['check']:<16} {row['state']:<8} {row['found']}")
     spent = sum(there["seconds"].values()) / sum(here["seconds"].values())
     yield (f"emulated it took {sum(there['seconds'].values()):.0f} s, {spent:.0f} times as long as here")
 
 
-def _identified(here: Any, there: Any) -> str:
+def _identified(here: Any, there: Any, bounds: Bounds) -> str:
     ours, theirs = ([face["person"] for face in found] for found in (here, there))
     our_scores, their_scores = ([face["score"] for face in found] for found in (here, there))
     assert ours == theirs, f"identify: expected {ours}, found {theirs}"
     gap = float(np.abs(np.array(our_scores) - np.array(their_scores)).max())
-    assert gap <= SCORE_STEP, f"identify: scores differ by {gap}"
+    assert gap <= bounds.score, f"identify: scores differ by {gap}"
     return f"identify: the same names, {ours}; scores differ by {gap:.4f} at most"
 
 
-def _thresholds(here: Any, there: Any) -> str:
+def _thresholds(here: Any, there: Any, bounds: Bounds) -> str:
     shared = np.abs(np.array(here["threshold"]) - np.array(there["threshold_of_shared_templates"])).max()
     assert shared < 1e-4, f"thresholds of the same templates differ by {shared}"
     own = np.abs(np.array(here["threshold"]) - np.array(there["threshold"])).max()
-    assert own <= SCORE_STEP, f"thresholds differ by {own}"
+    assert own <= bounds.score, f"thresholds differ by {own}"
     return (
         f"thresholds of the same templates: {shared:.1e} apart; of the device's own templates (cosine to ours "
         f"{there['least_cosine_of_templates']:.5f} at least): {own:.4f} apart"
     )
 
 
-def _events(here: list[dict[str, Any]], there: list[dict[str, Any]]) -> str:
+def _events(here: list[dict[str, Any]], there: list[dict[str, Any]], bounds: Bounds) -> str:
     here, there = (
         sorted(events, key=lambda e: (e["kind"], e["person"] or "", e["captured_s"])) for events in (here, there)
     )
     kinds = [[(event["kind"], event["person"]) for event in events] for events in (here, there)]
+    if not bounds.events and kinds[0] != kinds[1]:
+        ours, theirs = ({person for kind, person in told if kind == "identified"} for told in kinds)
+        assert ours == theirs, f"expected {ours} to be recognised, found {theirs}"
+        return f"{len(kinds[0])} events here, {len(kinds[1])} there; recognised on both: {sorted(ours) or 'nobody'}"
     assert kinds[0] == kinds[1], f"expected {kinds[0]}, found {kinds[1]}"
     later = max((abs(a["captured_s"] - b["captured_s"]) for a, b in zip(here, there, strict=True)), default=0.0)
     assert later <= LATER_S, f"an event came {later:.2f} s later or earlier"
     pairs = list(zip(here, there, strict=True))
     named = max((_gap(a, b) for a, b in pairs if a["person"] and a["kind"] == "identified"), default=0.0)
-    assert named <= SCORE_STEP, f"scores or thresholds of people named differ by {named}"
+    assert named <= bounds.score, f"scores or thresholds of people named differ by {named}"
     # Whom an unknown resembles most, and so which person's threshold is told, may be another one.
     others = max((_gap(a, b) for a, b in pairs if a["kind"] == "unknown"), default=0.0)
     return (

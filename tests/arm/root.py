@@ -14,12 +14,45 @@ from edge_runtime.deploy.wheels import Target, collect, pins
 from tests.builders import ROOT
 
 CACHE = ROOT / ".arm"
-SUITES = {"bookworm": (3, 11), "trixie": (3, 13)}
-"""Debian's, and Raspberry Pi OS's, releases with the Python that each has."""
 EMULATOR_SUITE = "trixie"
 """Bookworm's qemu 7.2 dies of a segmentation fault when a model is opened."""
 _PACKAGES = ("base-files", "python3", "libgomp1", "libstdc++6")
+_EMULATOR = CACHE / "emulator"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A device's system.
+
+    Attributes:
+        release: Debian's, which is Raspberry Pi OS's, too.
+        architecture: as Debian says.
+        target: what its wheels are for; ``target.architecture`` is what ``uname -m`` says there.
+        emulator: qemu's program and the processor it plays.
+        packages: of Debian, with all they depend on.
+        wheels: those of PyPI, with versions, in place of the target's lock.
+    """
+
+    release: str
+    architecture: str
+    target: Target
+    emulator: tuple[str, ...]
+    packages: tuple[str, ...] = _PACKAGES
+    wheels: tuple[str, ...] = ()
+
+
+_CORTEX_A72 = ("qemu-aarch64", "-cpu", "cortex-a72")
+SUITES = {
+    "trixie": Suite("trixie", "arm64", Target("aarch64", (3, 13), "litert"), _CORTEX_A72),
+    "bookworm": Suite("bookworm", "arm64", Target("aarch64", (3, 11), "litert"), _CORTEX_A72),
+    # PyPI has no wheels of numpy, OpenCV, Pillow and cffi for 32 bits: Debian's own, older than what we ask for.
+    "bookworm-armhf": Suite(
+        "bookworm", "armhf", Target("armv7l", (3, 11), "tflite"), ("qemu-arm", "-cpu", "cortex-a7"),
+        (*_PACKAGES, "python3-numpy", "python3-opencv", "python3-pil", "python3-cffi-backend"),
+        ("tflite-runtime==2.14.0", "cryptography==50.0.2", "tqdm==4.70.1"),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,11 +63,13 @@ class Emulated:
         python: a wrapper; the interpreter takes it for itself.
         root: the unpacked Debian.
         site: the unpacked wheels.
+        target: what the wheels are for.
     """
 
     python: Path
     root: Path
     site: Path
+    target: Target
 
     def environment(self) -> dict[str, str]:
         """What every call needs; the checkout's code is used, as nothing else of it is compiled."""
@@ -42,7 +77,7 @@ class Emulated:
         return {
             **kept,
             "PYTHONHOME": str(self.root / "usr"),
-            "PYTHONPATH": f"{ROOT}:{self.site}",
+            "PYTHONPATH": f"{ROOT}:{self.site}:{self.root}/usr/lib/python3/dist-packages",
             "PYTHONDONTWRITEBYTECODE": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
@@ -58,7 +93,11 @@ def missing() -> str:
 def cached(suite: str) -> Emulated | None:
     """The one made before; None: there is none."""
     made = _emulated(suite)
-    return made if (made.site / ".complete").exists() else None
+    stamp = made.site / ".complete"
+    if not stamp.exists() or stamp.read_text() != _wanted(SUITES[suite]):
+        return None
+    _write_interpreter(suite, made)
+    return made
 
 
 def prepare(suite: str) -> Emulated:
@@ -69,38 +108,42 @@ def prepare(suite: str) -> Emulated:
     """
     if found := cached(suite):
         return found
-    made = _emulated(suite)
-    emulator = CACHE / "emulator"
-    if not (emulator / "usr/bin/qemu-aarch64").exists():
-        _unpack(EMULATOR_SUITE, _own_architecture(), ("qemu-user",), emulator)
+    system, made = SUITES[suite], _emulated(suite)
+    fetch_emulator()
     if not (made.root / ".complete").exists():
-        _unpack(suite, "arm64", _PACKAGES, made.root)
+        _unpack(system.release, system.architecture, system.packages, made.root)
+        _choose_linear_algebra(made.root)
         (made.root / ".complete").touch()
-    version = ".".join(map(str, SUITES[suite]))
-    made.python.parent.mkdir(parents=True, exist_ok=True)
-    made.python.write_text(
-        f'#!/bin/sh\nexec {emulator}/usr/bin/qemu-aarch64 -cpu cortex-a72 -L {made.root} -0 "$0" '
-        f'{made.root}/usr/bin/python{version} "$@"\n'
-    )
-    made.python.chmod(0o755)
+    _write_interpreter(suite, made)
     shutil.rmtree(made.site, ignore_errors=True)
-    install_wheels(Target("aarch64", SUITES[suite], "litert"), made.site)
+    install_wheels(system, made.site)
     print(f"{size(made.site) / 1e6:.1f} MB unpacked, {trim(made.site) / 1e6:.1f} MB of it are of no use and go")
-    (made.site / ".complete").touch()
+    (made.site / ".complete").write_text(_wanted(system))
     return made
 
 
-def install_wheels(target: Target, site: Path) -> None:
-    """Unpack every wheel of the target's lock, and take away what a device does not use, as a deployment does."""
+def fetch_emulator() -> Path:
+    """Folder of qemu-user's programs, unpacked from Debian's package if it is not there."""
+    if not (_EMULATOR / "usr/bin/qemu-aarch64").exists():
+        _unpack(EMULATOR_SUITE, own_architecture(), ("qemu-user",), _EMULATOR)
+    return _EMULATOR / "usr/bin"
+
+
+def install_wheels(system: Suite, site: Path) -> None:
+    """Unpack the wheels of the target's lock, or those named, as a deployment does."""
+    wheels, target = CACHE / "wheels", system.target
+    words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", str(site)]
+    words += target.pip_options()
+    if system.wheels:
+        subprocess.run([*words, *system.wheels], check=True)
+        return
     lock = target.lock()
     assert lock is not None, f"no lock for {target}"
-    wheels = CACHE / "wheels"
     collect(target, lock, wheels)
     place = CACHE / target.lock_name
     place.write_text("".join(f"{p.name}=={p.version} --hash=sha256:{p.digest}\n" for p in pins(lock)))
-    words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
-    words += ["--require-hashes", "--find-links", str(wheels), "--target", str(site), *target.pip_options()]
-    subprocess.run([*words, "--requirement", str(place)], check=True)
+    words += ["--no-index", "--require-hashes", "--find-links", str(wheels), "--requirement", str(place)]
+    subprocess.run(words, check=True)
 
 
 def trim(site: Path) -> int:
@@ -119,12 +162,37 @@ def size(place: Path) -> int:
     return sum(p.lstat().st_size for p in [place, *place.rglob("*")] if p.is_file() and not p.is_symlink())
 
 
+def _wanted(system: Suite) -> str:
+    """What is installed there; another lock is another text."""
+    return "\n".join(system.wheels) or system.target.lock() or ""
+
+
 def _emulated(suite: str) -> Emulated:
     home = CACHE / suite
-    return Emulated(home / "bin/python3", home / "root", home / "site")
+    return Emulated(home / "bin/python3", home / "root", home / "site", SUITES[suite].target)
 
 
-def _own_architecture() -> str:
+def _write_interpreter(suite: str, made: Emulated) -> None:
+    """Each time, as the checkout may lie elsewhere now."""
+    emulator, *processor = SUITES[suite].emulator
+    version = ".".join(map(str, made.target.python))
+    made.python.parent.mkdir(parents=True, exist_ok=True)
+    made.python.write_text(
+        f'#!/bin/sh\nexec {fetch_emulator()}/{emulator} {" ".join(processor)} -L {made.root} -0 "$0" '
+        f'{made.root}/usr/bin/python{version} "$@"\n'
+    )
+    made.python.chmod(0o755)
+
+
+def _choose_linear_algebra(root: Path) -> None:
+    """Debian's numpy finds BLAS and LAPACK by links that an installation makes, and an unpacked one lacks."""
+    for library in root.glob("usr/lib/*/*/lib*.so.3"):
+        if library.parent.name in ("blas", "lapack"):
+            (library.parent.parent / library.name).symlink_to(library.relative_to(library.parent.parent))
+
+
+def own_architecture() -> str:
+    """What Debian calls the architecture of this machine."""
     return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -134,7 +202,7 @@ def _unpack(suite: str, architecture: str, packages: tuple[str, ...], root: Path
     for name in ("lists/partial", "archives/partial"):
         (state / name).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
-    (state / "sources.list").write_text(f"deb [arch={architecture} signed-by={_KEYRING}] {_mirror()} {suite} main\n")
+    (state / "sources.list").write_text(f"deb [arch={architecture} signed-by={_KEYRING}] {mirror()} {suite} main\n")
     options = {
         "Dir::State": state, "Dir::State::lists": state / "lists", "Dir::State::status": state / "status",
         "Dir::Cache": state, "Dir::Cache::archives": state / "archives",
@@ -150,7 +218,8 @@ def _unpack(suite: str, architecture: str, packages: tuple[str, ...], root: Path
         subprocess.run(["dpkg-deb", "-x", archive, root], check=True)
 
 
-def _mirror() -> str:
+def mirror() -> str:
+    """Where this machine's apt gets Debian's packages."""
     words = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(SITE)", "Created-By: Packages"]
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
     return next(site for origin, _, site in (line.partition(" ") for line in lines) if origin == "Debian")

@@ -42,8 +42,8 @@ def missing() -> str:
     return f"needs {' and '.join(names)} (openssh-server, openssh-client)" if names else ""
 
 
-def start_sshd(folder: Path) -> tuple[subprocess.Popen[bytes], Loopback]:
-    """Start sshd on a free port; the caller ends it."""
+def start_sshd(folder: Path, environment: str = "") -> tuple[subprocess.Popen[bytes], Loopback]:
+    """Start sshd on a free port, with ``NAME=VALUE …`` of its own in every session; the caller ends it."""
     assert SSHD is not None
     for name in ("host_key", "user_key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
@@ -60,7 +60,8 @@ def start_sshd(folder: Path) -> tuple[subprocess.Popen[bytes], Loopback]:
         f"AuthorizedKeysFile {folder}/user_key.pub\nStrictModes no\nUsePAM no\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
         # Spares the suite the compilation of all of numpy at each installation (pip wants a 0 for that).
-        f"SetEnv HOME={home} PATH={commands}:/usr/local/bin:/usr/bin:/bin:{sys.base_prefix}/bin PIP_NO_COMPILE=0\n"
+        f"SetEnv HOME={home} PATH={commands}:/usr/local/bin:/usr/bin:/bin:{sys.base_prefix}/bin PIP_NO_COMPILE=0 "
+        f"{environment}\n"
     )
     with (folder / "sshd.log").open("wb") as log:
         server = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=log)

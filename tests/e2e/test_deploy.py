@@ -36,6 +36,7 @@ from tests.small_disk import fill, needs_root, small_disk
 # A deployment starts on a desktop and installs its own interpreter there, whichever is installed here.
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 RUNNING = '[camera.front]\nsource = "synthetic:loop,realtime,fps=2"\n# by the owner\n'
 Run = subprocess.CompletedProcess[str]
 
@@ -409,6 +410,37 @@ def _ssh_of(device: Device) -> list[int]:
             if words[0] in (b"ssh", b"/usr/bin/ssh") and str(device.loopback.folder / "user_key").encode() in words:
                 found.append(int(place.parent.name))
     return found
+
+
+@long
+@pytest.mark.skipif(FAKETIME is None, reason="needs libfaketime: apt install faketime")
+def test_a_device_whose_clock_says_1970(bundle: Path, tmp_path: Path) -> None:
+    """A Raspberry Pi without a network has no time; the desktop names the releases."""
+    (tmp_path / "sshd").mkdir()
+    back_s = int(time.time()) - 86400
+    clock = f"LD_PRELOAD={FAKETIME} FAKETIME=-{back_s} FAKETIME_DONT_FAKE_MONOTONIC=1"
+    server, loopback = start_sshd(tmp_path / "sshd", clock)
+    device = Device(loopback, tmp_path / "device")
+    (device.root / "run/systemd/system").mkdir(parents=True)
+    stand_in_for_systemd(loopback, device.root)
+    (tmp_path / "new.toml").write_text(RUNNING)
+    try:
+        first = device.deploy("--bundle", bundle, "--config", tmp_path / "new.toml")
+        assert first.returncode == 0, first.stdout + first.stderr
+        _, port, _, identity, *others = loopback.options
+        words = ["ssh", "-p", port, "-i", identity, *others, loopback.host, "date", "+%Y"]
+        assert subprocess.run(words, capture_output=True, text=True).stdout == "1970\n", "the clock there was right"
+        before, pid = device.current(), device.daemon()
+        second = device.deploy("--bundle", bundle)
+        assert second.returncode == 0, second.stdout + second.stderr
+        assert device.releases() == [before, device.current()] and device.current() != before
+        assert device.daemon() != pid
+        assert device.deploy("--rollback").returncode == 0
+        assert device.current() == before
+    finally:
+        subprocess.run([loopback.commands / "systemctl", "stop", "familiar.service"])
+        server.terminate()
+        server.wait(10)
 
 
 @long

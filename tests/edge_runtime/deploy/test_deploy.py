@@ -248,10 +248,12 @@ def test_scripts_are_clean(name: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("name", ["postinst", "prerm", "postrm"])
+@pytest.mark.parametrize(
+    "name", [".ci/debian/postinst", ".ci/debian/prerm", ".ci/debian/postrm", "tests/debian/lifecycle.sh"]
+)
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck")
 def test_scripts_of_the_debian_package_are_clean(name: str) -> None:
-    done = subprocess.run(["shellcheck", ROOT / ".ci/debian" / name], capture_output=True, text=True)
+    done = subprocess.run(["shellcheck", ROOT / name], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

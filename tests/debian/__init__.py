@@ -1,0 +1,1 @@
+"""The Debian package in an unpacked Debian of its architecture: ``python -m tests.debian``."""
