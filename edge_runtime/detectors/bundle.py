@@ -17,10 +17,11 @@ from edge_runtime.bundle.folder import Bundle
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.bundle.quantisation import PictureInput, real
 from edge_runtime.detectors import DetectorOptions
-from edge_runtime.detectors._cells import SHAPE, STRIDES, Grids, apart, decode
+from edge_runtime.detectors._cells import SAME_FACE_COVERED, SHAPE, STRIDES, Grids, apart, decode
 from edge_runtime.detectors._refiner import Refiner
 from edge_runtime.detectors._windows import cover
 from edge_runtime.errors import BundleError, ConfigError
+from edge_runtime.geometry.boxes import covered
 from edge_runtime.interpreters import open_interpreter
 from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.schema.given_file import read_given
@@ -138,10 +139,12 @@ class GridDetector:
         shrinks = np.repeat([self._shrink(side) for side in sides_hw], [len(part) for part in parts])
         found, kept = apart(parts)
         wide = found.width >= self._options.min_face_px
-        found, shrinks = found[wide], shrinks[kept][wide]
+        found, kept = found[wide], kept[wide]
         if self._refiner is None:
             return found
-        found = self._refiner.look(pixels, found, shrinks)
+        seen = parts[0][parts[0].score >= self.score]
+        agreed = (covered(found.xyxy, seen.xyxy) >= SAME_FACE_COVERED).any(1)
+        found = self._refiner.look(pixels, found, shrinks[kept], (kept >= len(parts[0])) & ~agreed)
         return found[found.score >= least]
 
     def windows(self, shape_hw: tuple[int, ...]) -> Windows:

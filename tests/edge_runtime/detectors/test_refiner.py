@@ -89,6 +89,27 @@ def test_a_large_face_has_to_convince_the_second_look_or_a_third(
     assert saying.logits == []
 
 
+@pytest.mark.parametrize(
+    ("score", "logits", "expected"),
+    [
+        (0.99, [7.0], (np.log(99) + 7) / 2),
+        (0.6, [1.0, 2.0], np.log(0.4 / 0.6)),
+        (0.6, [-1.0, 7.0], (np.log(1.5) + 7) / 2),
+        (0.99, [1.0, 2.0], (np.log(99) + 2) / 2),
+        (0.6, [5.0, 4.0], np.log(0.4 / 0.6)),
+    ],
+)
+@pytest.mark.parametrize("landmarks", [FACE, LARGE])
+def test_what_a_close_look_alone_has_found_must_convince_more(
+    landmarks: np.ndarray, score: float, logits: list[float], expected: float
+) -> None:
+    """There are many more places in close looks where something may be much like a face."""
+    saying = Saying(logits, np.zeros((5, 2)))
+    looked = Refiner(saying, SHEET).look(make_pixels(160, 200), found(landmarks, score=score), close=True)
+    assert np.log(looked.score[0] / (1 - looked.score[0])) == pytest.approx(expected, abs=1e-3)
+    assert saying.logits == []
+
+
 def test_landmarks_that_coincide_are_no_face() -> None:
     refiner = Refiner(Saying([1.0], np.zeros((5, 2))), SHEET)
     assert len(refiner.look(make_pixels(120, 160), found(np.full((5, 2), 3), FACE))) == 1
