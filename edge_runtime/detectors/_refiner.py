@@ -31,6 +31,9 @@ _AGREED = 4.5
 """Close looks see many more places where something may be much like a face. What they alone found is looked at once
 more unless the second look's logit reaches the first of these, and is doubted unless the logits of the first and of
 the latest look reach together the second."""
+_SAME_PLACE = 0.5
+"""Two sets of landmarks are of one face if they are less than this apart, in shares of their spread (root mean square
+distance from their middle), which is two thirds of the eyes' distance."""
 _MOST = 64
 """Faces of one picture that are looked at again, the surest first; further ones are left out."""
 
@@ -113,7 +116,7 @@ class Refiner:
         both = np.where(faces.score < self.candidates, np.minimum(before, both), both)
         both = np.where(sure, both, np.minimum(both, np.log(_DOUBTED / (1 - _DOUBTED))))
         found = Detections(faces.xyxy, (1 / (1 + np.exp(-both))).astype(np.float32), np.stack(points))
-        return found[np.argsort(-found.score, kind="stable")]
+        return _once(found[np.argsort(-found.score, kind="stable")])
 
     def _one(self, pixels: Pixels, landmarks: Floats) -> tuple[float, Floats]:
         """The logit and the corrected landmarks, float32 (5, 2), px of ``pixels``.
@@ -131,6 +134,19 @@ class Refiner:
     def close(self) -> None:
         """Free the network."""
         self.interpreter.close()
+
+
+def _once(faces: Detections) -> Detections:
+    """Without further boxes, worse than another, whose landmarks are in the same places: nobody has two sets of eyes."""
+    spread = faces.landmarks - faces.landmarks.mean(1, keepdims=True)
+    size = np.sqrt((spread**2).sum(2).mean(1))
+    between = np.linalg.norm(faces.landmarks[:, None] - faces.landmarks[None], axis=3).mean(2)
+    again = between < _SAME_PLACE * np.minimum(size[:, None], size[None])
+    kept: list[int] = []
+    for k in range(len(faces)):
+        if not again[k, kept].any():
+            kept.append(k)
+    return faces[np.array(kept, np.int64)]
 
 
 def back(points: Floats, matrix: Floats) -> Floats:
