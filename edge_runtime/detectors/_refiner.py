@@ -137,7 +137,7 @@ class Refiner:
 
 
 def _once(faces: Detections) -> Detections:
-    """Without further boxes, worse than another, whose landmarks are in the same places: nobody has two sets of eyes."""
+    """Without further boxes, worse than another, whose landmarks are in the same places: nobody has four eyes."""
     spread = faces.landmarks - faces.landmarks.mean(1, keepdims=True)
     size = np.sqrt((spread**2).sum(2).mean(1))
     between = np.linalg.norm(faces.landmarks[:, None] - faces.landmarks[None], axis=3).mean(2)

@@ -113,7 +113,7 @@ def test_what_a_close_look_alone_has_found_must_convince_more(
 @pytest.mark.parametrize(("apart_px", "faces"), [(0.0, 1), (4.0, 1), (12.0, 2), (40.0, 2)])
 def test_two_boxes_whose_landmarks_meet_are_one_face(apart_px: float, faces: int) -> None:
     """Eyes are 26 px apart; of two people who touch, at least twice that."""
-    pair = found(FACE + [apart_px, 0], FACE, score=0.9)
+    pair = found(FACE + np.array([apart_px, 0]), FACE, score=0.9)
     looked = Refiner(Saying([2.0, 3.0], np.zeros((5, 2))), SHEET).look(make_pixels(120, 160), pair)
     assert len(looked) == faces
     np.testing.assert_allclose(looked.landmarks[0], FACE, atol=1e-3)
