@@ -34,7 +34,7 @@ from train.detector.backgrounds import UNSEEN, drawing
 YUNET = SHARED / "reference/yunet_n_320.onnx"
 SIZES_PX = (16, 20, 24, 32, 40, 48, 64, 90, 130, 200)
 FRAMES_WH = ((1280, 720), (1920, 1080))
-_FOUND_IOU = 0.4
+FOUND_IOU = 0.4
 _TRIES = 60
 
 
@@ -166,7 +166,7 @@ def measure(finders: dict[str, Finder], wh: tuple[int, int], faces: int, quiet: 
             shown += len(truth)
             for name, found, cpu_s in looked_at(finders, pixels):
                 overlaps = iou(truth, found.xyxy)
-                hit = overlaps.max(1, initial=0) >= _FOUND_IOU
+                hit = overlaps.max(1, initial=0) >= FOUND_IOU
                 results[name].found[size] += hit.tolist()
                 middles = (found.centre[None] > truth[:, None, :2]) & (found.centre[None] < truth[:, None, 2:])
                 results[name].doubles += int(np.maximum(middles.all(2).sum(1) - 1, 0).sum())
