@@ -19,6 +19,10 @@ COMMANDS = {
     "cluster": ("codes.cluster", "who appears on the photos of an album, and how often"),
     "invert": ("codes.invert", "what somebody sees who has a code and its encoder"),
     "map": ("codes.map", "what a run's codes hold: their directions, and how short they may be"),
+    "restore": ("codes.restore", "draw damaged faces anew, beside what classic filters make of them"),
+    "compress": ("codes.compress", "bytes a face as a code, beside JPEG and WebP"),
+    "views": ("codes.views", "whether made-up views help people who are enrolled with one photo"),
+    "doubt": ("codes.doubt", "how well a run's autoencoder tells what is no face, or a bad one"),
     "generate": ("encoder.generate", "draw faces of people who do not exist"),
 }
 """A verb: its module, with ``add_arguments(parser)`` and ``run(args) -> int``, and what it does."""

@@ -246,6 +246,7 @@ def dir_at_fpir(
     seed: int = 0,
     template: Literal["mean", "best"] = "mean",
     enrollable: NDArray[np.bool_] | None = None,
+    enrolled_as: Floats | None = None,
 ) -> list[OpenSet]:
     """DIR at rank 1 for given FPIRs: some people are enrolled with a few photos, everybody else is a stranger.
 
@@ -259,6 +260,7 @@ def dir_at_fpir(
         seed: of the draws.
         template: ``mean`` of a person's embeddings, or the ``best`` of them.
         enrollable: bool (N,); photos of people who may be enrolled (default: all); the others stay strangers.
+        enrolled_as: float32 (N, D), what enrols somebody in the place of a photo's own embedding.
 
     Raises:
         InputError: too few people with enough photos, no strangers left, or a value out of range.
@@ -278,8 +280,11 @@ def dir_at_fpir(
             f"them, found {len(eligible)} such of {len(everybody)} people; enrol fewer people or photos"
         )
     rng = np.random.default_rng(seed)
+    given = unit if enrolled_as is None else _unit(enrolled_as, "enrolled_as")
     rows = [
-        _identify(unit, person, allowed, rng.choice(eligible, people, replace=False), photos, template, rng, fpirs)
+        _identify(
+            unit, given, person, allowed, rng.choice(eligible, people, replace=False), photos, template, rng, fpirs
+        )
         for _ in range(draws)
     ]
     rates, thresholds, sizes = (np.asarray(column) for column in zip(*rows, strict=True))
@@ -304,6 +309,7 @@ def dir_at_fpir(
 
 def _identify(
     unit: Floats,
+    given: Floats,
     person: NDArray[np.int64],
     allowed: NDArray[np.bool_],
     enrolled: NDArray[np.int64],
@@ -315,9 +321,9 @@ def _identify(
     """One draw: DIR and threshold for each rate, and the numbers of searches and strangers."""
     chosen = np.stack([rng.choice(np.flatnonzero((person == p) & allowed), photos, replace=False) for p in enrolled])
     if template == "mean":
-        scores = _cosines(unit, normalise(unit[chosen].mean(1))[0])
+        scores = _cosines(unit, normalise(given[chosen].mean(1))[0])
     else:
-        scores = _cosines(unit, unit[chosen.ravel()]).reshape(len(unit), len(enrolled), photos).max(2)
+        scores = _cosines(unit, given[chosen.ravel()]).reshape(len(unit), len(enrolled), photos).max(2)
     top, best = enrolled[scores.argmax(1)], scores.max(1)
     mated = np.isin(person, enrolled)
     strangers = np.sort(best[~mated])[::-1]

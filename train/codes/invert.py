@@ -18,16 +18,16 @@ from tqdm import tqdm
 
 from edge_runtime.errors import InputError, UsageError
 from edge_runtime.geometry.embeddings import normalise
-from edge_runtime.metrics.biometrics import tmr_at_fmr
 from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.storage.files import replacing_folder
 from edge_runtime.types import Floats, Pixels
 from train.data.files import check_new_folder, write_json
-from train.encoder.reference import add_reference, open_reference
+from train.encoder.reference import add_reference, encode_all, open_reference
+from train.evaluation.acceptance import accepted
 from train.evaluation.recognition import percent
 from train.evaluation.reconstruction import ssim
+from train.runs.autoencoder import Autoencoder, unit_range
 from train.runs.codes import as_rgb, encode_chips
-from train.runs.models import open_model
 from train.runs.run import Run, load_run
 
 _BATCH = 64
@@ -64,32 +64,25 @@ def run(args: argparse.Namespace) -> int:
     victims = np.flatnonzero((chips.split == args.people) & (chips.names != ""))[:_MOST_VICTIMS]
     if len(victims) < 10:
         raise InputError(f"{chips.path}: expected 10 photos or more of {args.people}, found {len(victims)}")
-    attacker = Attacker(fitted)
-    attacker.learn(*_lessons(fitted, args.seed), args.steps, args.seed)
+    autoencoder = Autoencoder(fitted)
+    Attacker(autoencoder).learn(*_lessons(fitted, args.seed), args.steps, args.seed)
     codes, faces = encode_chips(fitted, chips, victims)
-    drawn = attacker.draw(codes)
+    drawn = autoencoder.draw(codes)
     names = chips.names[victims].tolist()
     template = fitted.preprocessing.template
-
-    def seen_by_reference(pictures: Pixels) -> Floats:
-        batches = [pictures[k : k + _BATCH] for k in range(0, len(pictures), _BATCH)]
-        codes = [
-            reference.encode_from(part, template) for part in tqdm(batches, "reference", disable=None, leave=False)
-        ]
-        return np.concatenate(codes)
-
     document = {
         "schema": 1,
         "run": fitted.path.resolve().name,
         "people": args.people,
         "photos": len(victims),
         "steps": args.steps,
-        "ssim": float(ssim(_unit_range(faces), _unit_range(drawn)).mean()),
-        "encoder": _accepted(normalise(codes)[0], normalise(attacker.encode(drawn))[0], names),
-        "reference": _accepted(
-            seen_by_reference(as_rgb(faces, fitted.preprocessing)),
-            seen_by_reference(as_rgb(drawn, fitted.preprocessing)),
+        "ssim": float(ssim(unit_range(faces), unit_range(drawn)).mean()),
+        "encoder": accepted(normalise(codes)[0], normalise(autoencoder.encode(drawn))[0], names, _FMR),
+        "reference": accepted(
+            encode_all(reference, as_rgb(faces, fitted.preprocessing), template),
+            encode_all(reference, as_rgb(drawn, fitted.preprocessing), template),
             names,
+            _FMR,
         ),
     }
     with replacing_folder(args.out) as draft:
@@ -103,23 +96,14 @@ def run(args: argparse.Namespace) -> int:
 class Attacker:
     """A decoder that starts as the run's own and learns what the encoder takes for the person."""
 
-    def __init__(self, fitted: Run) -> None:
-        """Open the run's models.
-
-        Raises:
-            InputError: they do not open, or the run has not ended.
-        """
-        if not fitted.finished:
-            raise InputError(f"{fitted.path}: expected a finished run, this one is not; fit it to its end")
-        self._preprocessing = fitted.preprocessing
-        self._encoder, self._decoder = open_model(fitted.encoder_path), open_model(fitted.decoder_path)
-        self._encoder.trainable = False
-        code = keras.Input((fitted.code_size,))
-        picture = self._decoder(code)
-        mean, spread = (
-            np.asarray(values, np.float32) for values in (fitted.preprocessing.mean, fitted.preprocessing.std)
-        )
-        seen = self._encoder((picture * 255 - mean) / spread)
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        """Begin with the decoder of ``autoencoder``, which is taught in place."""
+        autoencoder.encoder.trainable = False
+        code = keras.Input((autoencoder.run.code_size,))
+        picture = autoencoder.decoder(code)
+        given = autoencoder.run.preprocessing
+        mean, spread = (np.asarray(values, np.float32) for values in (given.mean, given.std))
+        seen = autoencoder.encoder((picture * 255 - mean) / spread)
         self._model = keras.Model(code, [picture, seen])
         self._model.compile(
             keras.optimizers.Adam(_RATE), ["mse", keras.losses.CosineSimilarity()], loss_weights=[_PIXELS, 1.0]
@@ -131,18 +115,7 @@ class Attacker:
         for step in tqdm(range(steps), "attacker", unit="step", disable=None, leave=False):
             batch = rng.integers(0, len(codes), _BATCH)
             self._model.optimizer.learning_rate = _RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-            self._model.train_on_batch(codes[batch], [_unit_range(faces[batch]), codes[batch]])
-
-    def draw(self, codes: Floats) -> Pixels:
-        """Faces uint8 (N, h, w, C), in the run's colours, of codes (N, D)."""
-        parts = [self._decoder.predict_on_batch(codes[k : k + _BATCH]) for k in range(0, len(codes), _BATCH)]
-        return np.asarray(np.rint(255 * np.clip(np.concatenate(parts), 0, 1)), np.uint8)
-
-    def encode(self, faces: Pixels) -> Floats:
-        """Codes (N, D) of faces uint8 (N, h, w, C), in the run's colours."""
-        scaled = self._preprocessing.scale(faces)
-        parts = [self._encoder.predict_on_batch(scaled[k : k + _BATCH]) for k in range(0, len(scaled), _BATCH)]
-        return np.concatenate(parts).astype(np.float32)
+            self._model.train_on_batch(codes[batch], [unit_range(faces[batch]), codes[batch]])
 
 
 def _lessons(fitted: Run, seed: int) -> tuple[Floats, Pixels]:
@@ -152,45 +125,12 @@ def _lessons(fitted: Run, seed: int) -> tuple[Floats, Pixels]:
     return encode_chips(fitted, chips, some)
 
 
-def _accepted(true: Floats, drawn: Floats, names: list[str]) -> dict[str, Any]:
-    """How often another photo of the same person matches, at the threshold that the photos give for ``_FMR``.
-
-    Args:
-        true: codes (N, D) of the photos, of unit length.
-        drawn: codes (N, D) of what was drawn of each photo's code.
-        names: N people.
-    """
-    found = tmr_at_fmr(true, names, _FMR)
-    people = np.array(names)
-    shares: dict[str, dict[str, list[float]]] = {"photo": {}, "drawn": {}}
-    same_photo = float(((true * drawn).sum(1) > found.threshold).mean())
-    for k, name in enumerate(names):
-        others = np.flatnonzero(people == name)
-        others = others[others != k]
-        if len(others):
-            for kind, probe in (("photo", true[k]), ("drawn", drawn[k])):
-                shares[kind].setdefault(name, []).append(float((true[others] @ probe > found.threshold).mean()))
-    # Every person weighs the same, however many photos there are.
-    rates = {kind: float(np.mean([np.mean(values) for values in of.values()])) for kind, of in shares.items()}
-    return {
-        "fmr": _FMR,
-        "threshold": found.threshold,
-        "people": len(shares["photo"]),
-        "same_photo": same_photo,
-        **rates,
-    }
-
-
-def _unit_range(faces: Pixels) -> Floats:
-    return faces.astype(np.float32) / np.float32(255)
-
-
 def _draw(path: Path, fitted: Run, faces: Pixels, drawn: Pixels) -> None:
     from train.evaluation.figures import reconstruction_figure, save_png
 
     # Evenly over the photos, neither the good nor the bad ones.
     shown = np.linspace(0, len(faces) - 1, min(_SHOWN, len(faces))).round().astype(int)
-    original, restored = (_unit_range(as_rgb(part[shown], fitted.preprocessing)) for part in (faces, drawn))
+    original, restored = (unit_range(as_rgb(part[shown], fitted.preprocessing)) for part in (faces, drawn))
     save_png(reconstruction_figure(original, restored, ssim(original, restored).astype(np.float32)), path)
 
 

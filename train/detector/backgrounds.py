@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -21,9 +22,9 @@ _FONTS = (
 
 
 _DRAWN = 384
+"""So many are drawn, each once, and then shown cut, mirrored and with other colours."""
 UNSEEN = 1_000_000
 """Drawings from this number on are for measuring: no scene shows them."""
-"""So many are drawn, each once, and then shown cut, mirrored and with other colours."""
 
 
 def draw_background(size_wh: tuple[int, int], rng: np.random.Generator) -> Pixels:
@@ -45,6 +46,13 @@ def drawing(size_wh: tuple[int, int], number: int) -> Pixels:
     drawn = np.ascontiguousarray(_KINDS[number % len(_KINDS)](size_wh, rng), np.uint8)
     drawn.flags.writeable = False
     return drawn
+
+
+def unseen(size_wh: tuple[int, int], count: int, animals: bool) -> list[Pixels]:
+    """``count`` drawings that no scene shows, uint8 (H, W, 3): of animals alone, or of everything else."""
+    wanted = (_KINDS[n % len(_KINDS)] is _animals for n in itertools.count(UNSEEN))
+    numbers = (n for n, is_animal in zip(itertools.count(UNSEEN), wanted, strict=False) if is_animal == animals)
+    return [drawing(size_wh, n) for n in itertools.islice(numbers, count)]
 
 
 def _colour(rng: np.random.Generator) -> tuple[int, int, int]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
+from tqdm import tqdm
+
+from edge_runtime.geometry.alignment import Template
+from edge_runtime.types import Floats, Pixels
 from train.encoder.recipe import TeacherPart
 from train.encoder.teacher import Teacher
+
+_BATCH = 64
 
 
 def add_reference(parser: argparse.ArgumentParser, purpose: str, required: bool = False) -> None:
@@ -28,6 +35,12 @@ def open_reference(args: argparse.Namespace) -> Teacher | None:
     return Teacher(
         TeacherPart(args.reference, "rgb", args.reference_size, 0.0, args.reference_mean, args.reference_std)
     )
+
+
+def encode_all(reference: Teacher, faces: Pixels, template: Template) -> Floats:
+    """Codes float32 (N, D) of unit length of any number of faces, uint8 (N, h, w, 3) RGB, aligned to ``template``."""
+    starts = tqdm(range(0, len(faces), _BATCH), "reference", unit="batch", disable=None, leave=False, delay=2)
+    return np.concatenate([reference.encode_from(faces[k : k + _BATCH], template) for k in starts])
 
 
 def _triple(text: str) -> tuple[float, ...]:

@@ -15,9 +15,9 @@ from edge_runtime.geometry.embeddings import normalise
 from tests.train.drawn_chips import make_chips
 from tests.train.encoder.test_fit import SMALL
 from train.__main__ import main
-from train.codes.invert import _accepted
 from train.encoder.fit import fit
 from train.encoder.recipe import load_recipe
+from train.evaluation.acceptance import accepted
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,6 @@ def test_a_drawing_counts_where_another_photo_of_the_person_matches():
     true = normalise((people + rng.normal(0, 0.2, people.shape)).astype(np.float32))[0]
     drawn = normalise(rng.normal(size=true.shape).astype(np.float32))[0]
     drawn[:40] = true[:40]
-    found = _accepted(true, drawn, [f"p{k // 4}" for k in range(80)])
+    found = accepted(true, drawn, [f"p{k // 4}" for k in range(80)], 1e-3)
     assert found["photo"] == pytest.approx(1, abs=0.02)
     assert found["drawn"] == pytest.approx(0.5, abs=0.02) and found["same_photo"] == pytest.approx(0.5, abs=0.02)
