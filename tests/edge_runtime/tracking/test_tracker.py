@@ -34,10 +34,12 @@ def test_a_fast_small_face_keeps_its_track_without_overlap():
 
 
 def test_somebody_who_stops_keeps_their_track():
-    """Small and fast: where they would be by now does not touch where they are."""
-    rows = [[(10 + min(22 * i, 200), 20, 30, 30)] for i in range(16)]
-    ids = follow(Tracker("front", 1.0), *rows)
-    assert len({i for row in ids for i in row}) == 1
+    """Small and fast: where they would be by now is further from where they are than they are wide."""
+    tracker, ids = Tracker("front", 1.0), set()
+    for now_s in [0.0, *(0.04 + 0.12 * k for k in range(20))]:
+        face = (10 + 280 * min(now_s, 1.01), 20, 30, 30)
+        ids |= {track.track_id for track in tracker.update(make_detections(face), now_s, 1e9)}
+    assert len(ids) == 1
 
 
 def test_who_comes_where_somebody_just_was_is_not_taken_for_them():
