@@ -2,8 +2,7 @@
 
 Faces are joined to tracks best overlap first (greedy intersection over union, as in Bewley et al., "Simple
 Online and Realtime Tracking", 2016, with a box that moves on at its last speed), then by nearness, which
-keeps a small fast face whose boxes no longer overlap. A face that is left then goes to a track that was there, as
-people stop. The faces a detector is less sure of are joined last (Zhang
+keeps a small fast face whose boxes no longer overlap. The faces a detector is less sure of are joined last (Zhang
 et al., "ByteTrack", 2022), so that somebody who turns away keeps a track.
 """
 
@@ -118,13 +117,10 @@ class Tracker:
         certain = detections.score >= sure
         owners: dict[int, Track] = {}
         for wanted in (certain, ~certain):
-            for gliding in (True, False):
-                free = [track for track in self._tracks if not track.parted and track not in owners.values()]
-                left = np.array([face for face in np.flatnonzero(wanted) if face not in owners], np.int64)
-                places = [track.predicted(captured_s) if gliding else track.xyxy for track in free]
-                for face, track in _pairs(detections.xyxy, left, free, places, captured_s):
-                    track.see(detections.xyxy[face], captured_s, bool(wanted is certain))
-                    owners[face] = track
+            free = [track for track in self._tracks if not track.parted and track not in owners.values()]
+            for face, track in _pairs(detections.xyxy, np.flatnonzero(wanted), free, captured_s):
+                track.see(detections.xyxy[face], captured_s, bool(wanted is certain))
+                owners[face] = track
         for face in range(len(detections)):
             if face not in owners:
                 self._made += 1
@@ -170,13 +166,11 @@ class Tracker:
         return self.left_after_s if track.hits else min(self.left_after_s, _UNSURE_LEFT_AFTER_S)
 
 
-def _pairs(
-    boxes: Floats, faces: NDArray[np.int64], tracks: list[Track], places: list[Floats], captured_s: float
-) -> list[tuple[int, Track]]:
-    """Which of ``faces`` (indices into ``boxes``) goes to which track, which should be in its place of ``places``."""
+def _pairs(boxes: Floats, faces: NDArray[np.int64], tracks: list[Track], captured_s: float) -> list[tuple[int, Track]]:
+    """Which of ``faces`` (indices into ``boxes``) goes to which track."""
     if not len(faces) or not tracks:
         return []
-    affinity = _affinity(boxes[faces], np.stack(places))
+    affinity = _affinity(boxes[faces], np.stack([track.predicted(captured_s) for track in tracks]))
     stale = np.array([_STALENESS * min(captured_s - track.last_s, 1.0) for track in tracks], np.float32)
     affinity = np.where(affinity > 0, np.maximum(affinity - stale, 1e-3), 0)
     pairs = []

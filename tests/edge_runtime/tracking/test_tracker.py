@@ -33,23 +33,6 @@ def test_a_fast_small_face_keeps_its_track_without_overlap():
     assert len({i for row in ids for i in row}) == 1
 
 
-def test_somebody_who_stops_keeps_their_track():
-    """Small and fast: where they would be by now is further from where they are than they are wide."""
-    tracker, ids = Tracker("front", 1.0), set()
-    for now_s in [0.0, *(0.04 + 0.12 * k for k in range(20))]:
-        face = (10 + 280 * min(now_s, 1.01), 20, 30, 30)
-        ids |= {track.track_id for track in tracker.update(make_detections(face), now_s, 1e9)}
-    assert len(ids) == 1
-
-
-def test_who_comes_where_somebody_just_was_is_not_taken_for_them():
-    walking = [(10 + 22 * i, 20, 30, 30) for i in range(12)]
-    rows = [[face] for face in walking[:6]] + [[face, (walking[5][0], 24, 30, 30)] for face in walking[6:]]
-    ids = follow(Tracker("front", 1.0), *rows)
-    assert {row[0] for row in ids} == {ids[0][0]}
-    assert all(row[1] != ids[0][0] for row in ids[6:])
-
-
 def test_two_people_side_by_side_stay_two_whatever_their_order():
     left, right = (10, 10, 40, 40), (100, 10, 40, 40)
     ids = follow(Tracker("front", 1.0), [left, right], [right, left], [left], [left, right])
