@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from edge_runtime.errors import ConfigError, InputError
+from edge_runtime.schema.listening import parse_listen
 from edge_runtime.schema.table import (
     check_known,
     collected,
@@ -322,9 +323,14 @@ def parse_config(
                 'instead [[sink]] with the lines type = "jsonlines" and path = "…"'
             )
     config = Config(**values)
+    for section_name, listen in (("metrics", config.metrics.listen), ("web", config.web.listen)):
+        if listen:
+            with collected(found, at_once):
+                parse_listen(listen, f"{where}: [{section_name}] listen")
     for sink in config.sink:
         with collected(found, at_once):
-            wanted = {"crop": "crops", "snapshot": "snapshots"}.get(getattr(sink.settings, "pictures", "none"), "none")
+            sent = getattr(sink.settings, "pictures", "none")
+            wanted = "none" if sent == "none" else f"{sent}s"
             if not config.events.keeps(wanted):
                 raise ConfigError(
                     f'{where}: sink {sink.name}: expected [events] keep = "{wanted}" where such pictures are sent, '

@@ -154,7 +154,8 @@ class Sink(Protocol):
     restart it gets what it missed. False where it belongs to this run (standard output): it begins with now, and a
     ``BrokenPipeError`` means that nobody reads any more, which ends the daemon."""
     pictures: str
-    """``none``, ``crop`` or ``snapshot``: the picture that events come with (``Event.crop``), if it is kept."""
+    """``none``, ``crop`` or ``snapshot``: the picture that events come with (``Event.crop``), if it is kept; ``clip``:
+    the snapshot, and the film beside it (``Event.clip``), for which the event waits until it ends."""
     refused: int
     """Events passed over so far, because the receiver can never take them."""
 

@@ -159,6 +159,7 @@ class Event:
         candidate: the best person whether or not decided on.
         crop: JPEG of the face, where crops are kept; stands in no JSON, and a sink gets it only where it asks for
             pictures (``Sink.pictures``).
+        clip: AVI of what was before and after; as ``crop``, and only for a sink that asks for clips.
         footage: name of the snapshot and the clip beside it, where they are kept; goes to the log of events alone.
         embedding: float32 (D,) of unit length that a name was decided on, and ``encoder``, by which it is known whose
             it is; go to the log of events alone, sealed, never to a sink.
@@ -187,6 +188,7 @@ class Event:
     bundle: str | None = None
     candidate: str | None = None
     crop: bytes | None = field(default=None, repr=False)
+    clip: bytes | None = field(default=None, repr=False)
     embedding: Floats | None = field(default=None, repr=False, compare=False)
     encoder: str | None = None
     footage: str | None = field(default=None, repr=False, compare=False)
@@ -198,7 +200,7 @@ class Event:
     def as_json(self) -> dict[str, Any]:
         """A JSON-ready mapping without pictures and embedding; an infinite margin becomes None, absent values null."""
         values = dataclasses.asdict(self)
-        for inner in ("crop", "embedding", "encoder", "footage"):
+        for inner in ("crop", "clip", "embedding", "encoder", "footage"):
             del values[inner]
         for key, value in values.items():
             if isinstance(value, float) and not np.isfinite(value):

@@ -23,6 +23,9 @@ class MailServer:
         """Lines that came before the connection was encrypted."""
         self.answers: dict[str, str] = {}
         """What is answered to a verb instead of the usual."""
+        self.largest: int | None = None
+        """Bytes of a mail it takes; it says so beforehand (RFC 1870) if ``says_largest``, else it refuses the mail."""
+        self.says_largest = False
         self.drip_s = 0.0
         self.port = free_port()
         self.tls, self.at_once, self.users = tls, at_once, users
@@ -61,7 +64,10 @@ def _handler(server: MailServer) -> type[socketserver.BaseRequestHandler]:
                     self._say(server.answers[verb])
                 elif verb == "EHLO":
                     self._say("250-here", "250-AUTH PLAIN" if server.users else "250-8BITMIME",
+                              *([f"250-SIZE {server.largest}"] if server.says_largest else []),
                               "250 8BITMIME" if self.secure else "250 STARTTLS")  # fmt: skip
+                elif b"SIZE=" in line.upper() and self._is_too_large(int(line.upper().split(b"SIZE=")[1].split()[0])):
+                    self._say("552 too large")
                 elif verb == "STARTTLS":
                     self._say("220 go on")
                     self._encrypt()
@@ -87,11 +93,15 @@ def _handler(server: MailServer) -> type[socketserver.BaseRequestHandler]:
             lines = []
             while (line := self.stream.readline()) != b".\r\n":
                 lines.append(line[1:] if line.startswith(b"..") else line)
-            answer = server.answers.get("TAKE", "250 taken")
+            too_large = self._is_too_large(sum(map(len, lines)))
+            answer = "552 too large" if too_large else server.answers.get("TAKE", "250 taken")
             if answer.startswith("2"):
                 mail = message_from_bytes(b"".join(lines), policy=policy.default)
                 server.mails.append(mail)  # type: ignore[arg-type]
             self._say(answer)
+
+        def _is_too_large(self, size: int) -> bool:
+            return server.largest is not None and size > server.largest
 
         def _say(self, *lines: str) -> None:
             for line in lines:

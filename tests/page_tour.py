@@ -1,6 +1,7 @@
 """A tour of the page in a real Chromium: from an empty device to a named face, a named stranger, and forgetting.
 
-``python -m tests.page_tour --out docs/page`` writes the screenshots of the docs; all people are drawn.
+``python -m tests.page_tour --out docs/page`` writes the screenshots of the docs, ``--dark`` those of dark screens too;
+all people are drawn.
 """
 
 from __future__ import annotations
@@ -8,17 +9,23 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.web_client import Served, serving
+from tests.builders import RELEASED
+from tests.e2e.test_run import Daemon, environment, starting
+from tests.waiting import wait_for
+from tests.web_client import Served, answers, free_port, serving
 
 SIZES = {"desktop": (1280, 860), "phone": (390, 800)}
 PATIENCE_MS = 90_000
+LIVE = ("now", "camera")
 _ROUNDS = 5
+WITH_RELEASED = ("--set", f"bundle.path={RELEASED}")
 REMEMBERING = ("--set", "strangers.remember=true", "--set", "events.keep=crops")
 
 
@@ -39,7 +46,7 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     page.set_default_timeout(PATIENCE_MS)
     page.goto(served.url)
     page.get_by_text("Nobody is enrolled yet").wait_for()
-    page.get_by_role("link", name="Enrol somebody").click()
+    page.get_by_role("link", name="From photos").click()
     page.get_by_label("Name", exact=True).fill(who)
     photos = [
         {"name": f"{who}-{number}.jpg", "mimeType": "image/jpeg", "buffer": served.photo(who, number)}
@@ -88,7 +95,7 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     page.get_by_text("Now at 10 of 1,000").wait_for()
     page.get_by_role("link", name="Device").click()
     page.get_by_text("Running for").wait_for()
-    page.get_by_text("checks more").wait_for()
+    page.get_by_text("other checks").wait_for()
     shoot("device")
     _back_up_and_restore(page)
     page.get_by_role("link", name="People").click()
@@ -105,6 +112,68 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
         "markup": markup,
         "left": [one["name"] for one in served.client.get("/api/faces").json()["people"]],
     }
+
+
+def first_steps(page: Any, device: EmptyDevice, shoot: Callable[[str], None] = lambda name: None) -> str:
+    """Go from a device without a camera to the first face with its name, by what the page says; the name."""
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(device.url)
+    page.get_by_text("The device has no camera yet").wait_for()
+    page.get_by_label("Camera", exact=True).select_option(label="none at hand: a drawn person, to try it")
+    command = page.locator("code").first.inner_text()
+    shoot("first")
+    device.run(command)
+    device.restart()
+    page.get_by_text("Nobody is enrolled yet").wait_for()
+    page.locator("img.view").wait_for()
+    page.get_by_role("link", name="Before the camera").click()
+    page.get_by_label("Name", exact=True).fill("Ada")
+    page.get_by_text("the device answers again").wait_for(state="hidden")
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_text(re.compile("^[1-4] of 5 views")).wait_for()
+    page.get_by_text(re.compile("^(Turn a little|Hold still|Step in front)")).wait_for()
+    shoot("camera")
+    page.get_by_text("Ada: 5 views enrolled.").wait_for()
+    page.get_by_role("link", name="Now").click()
+    page.get_by_text("That is Ada").wait_for()
+    return "Ada"
+
+
+class EmptyDevice:
+    """A device whose configuration says nothing but where the page is.
+
+    Attributes:
+        url: of the page.
+    """
+
+    def __init__(self, folder: Path, start: Callable[[], Daemon]) -> None:
+        """Start it.
+
+        Args:
+            folder: its home.
+            start: starts its daemon.
+        """
+        config = folder / "config/familiar/familiar.toml"
+        config.parent.mkdir(parents=True)
+        (folder / "run").mkdir()
+        port = free_port()
+        config.write_text(f'[web]\nlisten = "127.0.0.1:{port}"\n')
+        self.url, self._folder, self._start, self._port = f"http://127.0.0.1:{port}", folder, start, port
+        self.restart()
+
+    def run(self, command: str) -> None:
+        """Run a command of the page on it."""
+        subprocess.run(["sh", "-c", command], env=environment(self._folder), check=True)
+
+    def restart(self) -> None:
+        """Start its daemon, and end it before if it runs."""
+        if self._served is not None:
+            self._served.daemon.end()
+        served = Served(self._folder, self._start(), self._port)
+        wait_for(lambda: answers(served), 60)
+        self._served = served
+
+    _served: Served | None = None
 
 
 def _back_up_and_restore(page: Any) -> None:
@@ -143,24 +212,28 @@ def main(arguments: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--dark", action="store_true")
-    out: Path = parser.parse_args(arguments).out
-    out.mkdir(parents=True, exist_ok=True)
-    for size, (width, height) in SIZES.items():
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            serving(Path(folder), *REMEMBERING) as served,
-            sync_playwright() as p,
-        ):
-            browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-            page = browser.new_page(viewport={"width": width, "height": height})
+    parser.add_argument("--dark", action="store_true", help="show each place on a dark screen too")
+    args = parser.parse_args(arguments)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        for size, (width, height) in SIZES.items():
+            page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
 
             def shoot(name: str, size: str = size, page: Any = page) -> None:
-                page.wait_for_timeout(7000)  # pictures come, and what was said goes
-                page.screenshot(path=out / f"{name}-{size}.png")
+                page.wait_for_timeout(500 if name in LIVE else 7000)  # pictures come, and what was said goes
+                page.screenshot(path=args.out / f"{name}-{size}.png")
+                if args.dark:
+                    page.emulate_media(color_scheme="dark")
+                    page.screenshot(path=args.out / f"{name}-{size}-dark.png")
+                    page.emulate_media(color_scheme="light")
 
-            tour(page, served, shoot)
-            browser.close()
+            with tempfile.TemporaryDirectory() as folder, starting(Path(folder), *WITH_RELEASED) as start:
+                first_steps(page, EmptyDevice(Path(folder), start), shoot)
+            with tempfile.TemporaryDirectory() as folder, serving(Path(folder), *REMEMBERING) as served:
+                tour(page, served, shoot)
+            page.close()
+        browser.close()
     return 0
 
 

@@ -141,7 +141,7 @@ def _from_photos(
 
 
 def _from_camera(people: PeopleAccess, name: str, args: argparse.Namespace) -> list[EnrolmentResult]:
-    from edge_runtime.app.live_enrolment import enroll_views, gather_views
+    from edge_runtime.requests.live_enrolment import enroll_views, gather_views
 
     told = ""
     with tqdm(
@@ -157,7 +157,7 @@ def _from_camera(people: PeopleAccess, name: str, args: argparse.Namespace) -> l
             bar.set_postfix_str(guidance)
 
         views = gather_views(people, name, args.camera, args.views, say)
-    results = enroll_views(people, name, f"camera {args.camera}", views)
+    results = [EnrolmentResult(**one) for one in enroll_views(people, name, f"camera {args.camera}", views)]
     for number, result in enumerate(results, 1):
         print(_line(name, Path(f"view {number}"), result, args.json))
     return results

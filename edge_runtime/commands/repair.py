@@ -72,7 +72,7 @@ def repair(config: Config) -> list[Repaired]:
             results.append(repair_gallery(gallery, key_source(config)))
         if events.exists() or asides(events):
             directory = open_directory(config) if gallery.exists() else Directory()
-            results.append(repair_events(events, directory.forgotten))
+            results.append(repair_events(events, directory))
         if unknowns.exists() or asides(unknowns):
             results.append(repair_unknowns(unknowns, key_source(config).load()))
     return results

@@ -320,13 +320,15 @@ class Camera:
 
 
 def check_cameras(config: Config) -> None:
-    """See that there is something to look at.
+    """See that there is something to look at, or a page that says how to come to it.
 
     Raises:
-        ConfigError: no camera is configured, or not one whose table and source are written as they must be; a wrong
-            one beside others costs the others nothing.
+        ConfigError: neither camera nor page is configured, or not one camera is whose table and source are written as
+            they must be; a wrong one beside others costs the others nothing.
     """
     if not config.camera:
+        if config.web.listen:
+            return
         raise ConfigError(
             "expected at least one camera, found none; add to the configuration file a section [camera.front] with "
             'the line source = "v4l2:0", or try familiar run --camera front=v4l2:0'

@@ -57,8 +57,8 @@ class Cameras(Mapping[str, Camera]):
 
     @property
     def keep_running(self) -> bool:
-        """Whether more is to be expected of any."""
-        return any(camera.keeps_running for camera in self._cameras.values())
+        """Whether more is to be expected of any; where there is none, the page waits for the first."""
+        return not self._configured or any(camera.keeps_running for camera in self._cameras.values())
 
     @property
     def wake_s(self) -> float:

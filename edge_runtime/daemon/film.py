@@ -165,8 +165,11 @@ class Film(Closing):
         try:
             self._shoot(handed)
         finally:
+            growing = {clip.token for clips in self._growing.values() for clip in clips}
             for token, _, _ in handed.events:
-                self._footage.settle(token)
+                self._footage.settle("snapshot", token)
+                if token not in growing:
+                    self._footage.settle("clip", token)
 
     def _shoot(self, wanted: _Snapshot) -> None:
         """Keep a snapshot beside each of its events, and let their clips begin."""
@@ -207,12 +210,15 @@ class Film(Closing):
                 self._keep(clip)
 
     def _keep(self, clip: _Clip) -> None:
-        if not clip.stills:
-            return
-        first, last = clip.stills[0], clip.stills[-1]
-        film = motion_jpeg([still.jpeg for still in clip.stills], first.size_wh, last.captured_s - first.captured_s)
-        tracks = {track_id for still in clip.stills for track_id in still.tracks}
-        self._put("clip", clip.token, clip.at_s, tracks, clip.key, film)
+        try:
+            if not clip.stills:
+                return
+            first, last = clip.stills[0], clip.stills[-1]
+            film = motion_jpeg([still.jpeg for still in clip.stills], first.size_wh, last.captured_s - first.captured_s)
+            tracks = {track_id for still in clip.stills for track_id in still.tracks}
+            self._put("clip", clip.token, clip.at_s, tracks, clip.key, film)
+        finally:
+            self._footage.settle("clip", clip.token)
 
     def _put(self, kind: FootageKind, token: str, at_s: float, tracks: Iterable[str], key: bytes, data: bytes) -> None:
         try:
@@ -248,5 +254,5 @@ def _reduced(pixels: Pixels) -> Pixels:
 
 
 def _jpeg(pixels: Pixels) -> bytes:
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[:, :, ::-1]), (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, _QUALITY))
     return bytes(data)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from edge_runtime.errors import FamiliarError
 from edge_runtime.system.log import log
+from edge_runtime.system.memory import give_back
+
+_CHORES_BETWEEN = 12
+"""So many chores from one giving back of memory to the next, which takes a millisecond or a few."""
 
 
 class Housekeeping:
@@ -50,7 +55,9 @@ class Housekeeping:
             thread.join(self._patience_s)
 
     def _run(self, over: threading.Event) -> None:
-        while not over.is_set():
+        for chore in itertools.count(1):
+            if chore % _CHORES_BETWEEN == 0:
+                give_back()
             self._chores.wait(self._every_s)
             self._chores.clear()
             if over.is_set():

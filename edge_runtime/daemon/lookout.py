@@ -56,6 +56,8 @@ class Lookout:
             self._health.update(f"pace {name}", camera.pipeline.pace.degraded)
         going_on = any(camera.keeps_running for camera in self._cameras.values())
         silent = "no camera delivers" if lost == len(self._cameras) and going_on else None
+        if not self._cameras:
+            silent = 'no camera is configured; add [camera.front] with source = "v4l2:0", and restart'
         self._health.update("cameras", silent, failing=True)
         self._health.update("tpu", accelerator)
 

@@ -72,7 +72,7 @@ class Recording(Closing):
         if (drawn.shape[1], drawn.shape[0]) != size_wh:
             drawn = np.asarray(cv2.resize(drawn, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
         for _ in range(min(pictures, _MOST_REPEATS)):
-            writer.write(np.ascontiguousarray(drawn[:, :, ::-1]))
+            writer.write(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
         self._written[frame.camera] += pictures
 
     def close(self) -> None:

@@ -82,13 +82,13 @@ class Service(Closing):
         """Open bundle, models, gallery, sink and control socket, and compare the golden outputs.
 
         Args:
-            config: with at least one camera.
+            config: with at least one camera, or a page that asks for one.
             reload_config: reads the configuration again, on SIGHUP or ``reload``; None: it stays as it is.
             recording: gets every frame with what was found; the caller closes it.
             examine: looks at the device as ``familiar doctor`` does; None: it cannot be asked to.
 
         Raises:
-            ConfigError: no camera is configured.
+            ConfigError: neither camera nor page is configured.
             SelfTestError: this device computes other embeddings than the bundle's maker did.
             FamiliarError: bundle, interpreter, gallery, sink or control socket cannot be used, or another
                 daemon uses the gallery.
@@ -177,6 +177,9 @@ class Service(Closing):
     def _loop(self, on_ready: Callable[[], None] | None) -> None:
         watchdog_s = watchdog_interval_s() or _IDLE_S
         sign_of_life_s = 0.0
+        if not self.cameras:
+            self._announce(on_ready)
+            self._look_around()
         while not self._stopping and self.cameras.keep_running:
             now = time.monotonic()
             if now >= sign_of_life_s:

@@ -89,7 +89,10 @@ def opening_lines(config: Config, matcher: Matcher, bundle: str) -> list[str]:
     """What a daemon is about to do."""
     status = gallery_status(matcher)
     watched = ", ".join(f"{name} ({camera.source})" for name, camera in config.camera.items() if camera.source)
-    lines = [f"watching {watched} with {bundle}", gallery_line(status)]
+    watching = (
+        f"watching {watched} with {bundle}" if watched else f"no camera yet; the page on {config.web.listen} helps"
+    )
+    lines = [watching, gallery_line(status)]
     return [*lines, status["note"]] if status["note"] and status["people"] else lines
 
 

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_runtime.enrolment.poses import ANY
 from edge_runtime.faces.chain import central_face, rivals
 from edge_runtime.faces.quality import QualityLimits, measure, rejection, sideways
 from edge_runtime.types import Detections, Pixels
-
-POSES = ("straight", "left", "right")
-"""What may be wanted; left and right are the person's own."""
-ANY = "any"
 
 _TELL = {
     "small": "come closer",
@@ -56,7 +53,7 @@ def judge(
     Args:
         pixels: uint8 (H, W, 3) RGB.
         detections: of these pixels.
-        want: one of ``POSES``, or ``any``.
+        want: one of ``poses.POSES``, or ``any``.
         last_box: of the look before, xyxy px; empty at the first.
         limits: the least a face must have.
     """

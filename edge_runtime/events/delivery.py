@@ -207,8 +207,10 @@ class Delivery:
     def _with_picture(self, event: Event, record: Record, directory: Directory) -> Event:
         if self.sink.pictures == "none" or self._reader is None:
             return event
+        snapshot = clip = None
+        if self._footage is not None and self.sink.pictures in ("snapshot", "clip"):
+            snapshot = self._footage.beside("snapshot", record, directory)
+        if self._footage is not None and self.sink.pictures == "clip":
+            clip = self._footage.beside("clip", record, directory)
         with self._reader() as reader:
-            picture = None
-            if self.sink.pictures == "snapshot" and self._footage is not None:
-                picture = self._footage.beside("snapshot", record, directory)
-            return dataclasses.replace(event, crop=picture or reader.crop(record, directory)[1])
+            return dataclasses.replace(event, crop=snapshot or reader.crop(record, directory)[1], clip=clip)

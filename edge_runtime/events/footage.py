@@ -25,7 +25,8 @@ _DRAFT = ".new"
 _SPARE_BYTES = 64 << 20
 _SPARE_SHARE = 0.1
 """Left free on the disk, whichever is less: events come before pictures."""
-_SETTLE_S = 3.0
+_SETTLE_S: dict[FootageKind, float] = {"snapshot": 3.0, "clip": 15.0}
+"""How long a reader waits at most for what is being made."""
 
 
 class Footage:
@@ -45,22 +46,24 @@ class Footage:
         self._changed = threading.Condition()
         """Guards names; never held while the disk works."""
         self._writing = threading.Lock()
-        self._due: set[str] = set()
+        self._due: set[tuple[FootageKind, str]] = set()
         self._barred: set[str] = set()
         self._number = max((int(path.name[:12]) for path, _ in self._files()), default=0)
+        self._earlier = self._number
+        """Names up to this number stand with events of the log as it is, or with those of one that is gone."""
 
     def token(self) -> str:
-        """A name for what is kept beside an event; names sort by age. A snapshot is due from now on."""
+        """A name for what is kept beside an event; names sort by age. Snapshot and clip are due from now on."""
         with self._changed:
             self._number += 1
             token = f"{self._number:012}-{secrets.token_hex(4)}"
-            self._due.add(token)
+            self._due |= {("snapshot", token), ("clip", token)}
             return token
 
-    def settle(self, token: str) -> None:
-        """The snapshot of this name is there, or will never be."""
+    def settle(self, kind: FootageKind, token: str) -> None:
+        """The snapshot or clip of this name is there, or will never be."""
         with self._changed:
-            self._due.discard(token)
+            self._due.discard((kind, token))
             self._changed.notify_all()
 
     def put(self, kind: FootageKind, token: str, at_s: float, tracks: Iterable[str], key: bytes, data: bytes) -> None:
@@ -94,7 +97,7 @@ class Footage:
                     draft.unlink(missing_ok=True)
 
     def beside(self, kind: FootageKind, record: Record, directory: Directory) -> bytes | None:
-        """What was kept of an event: a JPEG or an AVI; waits a moment for a snapshot that is due.
+        """What was kept of an event: a JPEG or an AVI; waits for one that is due.
 
         Returns:
             None where it is not there, or the key it was sealed with is gone.
@@ -102,9 +105,8 @@ class Footage:
         token, at_s, key = record.footage, record.values["at_s"], key_of(record, directory)
         if token is None or key is None or not _NAME.fullmatch(f"{token}.{kind}"):
             return None
-        if kind == "snapshot":
-            with self._changed:
-                self._changed.wait_for(lambda: token not in self._due, _SETTLE_S)
+        with self._changed:
+            self._changed.wait_for(lambda: (kind, token) not in self._due, _SETTLE_S[kind])
         try:
             head, _, sealed = (self.folder / f"{token}.{kind}").read_bytes().partition(b"\n")
             return unseal(key, sealed, _place(kind, token, at_s, head))
@@ -132,13 +134,40 @@ class Footage:
                 if not _tracks_of(path).isdisjoint(tracks):
                     path.unlink(missing_ok=True)
 
-    def reconcile(self, tokens: Collection[str]) -> None:
-        """Delete what belongs to no event, and what a killed process has left; for when nobody writes yet."""
-        self.remove({path.name.partition(".")[0] for path, _ in self._files()}.difference(tokens))
+    def begin_anew(self) -> None:
+        """The log was set aside: what was named so far belongs to it."""
+        with self._changed:
+            self._earlier = self._number
+
+    def reconcile(self, tokens: Collection[str]) -> dict[FootageKind, int]:
+        """Delete what belongs to no event, of what was there before this began or before the log was set aside.
+
+        Args:
+            tokens: that stand with events.
+
+        Returns:
+            How many of each kind went.
+        """
+        gone: dict[FootageKind, int] = {"snapshot": 0, "clip": 0}
+        for path, _ in list(self._files()):
+            token, _, kind = path.name.partition(".")
+            if token not in tokens and int(token[:12]) <= self._earlier:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+                    gone["clip" if kind == "clip" else "snapshot"] += 1
+        return gone
+
+    def delete_drafts(self) -> None:
+        """Delete what a killed process has left; for when nobody writes yet."""
         if self.folder.is_dir():
             for draft in self.folder.glob(f"*{_DRAFT}"):
                 with suppress(OSError):
                     draft.unlink(missing_ok=True)
+
+    def has(self, kind: FootageKind, token: str | None) -> bool:
+        """Whether a snapshot or clip of this name is there, whoever may open it."""
+        name = f"{token}.{kind}"
+        return _NAME.fullmatch(name) is not None and (self.folder / name).exists()
 
     def trim(self, keep_bytes: int) -> int:
         """Delete the oldest files beyond so many bytes; how many bytes are left."""

@@ -16,7 +16,7 @@ from edge_runtime.events.database import LOG, REPAIR, newest_in
 from edge_runtime.events.footage import Footage
 from edge_runtime.events.queue import Waiting
 from edge_runtime.events.store import EventStore, Position, Pruned
-from edge_runtime.storage.database import SMALL_BYTES, BrokenError, damage_of, set_aside
+from edge_runtime.storage.database import SMALL_BYTES, BrokenError, asides, damage_of, set_aside
 from edge_runtime.storage.sqlite import is_busy, is_damage
 
 _DAY_S = 86_400.0
@@ -100,7 +100,9 @@ class Keeper:
             self._store = store = EventStore(self.path, self.newest, self._footage)
             if self._first:
                 self._first = False
-                self._footage.reconcile(store.tokens())
+                self._footage.delete_drafts()
+                if not asides(self.path):  # else a repair may bring back the events that pictures belong to
+                    self._footage.reconcile(store.tokens())
                 self._clock = LogClock(store.clock_s, store.wall_s, self._keep_s / 2)
                 self._lost_before = store.lost
             # Where an older copy was put in place, numbers go on all the same.
@@ -195,6 +197,7 @@ class Keeper:
             raise LogTroubleError(_reason(refused, self.path)) from refused
         told = f"{self.path}: expected a sound log of events, found {error}; it is set aside as {aside.name}"
         saves = f"; stop the daemon, then {REPAIR} takes back what is good of it" if error.fault == "damaged" else ""
+        self._footage.begin_anew()
         self._say(f"{told}, a new one is begun{saves}")
         if saves:
             self._aside = aside

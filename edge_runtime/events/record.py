@@ -21,7 +21,7 @@ FORGOTTEN = ""
 _PEOPLE = {"person": "person_id", "candidate": "candidate_id", "runner_up": "runner_up_id"}
 _PLAIN = {"wall_time": "at_s", "kind": "kind", "camera": "camera", "track_id": "track_id", "template_id": "template_id"}
 _FIELDS = frozenset(item.name for item in dataclasses.fields(Event))
-_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "embedding", "encoder", "footage", "event_id"}))
+_BODY = tuple(sorted(_FIELDS - {*_PEOPLE, *_PLAIN, "crop", "clip", "embedding", "encoder", "footage", "event_id"}))
 COLUMNS = ("event_id", "clock_s", *_PLAIN.values(), *_PEOPLE.values(), "body", "crop", "face", "footage", "mac")
 PLAIN_COLUMNS = tuple(name for name in COLUMNS if name not in ("crop", "face", "footage"))
 """Without what is sealed, or bound to what is, and so shows by itself whether it was altered."""

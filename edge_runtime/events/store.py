@@ -14,7 +14,7 @@ from edge_runtime.events import database
 from edge_runtime.events.footage import Footage
 from edge_runtime.events.record import COLUMNS, FORGOTTEN, PLAIN_COLUMNS, is_sound, signed, to_row
 from edge_runtime.gallery.directory import Directory
-from edge_runtime.storage.database import BrokenError
+from edge_runtime.storage.database import BrokenError, asides
 from edge_runtime.storage.sqlite import is_damage, pragma, scrub, transaction
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Event
@@ -244,6 +244,8 @@ class EventStore(Closing):
             gone = self._delete_people(person_ids)
             # A new log has nothing to do with those set aside before it, unless they are about the same people.
             database.delete_aside(self.path, person_ids, every=self._rid_of is not None)
+            if not asides(self.path):
+                self._footage.reconcile(self.tokens())  # pictures of events of those logs
             self._deleted = digest
         # Where another program still reads what was deleted, it is tried again by every call, without a wait.
         self.remains = not scrub(self._connection, wait=first)

@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from edge_runtime.faces.quality import WHAT_WOULD_DO
 from edge_runtime.tracking.tally import Histogram, Tally
 
 PREFIX = "familiar"
@@ -114,7 +115,8 @@ def _up(cameras: Mapping[str, Any]) -> Metric:
 def _faces(tallies: Mapping[str, Tally]) -> Iterator[Metric]:
     faces = CounterMetricFamily(f"{PREFIX}_faces", "Decisions on faces.", labels=["camera", "result"])
     rejected = CounterMetricFamily(f"{PREFIX}_rejected", "Faces that could not be judged.", labels=["reason"])
-    reasons: dict[str, int] = {}
+    # From 0 on: a series that begins with its first event has no increase for it.
+    reasons = dict.fromkeys(WHAT_WOULD_DO, 0)
     for camera, tally in tallies.items():
         for result, key in _RESULTS.items():
             faces.add_metric([camera, result], tally.counts[key])

@@ -13,25 +13,13 @@ from prometheus_client.registry import CollectorRegistry
 
 from edge_runtime.errors import ConfigError
 from edge_runtime.exporter.figures import Figures, Read
+from edge_runtime.schema.listening import parse_listen
 
 PATH = "/metrics"
 _READERS = 4
 """So many may read at once; others are turned away."""
 _PATIENCE_S = 5.0
 _WHERE = "[metrics] listen"
-
-
-def parse_listen(listen: str) -> tuple[str, int]:
-    """Address and port of ``127.0.0.1:9108`` or ``[::1]:9108``.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isdecimal() and 0 <= int(port) < 65536):
-        raise ConfigError(f"{_WHERE}: expected an address and a port, as 127.0.0.1:9108, found {listen!r}")
-    return host, int(port)
 
 
 class Exporter:
@@ -52,7 +40,7 @@ class Exporter:
         Raises:
             ConfigError: that is no address, or not a free one.
         """
-        host, port = parse_listen(listen)
+        host, port = parse_listen(listen, _WHERE)
         registry = self._registry = CollectorRegistry(auto_describe=False)
         registry.register(Figures(read, version))
         ProcessCollector(registry=registry)

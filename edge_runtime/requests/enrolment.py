@@ -13,8 +13,9 @@ from PIL import Image
 
 from edge_runtime.control.protocol import Answer
 from edge_runtime.enrolment.photo import EnrolmentResult
-from edge_runtime.enrolment.posing import ANY, POSES
+from edge_runtime.enrolment.poses import ANY, POSES
 from edge_runtime.errors import ImageError, UsageError
+from edge_runtime.gallery.names import clean_name
 from edge_runtime.pictures.reader import decode_image
 from edge_runtime.requests.access import Access, Holdings
 from edge_runtime.schema.table import key
@@ -88,6 +89,8 @@ def look_for_pose(access: Access, request: LookForPose, payload: bytes) -> Answe
     held = access.holdings
     if held.latest is None:
         raise UsageError("expected cameras to look through")
+    if request.name:
+        clean_name(request.name)
     frame = held.latest(request.camera)
     view = held.enroller().pose(frame.pixels, request.want, request.box[:4])
     picture = "" if view.picture is None else base64.b64encode(_png(view.picture)).decode()

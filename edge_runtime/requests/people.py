@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import asdict, dataclass
 
 from edge_runtime.control.protocol import Answer
@@ -110,6 +111,8 @@ def drop_photo(access: Access, request: DropPhoto, payload: bytes) -> Answer:
 def note_person(access: Access, request: NotePerson, payload: bytes) -> Answer:
     if request.for_good and request.expires:
         raise UsageError("people.note: expected expires or for_good, received both")
+    if request.expires and request.expires <= time.time():
+        raise UsageError("people.note: expected a moment to come, received one that is past; nothing was changed")
     consent = {"": None, NO_CONSENT: ""}.get(request.consent, request.consent)
     expires = math.inf if request.for_good else request.expires or None
     return asdict(access.holdings.gallery_with(request.name).note(request.name, consent, expires))

@@ -23,16 +23,17 @@ _HERE = __name__
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
-def picture_key(what: str) -> Any:
-    """The key by which a sink shows pictures: ``none``, ``crop`` or ``snapshot``.
+def picture_key(what: str, clips: bool = False) -> Any:
+    """The key by which a sink shows pictures: ``none``, ``crop``, ``snapshot``, and perhaps ``clip``.
 
     Args:
         what: is done with them, as "sent".
+        clips: whether it can send films.
     """
-    text = (
-        f"what is {what} of each face: none | crop | snapshot (the face, or all that the camera saw); see [events] keep"
-    )
-    return key("none", text, choices=("none", "crop", "snapshot"))
+    choices = ("none", "crop", "snapshot", "clip") if clips else ("none", "crop", "snapshot")
+    film = ", or that and a film" if clips else ""
+    shown = f"the face, or all that the camera saw{film}"
+    return key("none", f"what is {what}: {' | '.join(choices)} ({shown}); see [events] keep", choices=choices)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,11 @@ def read_sink(table: Any, where: str) -> SinkConfig:
     check_known(common.type, dict.fromkeys(backend_names(_HERE)), where, "type")
     _check_filters(common, where)
     kind = load_backend(_HERE, common.type, "sink").Settings
-    settings = section(kind, {name: value for name, value in table.items() if name not in names}, where)
+    try:
+        settings = section(kind, {name: value for name, value in table.items() if name not in names}, where)
+    except ConfigError as error:
+        # What a sink's own checks find does not know in which of several tables.
+        raise error if str(error).startswith(where) else ConfigError(f"{where}: {error}") from error
     name = common.name or f"{common.type}:{settings.target}"
     return SinkConfig(dataclasses.replace(common, name=name), settings)
 

@@ -118,6 +118,8 @@ class ExecSink:
                 self._settings.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
+                # A program that floods would fill the journal, or the disk, and may say names there.
+                stderr=subprocess.DEVNULL,
                 cwd="/",
                 env=_ENVIRONMENT,
                 start_new_session=True,

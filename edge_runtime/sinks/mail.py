@@ -8,14 +8,14 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from email.utils import formatdate
 
 from edge_runtime.errors import ConfigError, SinkRefusedError
 from edge_runtime.schema.table import key
 from edge_runtime.sinks import picture_key
-from edge_runtime.sinks.webhook.messages import WORDS, check_text, text_of
+from edge_runtime.sinks.webhook.messages import WORDS, attachments, check_text, text_of
 from edge_runtime.storage.certificates import client_context
 from edge_runtime.storage.secret import read_secret
 from edge_runtime.types import Event
@@ -23,6 +23,7 @@ from edge_runtime.types import Event
 _WHERE = "sink mail"
 _PORTS = {"starttls": 587, "tls": 465}
 _LATER = range(400, 500)
+_TOO_LARGE = 552
 _OURS = "[127.0.0.1]"
 """What we call ourselves; without it smtplib looks this device's name up, which can take longer than the mail."""
 
@@ -40,7 +41,7 @@ class Settings:
     password_file: str = key("", "file with the password alone, not for everybody to read")
     password_env: str = key("", "variable of the environment with the password")
     text: str = key("", f"subject, with {', '.join(f'${word}' for word in WORDS)}; empty: the usual")
-    picture: str = picture_key("attached")
+    picture: str = picture_key("attached", clips=True)
     ca_certs: str = key("", "file of certificate authorities instead of the system's")
     timeout_s: float = key(30.0, "seconds one mail may take in all", 0.1, 300)
 
@@ -82,7 +83,8 @@ class MailSink:
         self._settings = settings
         self._port = settings.port or _PORTS[settings.security]
         self._password = read_secret(settings.password_file, settings.password_env, f"{_WHERE}, password")
-        self._closed = False
+        self._closed = self._overdue = False
+        self._too_slow: int | None = -1
         self._tls = client_context(settings.ca_certs, f"{_WHERE}, ca_certs")
 
     def emit(self, event: Event) -> None:
@@ -97,7 +99,7 @@ class MailSink:
             raise ValueError("sink: closed; open it again")
         host = f"{self._settings.host}:{self._port}"
         try:
-            self._send(self._message(event))
+            self._offer(event)
         except ssl.SSLCertVerificationError as error:
             raise SinkRefusedError(f"{host}: its certificate is not trusted ({error.verify_message})") from error
         except smtplib.SMTPNotSupportedError as error:
@@ -113,6 +115,21 @@ class MailSink:
             codes = [code for code, _ in error.recipients.values()]
             kind = ConnectionError if all(code in _LATER for code in codes) else SinkRefusedError
             raise kind(f"{host}: takes no mail for {', '.join(error.recipients)} ({codes[0]})") from error
+
+    def _offer(self, event: Event) -> None:
+        """Send a mail; without the film where that is too large, or was too slow at the last try."""
+        if event.event_id == self._too_slow:
+            event = replace(event, clip=None)
+        try:
+            self._send(self._message(event))
+        except (smtplib.SMTPDataError, smtplib.SMTPSenderRefused) as error:
+            if error.smtp_code != _TOO_LARGE or event.clip is None:
+                raise
+            self._send(self._message(replace(event, clip=None)))
+        except OSError:
+            if self._overdue and event.clip is not None:
+                self._too_slow = event.event_id
+            raise
 
     def flush(self) -> None:
         """Nothing: what was emitted is taken over."""
@@ -134,8 +151,9 @@ class MailSink:
             json.dumps(event.as_json(), ensure_ascii=False, allow_nan=False).encode(),
             maintype="application", subtype="json", filename="event.json",
         )  # fmt: skip
-        if event.crop is not None:
-            message.add_attachment(event.crop, maintype="image", subtype="jpeg", filename="face.jpg")
+        for name, kind, data in attachments(event):
+            maintype, _, subtype = kind.partition("/")
+            message.add_attachment(data, maintype=maintype, subtype=subtype, filename=name)
         return message
 
     def _send(self, message: EmailMessage) -> None:
@@ -148,7 +166,8 @@ class MailSink:
             server = smtplib.SMTP(local_hostname=_OURS, timeout=settings.timeout_s)
         server._host = settings.host  # type: ignore[attr-defined]  # the certificate is checked against it
         # A socket's own timeout starts anew with each byte, and an answer may have lines without end.
-        clock = threading.Timer(settings.timeout_s, _shut, (server,))
+        self._overdue = False
+        clock = threading.Timer(settings.timeout_s, self._give_up, (server,))
         clock.daemon = True
         clock.start()
         try:
@@ -166,9 +185,9 @@ class MailSink:
             clock.cancel()
             server.close()
 
-
-def _shut(server: smtplib.SMTP) -> None:
-    """End a connection under the hands of another thread, which then sees the end of it."""
-    if server.sock is not None:
-        with suppress(OSError):
-            socket.socket.shutdown(server.sock, socket.SHUT_RDWR)
+    def _give_up(self, server: smtplib.SMTP) -> None:
+        """End a connection under the hands of another thread, which then sees the end of it."""
+        self._overdue = True
+        if server.sock is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(server.sock, socket.SHUT_RDWR)

@@ -106,6 +106,8 @@ class Enrolled(Struct):
     forced: str | None = None
     quality: dict[str, float] = {}
     xyxy: Box | None = None
+    face: Annotated[int | None, Meta(description="which of several faces was taken, from the left")] = None
+    boxes: Annotated[list[Box], Meta(description="of all faces from the left, where several may be meant")] = []
 
 
 class Face(Struct):

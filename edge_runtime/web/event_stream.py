@@ -22,7 +22,7 @@ Ask = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 MOST_LISTENERS = 16
 _EVERY_S = 0.5
 _ALIVE_S = 15.0
-_SEND_S = 10.0
+SEND_S = 10.0
 """A listener that takes longer to read is let go."""
 _BATCH = 200
 _MOST_WAITING = 1000
@@ -100,23 +100,26 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, newsroom: Newsroom, ask: Ask, token: Token, last_seen: int | None) -> None:
-        """Send what ``token`` may see, from behind the event ``last_seen`` on."""
+    def __init__(
+        self, newsroom: Newsroom, ask: Ask, token: Token, still: Callable[[Token], bool], last_seen: int | None
+    ) -> None:
+        """Send what ``token`` may see while it is ``still`` good, from behind the event ``last_seen`` on."""
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._newsroom, self._ask, self._token, self._last_seen = newsroom, ask, token, last_seen
+        self._newsroom, self._ask, self._token, self._still = newsroom, ask, token, still
+        self._last_seen = last_seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI 3."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         try:
             with contextlib.suppress(TimeoutError):
                 await self._send_all(send, gone)
         finally:
             gone.cancel()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SEND_S):
+            async with asyncio.timeout(SEND_S):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_all(self, send: Send, gone: asyncio.Task[None]) -> None:
@@ -131,6 +134,9 @@ class EventStream(Response):
             while not gone.done():
                 waiting = asyncio.create_task(queue.get())
                 done, _ = await asyncio.wait({waiting, gone}, timeout=_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+                if not self._still(self._token):
+                    waiting.cancel()
+                    return
                 if waiting not in done:
                     waiting.cancel()
                     await self._put(send, ": \n\n")
@@ -151,10 +157,11 @@ class EventStream(Response):
 
     async def _put(self, send: Send, text: str) -> None:
         if text:
-            async with asyncio.timeout(_SEND_S):
+            async with asyncio.timeout(SEND_S):
                 await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
 
-async def _until_gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
+    """Return when whoever asked is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

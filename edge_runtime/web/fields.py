@@ -49,8 +49,30 @@ class Switch(Struct, forbid_unknown_fields=True):
     on: bool
 
 
-class ForceQuery(Struct):
+class BeforeCamera(Struct, forbid_unknown_fields=True):
+    """Before which camera somebody stands who is to be enrolled."""
+
+    camera: Annotated[str, Meta(min_length=1, max_length=64, description="its name in the configuration")]
+    views: Annotated[int, Meta(ge=1, le=20, description="how many views to gather")] = 5
+
+
+class Note(Struct, forbid_unknown_fields=True):
+    """What somebody agreed to, and until when; what is left out stays as it is."""
+
+    consent: Annotated[str, Meta(max_length=2000, description="empty: as it is; -: nothing")] = ""
+    expires: Annotated[
+        float,
+        Meta(ge=0, le=1e11, description="seconds since the Unix epoch after which they are forgotten; 0: as it is"),
+    ] = 0.0
+    for_good: Annotated[bool, Meta(description="they are never forgotten by themselves")] = False
+
+
+class PhotoQuery(Struct):
+    source: Annotated[str, Meta(min_length=1, max_length=200, description="where it came from, for people")] = "API"
     force: Annotated[bool, Meta(description="take a photo that is poor or looks like somebody else")] = False
+    face: Annotated[
+        int, Meta(ge=0, le=1000, description="of several faces the one meant, from the left; 0: the one that fits")
+    ] = 0
 
 
 class RestoreQuery(Struct):

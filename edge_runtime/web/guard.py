@@ -71,6 +71,10 @@ class Guard:
         check_origin(request)
         self._sessions.pop(request.cookies.get(COOKIE, ""), None)
 
+    def still(self, token: Token) -> bool:
+        """Whether who was admitted with ``token`` would be again; for answers that go on."""
+        return self._tokens.holds(token)
+
     def _who(self, request: HTTPConnection, changes: bool) -> Token:
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and text.strip():
@@ -81,7 +85,7 @@ class Guard:
         if until_s > time.monotonic():
             # A token that was removed ends its sessions; one that was narrowed narrows them.
             for token in self._tokens.all():
-                if token.sha256 == digest:
+                if token.sha256 == digest and not token.over:
                     return token
         if not self._behind_proxy and not self._tokens.all() and _from_here(request):
             return EVERYTHING

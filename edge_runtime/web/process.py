@@ -18,6 +18,7 @@ from pathlib import Path
 
 from edge_runtime.config import Config, socket_path, tokens_path
 from edge_runtime.errors import ConfigError
+from edge_runtime.schema.listening import parse_listen
 from edge_runtime.system.closing import Closing
 from edge_runtime.system.environment import harmless_environment
 from edge_runtime.system.loopback import is_loopback
@@ -109,10 +110,7 @@ class WebProcess(Closing):
 def _address(config: Config) -> tuple[str, int]:
     """Host and port, if they may be used as the rest of ``[web]`` is."""
     web = config.web
-    host, _, port = web.listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"[web] listen: expected ADDRESS:PORT, as 127.0.0.1:8470, found {web.listen!r}")
+    host, port = parse_listen(web.listen, "[web] listen")
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -129,7 +127,7 @@ def _address(config: Config) -> tuple[str, int]:
             f"[web] listen: expected tls_cert and tls_key for {host}, which is reached from elsewhere, found neither; "
             "set them, or behind_proxy = true if a proxy does TLS, or listen at 127.0.0.1"
         )
-    return host, int(port)
+    return host, port
 
 
 def _listen(host: str, port: int) -> socket.socket:

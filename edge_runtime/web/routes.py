@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from edge_runtime.web import answers, fields
 
-Media = Literal["image/jpeg", "text/plain", "application/octet-stream"]
+Media = Literal["image/jpeg", "text/plain", "application/octet-stream", "application/x-ndjson"]
 Scope = Literal["open", "read", "name", "admin"]
 PICTURE: Literal["picture"] = "picture"
 """As a body: a picture's file, or a form with one."""
@@ -32,7 +32,6 @@ class Route:
         command: the request of ``requests.table`` that answers; empty: the server answers by itself.
         query: fields behind the question mark.
         body: fields of a JSON body, or ``PICTURE``, or ``FILE``.
-        fields: of the request, where they do not come from path, query or body.
         only: field of the answer that holds a file in base64, or text, which is all that comes back.
         whole: it tells of all cameras at once, so a token for some of them does not reach it.
         passphrase: the header ``Familiar-Passphrase`` is a field of the request.
@@ -46,7 +45,6 @@ class Route:
     command: str = ""
     query: type[Struct] | None = None
     body: type[Struct] | Literal["picture", "file"] | None = None
-    fields: tuple[tuple[str, object], ...] = ()
     only: str = ""
     whole: bool = False
     passphrase: bool = False
@@ -119,9 +117,26 @@ ROUTES = (
         "Enrol one photo of somebody",
         answers.Enrolled,
         "enroll",
-        query=fields.ForceQuery,
+        query=fields.PhotoQuery,
         body=PICTURE,
-        fields=(("source", "API"),),
+    ),
+    Route(
+        "POST",
+        "/api/faces/{name}/live",
+        "name",
+        "Enrol whoever stands before a camera: a line of JSON for each step, with guidance and views, until one has "
+        "results or error; nobody is enrolled if the connection ends before",
+        "application/x-ndjson",
+        body=fields.BeforeCamera,
+    ),
+    Route(
+        "POST",
+        "/api/faces/{name}/note",
+        "name",
+        "What somebody agreed to, and until when they stay enrolled",
+        answers.Person,
+        "people.note",
+        body=fields.Note,
     ),
     Route(
         "POST",

@@ -21,10 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge_runtime import errors
 from edge_runtime.control.client import ControlClient
-from edge_runtime.errors import ControlError, FamiliarError
+from edge_runtime.enrolment.poses import ANY
+from edge_runtime.errors import BusyError, ControlError, FamiliarError
 from edge_runtime.web import answers, fields, openapi
 from edge_runtime.web.event_stream import EventStream, Newsroom
 from edge_runtime.web.guard import COOKIE, SESSION_S, Guard
+from edge_runtime.web.live_stream import LiveStream
 from edge_runtime.web.routes import FILE, PASSPHRASE, PICTURE, ROUTES, Media, Route
 from edge_runtime.web.tokens import Token
 from edge_runtime.web.uploads import Decoder, body_of
@@ -48,6 +50,7 @@ _SLASH = "\ue000"
 """Stands for a slash within a name; of Unicode's private use."""
 _MAX_JSON_BYTES = 64 << 10
 _MOST_CALLS = 4
+_MOST_LIVE = 2
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -80,12 +83,14 @@ class Api:
         self._decoder = Decoder(max_megapixels)
         self._max_upload_bytes, self._secure = max_upload_bytes, secure
         self._calls = anyio.CapacityLimiter(_MOST_CALLS)
+        self._live_threads = anyio.CapacityLimiter(_MOST_LIVE)
         self.newsroom = Newsroom(self.ask)
         self._own: dict[str, Callable[[Request, Token | None], Any]] = {
             "GET /api/health": self._health,
             "POST /api/session": self._log_in,
             "GET /api/session": self._session,
             "POST /api/session/end": self._log_out,
+            "POST /api/faces/{name}/live": self._live,
         }
 
     async def ask(self, command: str, arguments: Mapping[str, Any], payload: bytes = b"") -> dict[str, Any]:
@@ -127,7 +132,7 @@ class Api:
 
     async def _arguments(self, route: Route, request: Request) -> tuple[dict[str, Any], bytes]:
         given = {name: text.replace(_SLASH, "/") for name, text in request.path_params.items()}
-        arguments: dict[str, Any] = dict(route.fields) | given
+        arguments: dict[str, Any] = dict(given)
         for name in ("template_id", "event_id"):
             if name in arguments:
                 arguments[name] = _whole_number(name, arguments[name])
@@ -195,11 +200,28 @@ class Api:
         response.delete_cookie(COOKIE, path="/")
         return response
 
+    async def _live(self, request: Request, token: Token | None) -> Response:
+        assert token is not None
+        given = await _body(request, fields.BeforeCamera)
+        check_camera(token, given.camera)
+        name = request.path_params["name"].replace(_SLASH, "/")
+        if not self._live_threads.available_tokens:
+            raise BusyError("two people are being enrolled before cameras already; try again in a minute")
+        # What can be wrong from the start is said with a status of its own.
+        await self.ask("enroll.pose", {"camera": given.camera, "want": ANY, "name": name})
+        return LiveStream(self._client, self._live_threads, name, given.camera, given.views)
+
     def _stream(self, request: Request, token: Token) -> Response:
         if self.newsroom.full:
             raise HTTPException(503, "too many listen to events already; try again", {"Retry-After": "10"})
         last = request.headers.get("last-event-id", "")
-        return EventStream(self.newsroom, self.ask, token, int(last) if last.isdecimal() and len(last) < 16 else None)
+        return EventStream(
+            self.newsroom,
+            self.ask,
+            token,
+            self._guard.still,
+            int(last) if last.isdecimal() and len(last) < 16 else None,
+        )
 
 
 def application(api: Api) -> ASGIApp:

@@ -37,6 +37,7 @@ class Token:
         sha256: of the token, hexadecimal.
         made: seconds since the Unix epoch.
         cameras: those it may see; None: all.
+        expires: seconds since the Unix epoch at which it ends; None: when it is removed.
     """
 
     name: str
@@ -44,6 +45,12 @@ class Token:
     sha256: str
     made: float
     cameras: tuple[str, ...] | None = None
+    expires: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether its time is up."""
+        return self.expires is not None and time.time() >= self.expires
 
     def allows(self, scope: str) -> bool:
         """Whether what needs ``scope`` may be done with it."""
@@ -84,13 +91,27 @@ class Tokens:
         return self._read[1]
 
     def find(self, text: str) -> Token | None:
-        """The token that ``text`` is; compared in constant time with all of them."""
+        """The token that ``text`` is, unless its time is up; compared in constant time with all of them."""
         given = _hash(text)
         matching = [token for token in self.all() if hmac.compare_digest(token.sha256, given)]
-        return matching[0] if matching else None
+        return matching[0] if matching and not matching[0].over else None
 
-    def add(self, name: str, scope: str, cameras: Sequence[str] | None = None) -> str:
+    def holds(self, token: Token) -> bool:
+        """Whether what was let in by ``token`` still is: it was not removed or changed, and its time is not up."""
+        try:
+            every = self.all()
+        except ConfigError:
+            return False
+        return not every if token is EVERYTHING else token in every and not token.over
+
+    def add(self, name: str, scope: str, cameras: Sequence[str] | None = None, expires: float | None = None) -> str:
         """Make a token; it is shown this once.
+
+        Args:
+            name: what its owner calls it.
+            scope: one of ``SCOPES``.
+            cameras: those it may see; None: all.
+            expires: seconds since the Unix epoch at which it ends; None: when it is removed.
 
         Raises:
             InputError: a name that is taken or empty, or an unknown scope.
@@ -105,7 +126,7 @@ class Tokens:
         if len(tokens) >= _MOST_TOKENS:
             raise InputError(f"token: expected at most {_MOST_TOKENS} tokens; familiar token remove NAME")
         text = _PREFIX + secrets.token_urlsafe(32)
-        new = Token(name, scope, _hash(text), time.time(), None if cameras is None else tuple(cameras))
+        new = Token(name, scope, _hash(text), time.time(), None if cameras is None else tuple(cameras), expires)
         self._write((*tokens, new))
         return text
 
@@ -144,13 +165,14 @@ class Tokens:
 
 
 def _token(row: dict[str, Any]) -> Token:
-    cameras = row["cameras"]
+    cameras, expires = row["cameras"], row.get("expires")
     token = Token(
         str(row["name"]),
         row["scope"],
         str(row["sha256"]),
         float(row["made"]),
         None if cameras is None else tuple(str(camera) for camera in cameras),
+        None if expires is None else float(expires),
     )
     if token.scope not in SCOPES:
         raise ValueError(f"scope {token.scope!r}")

@@ -1,16 +1,13 @@
 """Pictures that strangers may have made: bounded in bytes and time, and decoded in a process that may die of them.
 
-What comes out is a PNG of our own, upright and within the limits; only that reaches the daemon.
+What comes out is a PNG of our own, upright and within the limits; only that reaches the daemon. See ``decoding``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import resource
 import sys
-from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,9 +18,8 @@ from edge_runtime.system.environment import harmless_environment
 _BODY_S = 60.0
 """How long a body may take to arrive."""
 _DECODE_S = 20.0
-_MEMORY_BYTES = 1536 << 20
 _MOST_AT_ONCE = 2
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from edge_runtime.web.uploads import serve; serve()"
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from edge_runtime.web.decoding import serve; serve()"
 
 
 async def body_of(request: Request, max_bytes: int) -> bytes:
@@ -95,30 +91,3 @@ def _error(output: bytes) -> FamiliarError:
         return revive(str(name), str(message))
     except (ValueError, TypeError):
         return ImageError("picture: the decoder died of it; send another")
-
-
-def serve(arguments: Sequence[str] | None = None) -> None:
-    """The process: a picture's file on standard input, a PNG on standard output, or an error and code 1."""
-    import io
-
-    from PIL import Image
-
-    from edge_runtime.pictures.reader import decode_image
-
-    (max_megapixels,) = sys.argv[1:] if arguments is None else arguments
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        pixels = decode_image(sys.stdin.buffer.read(), "picture", float(max_megapixels))
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
-    except MemoryError:
-        failed: FamiliarError = ImageError("picture: takes more memory than is allowed; send a smaller one")
-    except FamiliarError as error:
-        failed = error
-    else:
-        sys.stdout.buffer.write(stream.getvalue())
-        return
-    sys.stdout.write(json.dumps([type(failed).__name__, str(failed)]))
-    sys.stdout.flush()
-    os._exit(1)

@@ -1,16 +1,16 @@
-"""What MQTT and figures, or clips, cost a daemon: memory and frames, with and without, in turn.
+"""What clips, MQTT, figures and snapshots cost a daemon: pairs at the same time, one of which has them.
 
 python -m tests.benchmarks.outputs --out docs/outputs/cost.md
-python -m tests.benchmarks.outputs --of clips --out docs/outputs/clips.md
 
-The daemon is ``familiar run`` in a process of its own with the released bundle, two people enrolled and a live
-synthetic camera; with outputs it has a real broker, a reader of everything, and a scrape every five seconds.
+Each daemon is ``familiar run`` in a process of its own with the released bundle, two people enrolled and a live
+synthetic camera; with outputs it has a real broker, a reader of everything, a picture with each event, and a scrape of
+its figures every few seconds. What else the machine does weighs on both daemons of a pair, so each window of time gives
+a share of the same seconds. A pair of which neither has anything says what that itself varies.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -19,10 +19,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -34,19 +33,9 @@ from tests.builders import RELEASED
 from tests.mosquitto import Broker, Reader, free_port
 from tests.waiting import wait_for
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One life of a daemon."""
-
-    rss_mb: float
-    pss_mb: float
-    all_pss_mb: float
-    frames_per_s: float
-    cpu_ms_a_frame: float
-    events: int
+CAMERAS = ("synthetic:realtime,loop,fps=25,size=640x480", "synthetic:realtime,loop,fps=25,size=1280x720")
+VARIANTS = {"nothing": "nothing, as the first", "clips": "clips", "outputs": "MQTT, figures and snapshots"}
+_SETTLE_S = 10.0
 
 
 def familiar(folder: Path, *words: str) -> list[str]:
@@ -82,126 +71,171 @@ def memory_mb(pid: int) -> tuple[float, float]:
     return found["Rss"] / 1024, found["Pss"] / 1024
 
 
-def cpu_s(pid: int) -> float:
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / _TICKS
+def cpu_ms(pid: int) -> tuple[float, float]:
+    """CPU time of a process's first thread, which runs the frame loop, and of all others that live."""
+    first = others = 0.0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            spent = int((task / "schedstat").read_text().split()[0]) / 1e6
+            first, others = (spent, others) if task.name == str(pid) else (first, others + spent)
+    return first, others
 
 
-def children(pid: int) -> list[int]:
-    return [
-        int(each) for task in Path(f"/proc/{pid}/task").iterdir() for each in (task / "children").read_text().split()
-    ]
+class Count(NamedTuple):
+    """Of one daemon, so far."""
+
+    at_s: float
+    frames: int
+    loop_ms: float
+    other_ms: float
 
 
-def measure(
-    camera: str,
-    with_outputs: bool,
-    seconds: float,
-    people: dict[str, list[Path]] | None = None,
-    say: Callable[[list[tuple[str, bytes, bool]]], None] | None = None,
-    keep: str = "none",
-) -> Run:
-    """Run a daemon for so long, from its first frame on.
+class Window(NamedTuple):
+    """A stretch of time of a pair: what the second daemon did, and as shares of the first."""
 
-    Args:
-        camera: its source.
-        with_outputs: with MQTT and figures.
-        seconds: how long.
-        people: photos by name; None: of the synthetic scene.
-        say: gets everything the broker was told.
-        keep: pictures kept beside events.
-    """
-    folder = Path(tempfile.mkdtemp())
-    broker = reader = None
-    port = free_port()
-    outputs = f'[[sink]]\ntype = "jsonlines"\npath = "{folder}/events.jsonl"\n'
-    if with_outputs:
-        broker = Broker(folder / "broker")
-        reader = Reader(broker.port)
-        outputs += f'[[sink]]\ntype = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\nclient_id = "familiar-pi"\n'
-        outputs += f'[metrics]\nlisten = "127.0.0.1:{port}"\n'
-    write_config(folder, camera, f'[events]\nkeep = "{keep}"\n' + outputs)
-    for name, photos in (people or scene_people(folder)).items():
-        subprocess.run(familiar(folder, "enroll", name, *map(str, photos)), check=True, capture_output=True)
-    with (folder / "log").open("w") as log:
-        daemon = subprocess.Popen(familiar(folder, "run"), stdout=log, stderr=log)
-    try:
-        wait_for((folder / "control.sock").exists)
-        client = ControlClient.connect(folder / "control.sock")
-        assert client is not None
-        wait_for(lambda: client.call("status", {})["cameras"].get("front", {}).get("frames", 0) > 0)
-        time.sleep(3)
-        first, first_cpu_s, began_s = (
-            client.call("status", {})["cameras"]["front"]["frames"],
-            cpu_s(daemon.pid),
-            time.monotonic(),
-        )
-        worst = (0.0, 0.0, 0.0)
-        while time.monotonic() - began_s < seconds:
-            time.sleep(5)
-            if with_outputs:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read()
-            rss, pss = memory_mb(daemon.pid)
-            worst = tuple(map(max, worst, (rss, pss, pss + sum(memory_mb(child)[1] for child in children(daemon.pid)))))
-        frames = client.call("status", {})["cameras"]["front"]["frames"] - first
-        spent_s, took_s = cpu_s(daemon.pid) - first_cpu_s, time.monotonic() - began_s
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-    if reader is not None and broker is not None:
-        reader.settled()
-        if say is not None:
-            say(reader.messages)
-        reader.close()
-        broker.kill()
-    events = len((folder / "events.jsonl").read_text().splitlines())
-    shutil.rmtree(folder)
-    return Run(*worst, frames / took_s, 1000 * spent_s / frames, events)
+    fps: float
+    of_fps: float
+    loop_ms: float
+    of_loop: float
+    other_ms: float
+    more_other_ms: float
 
 
-def run_once(camera: str, extra: str, seconds: float) -> Run:
-    """One run with ``outputs``, with ``clips``, or with neither."""
-    return measure(camera, extra == "outputs", seconds, keep="clips" if extra == "clips" else "none")
+class Running:
+    """A daemon, with ``nothing``, ``clips`` or ``outputs``; it ends with its stack."""
+
+    def __init__(
+        self, stack: ExitStack, camera: str, variant: str, people: dict[str, list[Path]] | None = None
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        stack.callback(shutil.rmtree, self.folder)
+        self.reader: Reader | None = None
+        self._metrics = free_port()
+        outputs = f'[[sink]]\ntype = "jsonlines"\npath = "{self.folder}/events.jsonl"\n'
+        if variant == "outputs":
+            broker = Broker(self.folder / "broker")
+            stack.callback(broker.kill)
+            self.reader = Reader(broker.port)
+            stack.callback(self.reader.close)
+            outputs += f'[[sink]]\ntype = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\nclient_id = "familiar-pi"\n'
+            outputs += f'image = "snapshot"\n[metrics]\nlisten = "127.0.0.1:{self._metrics}"\n'
+        keep = {"nothing": "none", "clips": "clips", "outputs": "snapshots"}[variant]
+        write_config(self.folder, camera, f'[events]\nkeep = "{keep}"\n{outputs}')
+        for name, photos in (people or scene_people(self.folder)).items():
+            subprocess.run(familiar(self.folder, "enroll", name, *map(str, photos)), check=True, capture_output=True)
+        log = stack.enter_context((self.folder / "log").open("w"))
+        self._daemon = subprocess.Popen(familiar(self.folder, "run"), stdout=log, stderr=log)
+        stack.callback(self.end)
+        wait_for((self.folder / "control.sock").exists)
+        self._client = ControlClient(self.folder / "control.sock")
+        wait_for(lambda: self._frames() > 0)
+
+    def _frames(self) -> int:
+        return int(self._client.call("status", {})["cameras"].get("front", {}).get("frames", 0))
+
+    def count(self) -> Count:
+        if self.reader is not None:
+            urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/metrics", timeout=10).read()
+        return Count(time.monotonic(), self._frames(), *cpu_ms(self._daemon.pid))
+
+    @property
+    def rss_mb(self) -> float:
+        return memory_mb(self._daemon.pid)[0]
+
+    @property
+    def events(self) -> int:
+        return len((self.folder / "events.jsonl").read_text().splitlines())
+
+    @property
+    def clip_bytes(self) -> list[int]:
+        return [path.stat().st_size for path in self.folder.glob("state/events-pictures/*.clip")]
+
+    def end(self) -> None:
+        """May be called again."""
+        self._daemon.terminate()
+        self._daemon.wait(30)
+
+
+def windows(without: Running, other: Running, number: int, seconds: float) -> list[Window]:
+    """Measure a pair in the same seconds, again and again."""
+    found = []
+    begun = without.count(), other.count()
+    for _ in range(number):
+        time.sleep(seconds)
+        ended = without.count(), other.count()
+        fps, loop, rest = [], [], []
+        for first, last in zip(begun, ended, strict=True):
+            frames = max(last.frames - first.frames, 1)
+            fps.append(frames / (last.at_s - first.at_s))
+            loop.append((last.loop_ms - first.loop_ms) / frames)
+            rest.append((last.other_ms - first.other_ms) / frames)
+        found.append(Window(fps[1], fps[1] / fps[0], loop[1], loop[1] / loop[0], rest[1], rest[1] - rest[0]))
+        begun = ended
+    return found
+
+
+def row(size: str, variant: str, found: list[Window], rss: list[tuple[float, float]], clips: list[int]) -> str:
+    """A line of the table: medians, and the middle half of the shares."""
+    middle = Window(*(statistics.median(values) for values in zip(*found, strict=True)))
+    (low, _, high), (least, _, most) = (
+        statistics.quantiles([getattr(window, name) for window in found], n=4) for name in ("of_fps", "of_loop")
+    )
+    before, after = (max(each) for each in zip(*rss, strict=True))
+    size_of_clips = f"{len(clips)} of {statistics.median(clips) / 1e6:.2f} MB" if clips else ""
+    return (
+        f"| {size}, {VARIANTS[variant]} | {middle.fps:.1f} | {middle.of_fps:.3f} ({low:.3f} to {high:.3f}) "
+        f"| {middle.loop_ms:.2f} | {middle.of_loop:.3f} ({least:.3f} to {most:.3f}) "
+        f"| {middle.more_other_ms:+.2f} | {before:.1f}, {after:.1f} | {size_of_clips} |"
+    )
+
+
+def measure(camera: str, variant: str, pairs: int, number: int, seconds: float) -> str:
+    """A line of the table, from pairs that take turns in which daemon starts first."""
+    found: list[Window] = []
+    rss: list[tuple[float, float]] = []
+    clips: list[int] = []
+    for pair in range(pairs):
+        with ExitStack() as stack:
+            order = ("nothing", variant) if pair % 2 == 0 else (variant, "nothing")
+            begun = [Running(stack, camera, each) for each in order]
+            without, other = begun if pair % 2 == 0 else begun[::-1]
+            time.sleep(_SETTLE_S)
+            found += windows(without, other, number, seconds)
+            rss.append((without.rss_mb, other.rss_mb))
+            clips += other.clip_bytes
+            print(camera, variant, pair, f"{without.events} and {other.events} events", flush=True)
+        print(*found[-number:], sep="\n", flush=True)
+    return row(camera.rpartition("=")[2], variant, found, rss, clips)
 
 
 def main() -> None:
-    """Measure in turn, and write a table."""
+    """Measure, and write a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--camera", default="synthetic:realtime,loop,fps=15,size=640x480")
-    parser.add_argument("--seconds", type=float, default=40)
-    parser.add_argument("--turns", type=int, default=4)
-    parser.add_argument("--together", action="store_true", help="both at a time, so that other work slows both")
-    parser.add_argument("--of", choices=("outputs", "clips"), default="outputs")
+    parser.add_argument("--seconds", type=float, default=8, help="of one window")
+    parser.add_argument("--windows", type=int, default=8, help="of one pair")
+    parser.add_argument("--pairs", type=int, default=4)
+    parser.add_argument("--cameras", nargs="+", default=CAMERAS)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--priority", type=int, default=0, help="niceness, below 0 where the machine is busy")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    runs: dict[bool, list[Run]] = {False: [], True: []}
-    for turn in range(args.turns):
-        with ThreadPoolExecutor(2 if args.together else 1) as pool:
-            order = (turn % 2 == 0, turn % 2 == 1)
-            found = pool.map(lambda wanted: run_once(args.camera, args.of if wanted else "", args.seconds), order)
-            for wanted, run in zip(order, found, strict=True):
-                runs[wanted].append(run)
-                print(wanted, json.dumps(run.__dict__), flush=True)
-    rows = [
-        ("memory of the daemon, RSS, MB (highest)", "rss_mb", max),
-        ("memory of the daemon, PSS, MB (highest)", "pss_mb", max),
-        ("... with its capture process, PSS, MB (highest)", "all_pss_mb", max),
-        ("frames a second (median)", "frames_per_s", statistics.median),
-        ("CPU a frame, ms (median)", "cpu_ms_a_frame", statistics.median),
-        ("events (median)", "events", statistics.median),
-    ]
+    os.nice(args.priority)
     lines = [
-        f"| | without | with {'MQTT and figures' if args.of == 'outputs' else args.of} | difference |",
-        "|---|---|---|---|",
+        "| the second daemon has | frames a second | share of the first's | CPU of the frame loop a frame, ms "
+        "| share of the first's | CPU of other threads a frame, ms | highest memory (RSS) of each, MB | clips |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for told, field, of in rows:
-        one, other = (of([getattr(run, field) for run in runs[each]]) for each in (False, True))
-        lines.append(f"| {told} | {one:.4g} | {other:.4g} | {100 * (other - one) / one:+.1f} % |")
+    for camera in args.cameras:
+        for variant in args.variants:
+            lines.append(measure(camera, variant, args.pairs, args.windows, args.seconds))
+            print(lines[-1], flush=True)
+    head = (
+        f"`python -m tests.benchmarks.outputs`: for each line {args.pairs} pairs of daemons with "
+        f"{args.windows} windows of {args.seconds:g} s each; live cameras; medians, and the middle "
+        "half of the shares:\n\n"
+    )
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    command = f"python -m tests.benchmarks.outputs --of {args.of}{' --together' * args.together}"
-    head = f"`{command}`: {args.turns} turns of {args.seconds:g} s, camera `{args.camera}`:\n\n"
-    args.out.write_text(head + "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    args.out.write_text("# What outputs cost\n\n" + head + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

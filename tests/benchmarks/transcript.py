@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks.outputs import measure
+from tests.benchmarks.outputs import Running
 from tests.builders import SHARED
 
 _CLIP = SHARED / "data/clips/short_hamilton_clip.mp4"
@@ -42,6 +44,8 @@ def _cut(text: str) -> str:
 
 def shown(payload: bytes) -> str:
     """A payload as text, with the long hashes of events cut."""
+    if payload.startswith(b"\xff\xd8"):
+        return f"(a JPEG of {len(payload)} bytes)"
     text = payload.decode("utf-8", "replace")
     try:
         values = json.loads(text)
@@ -65,17 +69,18 @@ def main() -> None:
     )
     page = ["# What a broker is told", "", head]
 
-    def write(title: str) -> None:
-        def say(messages: list[tuple[str, bytes, bool]]) -> None:
-            page.extend(["", f"## {title}", "", "```text", *lines_of(messages), "```"])
-
-        return say  # type: ignore[return-value]
-
-    measure(_SCENE, True, args.seconds, say=write("The synthetic scene"))
+    scenes: list[tuple[str, str, dict[str, list[Path]] | None]] = [("The synthetic scene", _SCENE, None)]
     if _CLIP.exists():
         people = {f"Performer {number}": [path] for number, path in enumerate(sorted(_PHOTOS.glob("*.png")), 1)}
-        clip = f"file:{_CLIP}?realtime&loop"
-        measure(clip, True, args.seconds, people, write("The real clip: two performers, an audience"))
+        scenes.append(("The real clip: two performers, an audience", f"file:{_CLIP}?realtime&loop", people))
+    for title, camera, people in scenes:
+        with ExitStack() as stack:
+            running = Running(stack, camera, "outputs", people)
+            time.sleep(args.seconds)
+            running.end()
+            assert running.reader is not None
+            running.reader.settled()
+            page += ["", f"## {title}", "", "```text", *lines_of(running.reader.messages), "```"]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n".join(page) + "\n")
 

@@ -138,7 +138,7 @@ def _repair(case: Case, folder: Path) -> str:
         if case.model.kind == "gallery":
             repair_gallery(path, KeySource.of(folder / "conf/device.key"))
         elif case.model.kind == "events":
-            repair_events(path, frozenset())
+            repair_events(path, NOBODY)
         else:
             repair_unknowns(path, KEY)
     except DamagedGalleryError:

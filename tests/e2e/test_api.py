@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ import pytest
 from PIL import Image
 
 from tests.builders import RELEASED, ROOT
-from tests.e2e.test_run import environment
+from tests.e2e.test_run import environment, starting
 from tests.waiting import wait_for
-from tests.web_client import Served, answers, httpx, serving
+from tests.web_client import Served, answers, free_port, httpx, serving
 
 CHANGING = "switch|delete|forget|calibration|wrong|take-back"
 """Operations that would take away from other tests what they look at."""
+
+ALONE = "synthetic:fps=15,size=640x480,seed=3,people=1,realtime,loop"
+"""One person, again and again."""
 
 pytest.importorskip("starlette", reason="the extra web is not installed")
 
@@ -118,6 +122,32 @@ def test_visits_come_in_pages_that_miss_nothing(served: Served) -> None:
         begins = [one["first_s"] for one in answer["visits"]] + [one["wall_time"] for one in answer["events"]]
         before = min(begins)
     assert paged == keys(whole) and not whole["more"]
+
+
+def test_whoever_stands_before_a_camera_is_told_what_to_do_and_enrolled(tmp_path: Path) -> None:
+    with serving(tmp_path, "--camera", f"front={ALONE}") as served:
+        wait_for(lambda: served.client.get("/api/cameras/front/snapshot.jpg").status_code == 200)
+
+        def live(name: str, **body: Any) -> Any:
+            return served.client.stream("POST", f"/api/faces/{name}/live", json=body, timeout=120)
+
+        for name, camera, code in (("Ada", "hall", 404), ("unknown", "front", 400)):
+            with live(name, camera=camera) as refused:
+                refused.read()
+                assert refused.status_code == code and set(refused.json()) == {"error"}
+        with live("Ada", camera="front", views=20) as left:  # somebody who closes the page
+            assert "guidance" in json.loads(next(left.iter_lines()))
+        with live("Ada", camera="front", views=2) as stream:
+            assert stream.headers["content-type"] == "application/x-ndjson"
+            lines = [json.loads(line) for line in stream.iter_lines() if line]
+        assert {"hold still"} <= {line.get("guidance") for line in lines}
+        assert [line["views"] for line in lines if "views" in line] == sorted(line["views"] for line in lines[:-1])
+        assert [one["accepted"] for one in lines[-1]["results"]] == [True, True]
+        person = served.client.get("/api/faces/Ada").json()
+        assert [photo["source"] for photo in person["records"]] == ["camera front"] * 2
+        with live("Bo", camera="front", views=2) as other:
+            error = json.loads([line for line in other.iter_lines() if line][-1])["error"]
+        assert "Ada" in error and "nothing was enrolled" in error
 
 
 def test_a_kept_crop_and_a_snapshot_are_pictures(served: Served) -> None:
@@ -224,6 +254,26 @@ def test_people_leave_under_a_passphrase_and_come_back(served: Served) -> None:
     client.post(f"/api/faces/{name}/delete")
 
 
+def test_without_a_camera_it_serves_and_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    port = free_port()
+    with starting(tmp_path, "--set", f"bundle.path={RELEASED}", "--set", f"web.listen=127.0.0.1:{port}") as start:
+        served = Served(tmp_path, start(), port)
+        served.daemon.next_line("no camera yet")
+        wait_for(lambda: answers(served))
+        stats = served.client.get("/api/stats").json()
+        assert (stats["state"], [one["part"] for one in stats["troubles"]]) == ("failing", ["cameras"])
+        assert "[camera.front]" in stats["troubles"][0]["reason"]
+        enrolled = served.client.post(
+            "/api/faces/Ash/register", content=served.photo("Ash"), headers={"Content-Type": "image/jpeg"}
+        )
+        assert enrolled.status_code == 200, "people can be enrolled before there is a camera"
+        answer = served.client.post("/api/faces/Ash/live", json={"camera": "front"})
+        assert answer.status_code == 404 and "none is configured" in answer.json()["error"]
+        served.daemon.end()
+        assert served.daemon.process.returncode == 0
+
+
 def test_metrics_are_those_of_the_exporter(tmp_path: Path) -> None:
     pytest.importorskip("prometheus_client", reason="prometheus-client, of the extra metrics, is missing")
     with serving(tmp_path, "--set", "metrics.listen=127.0.0.1:0") as served:
@@ -257,7 +307,7 @@ def test_generated_requests_find_nothing(served: Served) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-4000:]
 
@@ -438,6 +488,9 @@ def test_tokens_keep_out_limit_and_end(tmp_path: Path) -> None:
         assert get(f"/api/events/{elsewhere}/crop.jpg", blind) == 403
         namer = {"Authorization": f"Bearer {halfblind}"}
         assert client.post(f"/api/events/{elsewhere}/wrong", json={}, headers=namer).status_code == 403
+        beside = {"camera": "back"}
+        assert client.post("/api/faces/A/live", json=beside, headers=namer).status_code == 403
+        assert client.post("/api/faces/A/live", json={"camera": "front"}, headers=bearer).status_code == 403
         # What tells of everything at once is for nobody who sees one camera, and backups are for an admin.
         assert get("/api/metrics", blind) == 403
         assert [get(path, reader) for path in ("/api/backup", "/api/doctor")] == [403, 403]
@@ -448,7 +501,13 @@ def test_tokens_keep_out_limit_and_end(tmp_path: Path) -> None:
         assert client.get("/api/faces").status_code == 200
         crossing = client.post("/api/faces/A/delete", headers={"Origin": "https://evil.example"})
         assert crossing.status_code == 403
-        token("remove", "me")
+        with client.stream("GET", "/api/events", headers={"Accept": "text/event-stream"}, timeout=30) as stream:
+            heard = stream.iter_lines()
+            assert next(heard) == "retry: 2000"
+            token("remove", "me")
+            until_s = time.monotonic() + 40
+            for _ in heard:  # it ends, as its token does
+                assert time.monotonic() < until_s
         assert client.get("/api/faces").status_code == 401 and get("/api/faces", admin) == 401
         # Guessing ends after ten.
         codes = [get("/api/faces", f"fam_{number}") for number in range(12)]

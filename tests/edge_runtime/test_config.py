@@ -217,3 +217,15 @@ def test_a_key_beside_the_gallery_is_refused_through_a_link_too(tmp_path, monkey
     (tmp_path / "linked.key").symlink_to(folder / "device.key")
     with pytest.raises(GalleryError, match="found it within"):
         key_source(load_config(None, [f"gallery.key_file={tmp_path / 'linked.key'}"], {}))
+
+
+@pytest.mark.parametrize("section", ["metrics", "web"])
+def test_where_a_server_listens_is_checked_before_anything_starts(section: str) -> None:
+    with pytest.raises(ConfigError, match=rf"\[{section}\] listen: expected ADDRESS:PORT, .*found '9108'"):
+        parse_config({section: {"listen": "9108"}})
+
+
+def test_a_mistake_that_a_sink_finds_itself_says_in_which_table() -> None:
+    tables = [{"type": "webhook", "url": "http://a"}, {"type": "webhook", "url": "http://b", "text": "$persn"}]
+    with pytest.raises(ConfigError, match=r"\[\[sink\]\] 2: sink webhook, text: expected words of person"):
+        parse_config({"sink": tables})

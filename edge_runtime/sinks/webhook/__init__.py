@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from edge_runtime.errors import ConfigError, SinkRefusedError
@@ -19,6 +19,7 @@ from edge_runtime.types import Event
 _WHERE = "sink webhook"
 _UNFIT = {400, 413, 415, 422}
 """The receiver takes others, but never this one."""
+_TOO_LARGE = 413
 _LATER = {408, 425, 429}
 """Not now; and so is everything from 500 on."""
 
@@ -33,7 +34,7 @@ class Settings:
     format: str = key("json", f"what is sent: {' | '.join(FORMATS)}; Home Assistant takes json", choices=FORMATS)
     text: str = key("", f"text of a message, with {', '.join(f'${word}' for word in WORDS)}; empty: the usual")
     chat_id: str = key("", "who gets a message of Telegram's")
-    picture: str = picture_key("sent")
+    picture: str = picture_key("sent", clips=True)
     secret_file: str = key("", "file with a secret that requests are signed with (HMAC-SHA256)")
     secret_env: str = key("", "variable of the environment with that secret")
     token_file: str = key("", "file with a token, sent as Authorization: Bearer")
@@ -105,6 +106,7 @@ class WebhookSink:
         self._token = read_secret(settings.token_file, settings.token_env, f"{_WHERE}, token")
         self._exchange = Exchange(self._url, settings.timeout_s, settings.ca_certs)
         self._closed = False
+        self._too_slow: int | None = -1
 
     def emit(self, event: Event) -> None:
         """Send one request.
@@ -116,8 +118,11 @@ class WebhookSink:
         """
         if self._closed:
             raise ValueError("sink: closed; open it again")
-        request = make_request(event, self._settings.format, self._url, self._settings.text, self._settings.chat_id)
-        status = self._exchange.post(request.url, request.body, self._headers(event, request))
+        if event.event_id == self._too_slow:
+            event = replace(event, clip=None)
+        status = self._post(event)
+        if status == _TOO_LARGE and event.clip:
+            status = self._post(replace(event, clip=None))
         if 200 <= status < 300:
             return
         said = f"{self._exchange.host} answers {status}"
@@ -129,6 +134,16 @@ class WebhookSink:
             raise SinkRefusedError(f"{said}, another address: redirects are not followed; write the new address as url")
         else:
             raise SinkRefusedError(f"{said}; check url and secrets")
+
+    def _post(self, event: Event) -> int:
+        request = make_request(event, self._settings.format, self._url, self._settings.text, self._settings.chat_id)
+        try:
+            return self._exchange.post(request.url, request.body, self._headers(event, request))
+        except TimeoutError:
+            # A line that is too slow for the film would hold up everything behind it for good.
+            if event.clip:
+                self._too_slow = event.event_id
+            raise
 
     def flush(self) -> None:
         """Nothing: what was emitted is answered."""

@@ -73,7 +73,7 @@ def text_of(event: Event, template: str = "") -> str:
 
 
 def make_request(event: Event, format: str, url: str, template: str = "", chat_id: str = "") -> Request:
-    """The request for an event, with its picture if it has one.
+    """The request for an event, with its picture and its film if it has them; where only one goes along, the film.
 
     Args:
         event: any.
@@ -83,38 +83,49 @@ def make_request(event: Event, format: str, url: str, template: str = "", chat_i
         chat_id: who gets a message of Telegram's.
     """
     text, picture = text_of(event, template), event.crop
+    shown = attachments(event)
     if format == "json":
         more = {"text": text} if template else {}
-        shown = {"picture": base64.b64encode(picture).decode()} if picture else {}
-        return Request(url, _json({**event.as_json(), **more, **shown}))
+        files = {"picture": picture, "clip": event.clip}
+        encoded = {name: base64.b64encode(data).decode() for name, data in files.items() if data}
+        return Request(url, _json({**event.as_json(), **more, **encoded}))
     if format == "ntfy":
-        told = {"title": "Familiar", "message": text} if picture else {"title": "Familiar"}
-        more = {"filename": "face.jpg"} if picture else {}
-        query = ("&" if urlsplit(url).query else "?") + urlencode({**told, **more})
-        return Request(url + query, picture or text.encode(), "image/jpeg" if picture else "text/plain; charset=utf-8")
+        name, kind, data = (shown or [("", "text/plain; charset=utf-8", text.encode())])[-1]
+        told = {"title": "Familiar", "message": text, "filename": name} if shown else {"title": "Familiar"}
+        query = ("&" if urlsplit(url).query else "?") + urlencode(told)
+        return Request(url + query, data, kind)
     if format == "slack":
         return Request(url, _json({"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}))
     if format == "discord":
         said: dict[str, Any] = {"content": text[:2000], "allowed_mentions": {"parse": []}}
-        if picture is None:
+        if not shown:
             return Request(url, _json(said))
-        return _form(url, {"payload_json": json.dumps(said)}, "files[0]", picture)
-    method, words = ("sendPhoto", "caption") if picture else ("sendMessage", "text")
-    message = {"chat_id": chat_id, words: text[:1024]}
-    url = f"{url.rstrip('/')}/{method}"
-    return _form(url, message, "photo", picture) if picture else Request(url, _json(message))
+        return _form(url, {"payload_json": json.dumps(said)}, {f"files[{n}]": file for n, file in enumerate(shown)})
+    url = url.rstrip("/")
+    if not shown:
+        return Request(f"{url}/sendMessage", _json({"chat_id": chat_id, "text": text[:1024]}))
+    # Telegram shows a film only in a coding that this device has no encoder for; a document it takes of any kind.
+    method, field = ("sendDocument", "document") if event.clip else ("sendPhoto", "photo")
+    return _form(f"{url}/{method}", {"chat_id": chat_id, "caption": text[:1024]}, {field: shown[-1]})
 
 
-def _form(url: str, fields: dict[str, str], name: str, picture: bytes) -> Request:
-    """A form with a file (RFC 7578)."""
+def attachments(event: Event) -> list[tuple[str, str, bytes]]:
+    """File name, media type and bytes of an event's picture and film, as far as it has them."""
+    files = (("face.jpg", "image/jpeg", event.crop), ("film.avi", "video/x-msvideo", event.clip))
+    return [(name, kind, data) for name, kind, data in files if data]
+
+
+def _form(url: str, fields: dict[str, str], files: dict[str, tuple[str, str, bytes]]) -> Request:
+    """A form with files (RFC 7578)."""
     edge = secrets.token_hex(16)
     parts = [
         f'--{edge}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode()
         for field, value in fields.items()
     ]
-    head = f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="face.jpg"\r\n'
-    parts += [f"{head}Content-Type: image/jpeg\r\n\r\n".encode(), picture, f"\r\n--{edge}--\r\n".encode()]
-    return Request(url, b"".join(parts), f"multipart/form-data; boundary={edge}")
+    for field, (name, kind, data) in files.items():
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+        parts += [f"{head}Content-Type: {kind}\r\n\r\n".encode(), data, b"\r\n"]
+    return Request(url, b"".join([*parts, f"--{edge}--\r\n".encode()]), f"multipart/form-data; boundary={edge}")
 
 
 def _json(value: Any) -> bytes:

@@ -45,6 +45,20 @@ export const save = async (path, passphrase) => (await send(path, { headers: sea
 export const restore = async (path, file, passphrase) =>
   (await send(path, { method: "POST", headers: { "Content-Type": "application/octet-stream", ...sealed(passphrase) }, body: file })).json();
 
+// Each line of an answer that comes bit by bit.
+export async function* lines(path, body, signal) {
+  const response = await send(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; ;) {
+    let bit;
+    try { bit = await reader.read(); } catch { throw new ApiError(0, "the device does not answer"); }
+    if (bit.done) return;
+    const found = (text + bit.value).split("\n");
+    text = found.pop();
+    for (const line of found) if (line) yield JSON.parse(line);
+  }
+}
+
 export const at = (...parts) => `/api/${parts.map((part) => encodeURIComponent(part)).join("/")}`;
 
 // Events as they happen: `event` gets each, `state` gets "away" and "back". The browser connects again by itself.

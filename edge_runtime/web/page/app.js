@@ -58,6 +58,8 @@ async function show() {
     const [content, left] = await place(context);
     leave = left || null;
     main.replaceChildren(h("h2", {}, T[name] || T.now), ...content);
+    const spot = document.getElementById(location.hash.split("/")[1] || "");
+    if (spot) spot.scrollIntoView();
   } catch (error) {
     main.replaceChildren(h("h2", {}, T[name] || T.now), h("p", { class: "bad" }, T.failed(error.message)));
     context.fail(error);

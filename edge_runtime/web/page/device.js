@@ -1,6 +1,6 @@
 // How the device is, what to do where something is not well, its model, cameras, backup; and the end of a session.
 import { at, get, post, restore, save } from "./api.js";
-import { facts, h, say } from "./elements.js";
+import { command, facts, h, say } from "./elements.js";
 import { markdown } from "./markdown.js";
 import { T } from "./texts.js";
 
@@ -40,9 +40,7 @@ function overview(stats, bundle) {
 function table(rows) {
   const line = (row) => h("tr", {}, h("th", { scope: "row" }, row.check),
     h("td", { class: { ok: "good", warn: "warn", fail: "bad" }[row.state] || "quiet" }, T.checkStates[row.state] || row.state),
-    h("td", {}, row.found, row.command ? h("div", { class: "fix" }, h("code", {}, row.command), " ",
-      h("button", { onclick: async () => { try { await navigator.clipboard.writeText(row.command); say(T.copied); } catch { say(T.notCopied); } },
-        "aria-label": T.copyOf(row.check) }, T.copy)) : null));
+    h("td", {}, row.found, row.command ? command(row.command, row.check) : null));
   const whole = (some) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, T.checkColumns.map((one) => h("th", { scope: "col" }, one)))),
     h("tbody", {}, some.map(line))));
   const wanting = rows.filter((row) => ["warn", "fail"].includes(row.state));

@@ -1,4 +1,6 @@
 // Elements from values. Text is always text: what a person or a file is called can never be markup.
+import { T } from "./texts.js";
+
 export const h = (tag, properties, ...children) => filled(document.createElement(tag), properties, children);
 
 export const svg = (tag, properties, ...children) =>
@@ -15,11 +17,10 @@ function filled(element, properties, children) {
 }
 
 export function when(seconds) {
-  return new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-}
-
-export function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString();
+  const moment = new Date(seconds * 1000);
+  const time = moment.toLocaleTimeString([], { timeStyle: "short" });
+  if (moment.toDateString() === new Date().toDateString()) return `${T.today}, ${time}`;
+  return `${moment.toLocaleDateString([], { dateStyle: "medium" })}, ${time}`;
 }
 
 export const number = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
@@ -50,6 +51,14 @@ export function sure(text, yes, no) {
     dialog.returnValue = "no";
     dialog.showModal();
   });
+}
+
+// A command to run on the device, and a button that copies it.
+export function command(text, what) {
+  const copy = async () => {
+    try { await navigator.clipboard.writeText(text); say(T.copied); } catch { say(T.notCopied); }
+  };
+  return h("div", { class: "fix" }, h("code", {}, text), h("button", { onclick: copy, "aria-label": T.copyOf(what) }, T.copy));
 }
 
 // A field of photos: choose or drop; `take` gets the files.

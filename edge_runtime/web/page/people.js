@@ -1,24 +1,36 @@
-// Everybody enrolled: photos, names, forgetting; enrolment by photos; and who is on any picture.
+// Everybody enrolled: photos, names, consent, forgetting; enrolment; and who is on any picture.
 import { at, get, post, upload } from "./api.js";
 import { h, number, photoField, say, sure, when } from "./elements.js";
+import { enrolment } from "./enrolment.js";
 import { percent } from "./strictness.js";
 import { T } from "./texts.js";
 
+const MOST_WEIGHT = 9;
+
 export async function people(context) {
   const list = h("ul", { class: "cards" });
+  let left = false;
   const refresh = async () => {
     const found = (await get("/api/faces")).people;
     list.replaceChildren(...found.map((person) => personCard(context, person, refresh)));
+    if (found.length === 0) list.append(h("li", { class: "card quiet" }, T.nobodyYet));
     expect(list, found);
-    if (found.length === 0) list.append(h("li", { class: "quiet" }, T.nothing));
+    lastSeen(list, found, () => left);
+    return found;
   };
-  await refresh();
+  const [found, stats] = await Promise.all([refresh(), get("/api/stats")]);
   const content = [list];
-  if (context.may) content.push(enrolment(context, refresh));
-  else content.push(h("p", { class: "quiet" }, T.mayNot));
+  let leave = () => {};
+  if (context.may) {
+    const [card, ending] = enrolment(context, Object.keys(stats.cameras), found.map((person) => person.name), refresh);
+    content.push(card);
+    leave = ending;
+  } else content.push(h("p", { class: "quiet" }, T.mayNot));
   content.push(recognition(context));
-  return [content];
+  return [content, () => { left = true; leave(); }];
 }
+
+const placeOf = (list, kind, name) => [...list.querySelectorAll(`.${kind}`)].find((one) => one.dataset.of === name);
 
 // What each may expect comes later: it is reckoned anew, which takes a moment.
 async function expect(list, found) {
@@ -27,8 +39,19 @@ async function expect(list, found) {
     try { persons = (await get("/api/calibration")).persons; } catch { /* the people do not depend on it */ }
   }
   for (const outlook of persons) {
-    const place = [...list.querySelectorAll(".expected")].find((one) => one.dataset.of === outlook.name);
+    const place = placeOf(list, "expected", outlook.name);
     if (place) place.textContent = expected(outlook);
+  }
+}
+
+async function lastSeen(list, found, left) {
+  for (const { name } of found) {
+    if (left()) return;
+    try {
+      const { visits } = await get(`/api/visits?${new URLSearchParams({ person: name, limit: 1 })}`);
+      const place = placeOf(list, "seen", name);
+      if (place) place.textContent = visits.length ? T.lastSeenAt(when(visits[0].last_s), visits[0].camera) : T.neverSeen;
+    } catch { return; }
   }
 }
 
@@ -38,35 +61,37 @@ const expected = (outlook) => [T.missed(percent(outlook.missed), outlook.missed_
 
 function personCard(context, person, refresh) {
   const more = h("div", {});
-  const open = h("button", { "aria-expanded": "false", onclick: async () => {
-    if (more.firstChild) { more.replaceChildren(); open.setAttribute("aria-expanded", "false"); return; }
+  const open = h("button", { "aria-expanded": "false", "aria-label": `${T.open}: ${person.name}`, onclick: async () => {
+    const shown = Boolean(more.firstChild);
     try {
-      const shown = await get(at("faces", person.name));
-      more.replaceChildren(...personDetails(context, shown, refresh));
-      open.setAttribute("aria-expanded", "true");
+      more.replaceChildren(...(shown ? [] : personDetails(context, await get(at("faces", person.name)), refresh)));
+      open.setAttribute("aria-expanded", String(!shown));
+      open.textContent = shown ? T.open : T.close;
     } catch (error) { context.fail(error); }
   } }, T.open);
   return h("li", { class: "card" }, h("h3", {}, person.name),
-    h("p", { class: "quiet" }, `${T.photoCount(person.templates)} · ${T.added} ${when(person.added)}`
-      + (person.expires ? ` · ${T.until} ${when(person.expires)}` : "")),
+    h("p", { class: "quiet" }, `${T.photoCount(person.templates)} · ${T.since(when(person.added))}`),
+    person.expires ? h("p", { class: "quiet" }, T.forgottenAfter(when(person.expires - 1))) : null,
+    h("p", { class: "seen quiet", "data-of": person.name }),
     h("p", { class: "expected", "data-of": person.name }), open, more);
 }
 
 function personDetails(context, person, refresh) {
   const act = (what) => async () => { try { await what(); await refresh(); } catch (error) { context.fail(error); } };
-  const photos = h("ul", { class: "plain" }, person.records.map((photo) => h("li", { class: "row" },
-    h("span", {}, `${photo.source} · ${when(photo.added)}${photo.forced ? ` · ${photo.forced}` : ""}`),
+  const photos = h("ul", { class: "plain lines" }, person.records.map((photo) => h("li", {},
+    h("div", {}, h("div", {}, photo.source), h("div", { class: "quiet" }, when(photo.added), photo.forced ? ` · ${photo.forced}` : ""),
+      h("meter", { min: 0, max: MOST_WEIGHT, value: photo.weight, low: 2, high: 4, optimum: MOST_WEIGHT, "aria-label": T.photoQuality, title: T.photoQuality })),
     context.may && person.records.length > 1
-      ? h("button", { onclick: act(() => post(`${at("faces", person.name, "photos", photo.template_id)}/delete`)) }, T.deletePhoto)
+      ? h("button", { "aria-label": `${T.deletePhoto}: ${photo.source}`, onclick: act(() => post(`${at("faces", person.name, "photos", photo.template_id)}/delete`)) }, T.deletePhoto)
       : null)));
   if (person.negatives.length) photos.append(...person.negatives.map((view) => h("li", { class: "quiet" }, T.notThem(person.name, view.source))));
-  if (!context.may) return [photos];
-  const id = `rename-${person.person_id}`;
-  const name = h("input", { type: "text", id, value: person.name, required: true, maxlength: 80 });
-  const rename = h("form", { class: "row", onsubmit: async (event) => {
-    event.preventDefault();
-    await act(async () => { say(T.renamed((await post(`${at("faces", person.name)}/rename`, { new: name.value })).name)); })();
-  } }, h("div", {}, h("label", { for: id }, T.newName), name), h("button", {}, T.rename));
+  if (!context.may) return [photos, person.consent ? h("p", { class: "quiet" }, `${T.consent}: ${person.consent}`) : null].filter(Boolean);
+  const submitted = (what) => async (event) => { event.preventDefault(); await act(what)(); };
+  const id = person.person_id;
+  const name = h("input", { type: "text", id: `rename-${id}`, value: person.name, required: true, maxlength: 80 });
+  const rename = h("form", { class: "row", onsubmit: submitted(async () => {
+    say(T.renamed((await post(`${at("faces", person.name)}/rename`, { new: name.value })).name));
+  }) }, h("div", {}, h("label", { for: name.id }, T.newName), name), h("button", {}, T.rename));
   const forget = h("button", { class: "bad", onclick: async () => {
     if (!await sure(T.forgetSure(person.name), T.forget, T.cancel)) return;
     await act(async () => {
@@ -74,35 +99,23 @@ function personDetails(context, person, refresh) {
       say(`${T.forgotten(person.name)} ${gone.remains ? T.remains : ""}`);
     })();
   } }, T.forget);
-  return [photos, rename, forget];
+  return [photos, rename, note(person, submitted), h("p", {}, forget)];
 }
 
-function enrolment(context, refresh) {
-  const name = h("input", { type: "text", id: "enrol-name", required: true, maxlength: 80, autocomplete: "off" });
-  const results = h("ul", { class: "plain", "aria-live": "polite" });
-  const one = async (file, force) => {
-    const line = h("li", {}, `${file.name}: ${T.loading}`);
-    results.append(line);
-    try {
-      const answer = await upload(`${at("faces", name.value.trim())}/register${force ? "?force=true" : ""}`, file);
-      const word = answer.accepted ? (answer.known ? T.known : T.enrolled) : T.refused;
-      line.replaceChildren(h("span", { class: answer.accepted ? "good" : "warn" }, `${file.name}: ${word}`),
-        answer.reason ? `: ${answer.reason} ` : "",
-        !answer.accepted && !force && answer.xyxy
-          ? h("button", { onclick: async () => { line.remove(); await one(file, true); await refresh(); } }, T.anyway) : "");
-    } catch (error) {
-      line.replaceChildren(h("span", { class: "bad" }, `${file.name}: ${error.message}`));
-      if (error.status === 401) context.fail(error);
-    }
-  };
-  const take = async (files) => {
-    if (!name.reportValidity() || !name.value.trim()) { name.focus(); return; }
-    results.replaceChildren();
-    for (const file of files) await one(file, false);
-    try { await refresh(); } catch (error) { context.fail(error); }
-  };
-  return h("section", { class: "card", id: "enrol" }, h("h3", {}, T.enrolHead), h("p", { class: "quiet" }, T.firstText),
-    h("label", { for: "enrol-name" }, T.name), name, h("p", {}), photoField(T.dropHere, true, take), results);
+// What somebody agreed to, and the day after which they are forgotten.
+function note(person, submitted) {
+  const consent = h("input", { type: "text", id: `consent-${person.person_id}`, value: person.consent || "", maxlength: 2000 });
+  const until = h("input", { type: "date", id: `until-${person.person_id}`, value: person.expires ? day(person.expires - 1) : "", min: day(Date.now() / 1000) });
+  return h("form", { class: "row", onsubmit: submitted(async () => {
+    const last = until.value ? { expires: new Date(`${until.value}T24:00`).getTime() / 1000 } : { for_good: true };
+    await post(`${at("faces", person.name)}/note`, { consent: consent.value.trim() || "-", ...last });
+    say(T.noted);
+  }) }, h("div", {}, h("label", { for: consent.id }, T.consent), consent), h("div", {}, h("label", { for: until.id }, T.lastDayOf), until), h("button", {}, T.save));
+}
+
+function day(seconds) {
+  const moment = new Date(seconds * 1000);
+  return [moment.getFullYear(), moment.getMonth() + 1, moment.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
 }
 
 function recognition(context) {

@@ -66,7 +66,7 @@ function table(found) {
     row.alike_per_1000 === null ? "–" : range(row.alike_per_1000, row.alike_interval),
     row.miss_rate === null ? "–" : percent(row.miss_rate), row.supported ? T.yes : T.no];
   return h("details", {}, h("summary", {}, T.asTable), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": T.asTable },
-    h("table", {}, h("thead", {}, h("tr", {}, T.columns.map((one) => h("th", { scope: "col" }, one)))),
+    h("table", { class: "numbers" }, h("thead", {}, h("tr", {}, T.columns.map((one) => h("th", { scope: "col" }, one)))),
       h("tbody", {}, found.targets.map((row) => h("tr", row.target_per_1000 === found.target_per_1000 ? { "aria-current": "true" } : {},
         cells(row).map((cell, place) => h(place ? "td" : "th", place ? {} : { scope: "row" }, cell))))))));
 }

@@ -1,6 +1,6 @@
 // Who came, the newest first: one card a visit, why it was decided so, and what to do where that was wrong.
 import { at, get, post } from "./api.js";
-import { clock, facts, h, number, say, when } from "./elements.js";
+import { facts, h, number, say, when } from "./elements.js";
 import { T } from "./texts.js";
 
 const PAGE = 100;
@@ -99,19 +99,15 @@ class CardList {
 function card(list, visit, key) {
   const { decision } = visit;
   const name = visit.person || (visit.stranger ? `${T.stranger} ${visit.stranger}` : T.states[visit.state] || T.unknown);
-  const until = visit.left ? clock(visit.last_s) : T.stillHere;
-  const parts = [h("h3", {}, name, visit.ignored ? [" ", h("span", { class: "tag" }, T.ignored)] : null),
-    h("p", { class: "quiet" }, `${when(visit.first_s)} – ${until} · ${visit.camera}`)];
-  if (visit.earlier.length) parts.push(h("p", { class: "quiet" }, T.before(visit.earlier.join(", "))));
-  if (!decision) return h("li", { class: "card" }, parts);
-  if (decision.has_crop) {
-    parts.push(h("div", { class: "faces" },
-      h("img", { alt: T.faceAlt(name), loading: "lazy", src: `/api/events/${decision.event_id}/crop.jpg` })));
-  }
-  if (decision.corrected) parts.push(h("p", {}, h("span", { class: "tag warn" }, T.markedWrong(visit.person))));
-  parts.push(why(visit));
-  if (list.context.may) parts.push(correction(list, visit, key));
-  return h("li", { class: "card" }, parts.filter(Boolean));
+  const lasted = visit.left ? T.lasted(Math.round(visit.last_s - visit.first_s)) : T.stillHere;
+  const head = h("div", {}, h("h3", {}, name, visit.ignored ? [" ", h("span", { class: "tag" }, T.ignored)] : null),
+    h("p", { class: "quiet" }, `${when(visit.first_s)} · ${lasted}`), h("p", { class: "quiet" }, visit.camera),
+    visit.earlier.length ? h("p", { class: "quiet" }, T.before(visit.earlier.join(", "))) : null,
+    decision && decision.corrected ? h("p", {}, h("span", { class: "tag warn" }, T.markedWrong(visit.person))) : null);
+  const face = decision && decision.has_crop
+    ? h("img", { alt: T.faceAlt(name), loading: "lazy", src: `/api/events/${decision.event_id}/crop.jpg` }) : null;
+  return h("li", { class: "card" }, h("div", { class: "visit" }, face, head),
+    decision ? [why(visit), list.context.may ? correction(list, visit, key) : null] : null);
 }
 
 function why(visit) {
@@ -120,7 +116,7 @@ function why(visit) {
     [T.reason, event.reason], [T.candidate, event.candidate], [T.score, number(event.score)], [T.threshold, number(event.threshold)],
     [T.confidence, event.confidence === null ? null : `${Math.round(100 * event.confidence)} %`], [T.runnerUp, event.runner_up],
     [T.margin, event.margin === null ? null : number(event.margin)],
-    [T.quality, Object.entries(event.quality).map(([measure, value]) => `${T.measures[measure] || measure} ${number(value, 1)}`).join(", ")],
+    [T.quality, Object.entries(event.quality).map(([measure, value]) => T.measure(measure, value)).join(" · ")],
     [T.visit, visit.stranger && visit.visits ? String(visit.visits) : null], [T.event, String(event.event_id)],
   ]));
 }

@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.app.live_enrolment import enroll_views, gather_views
 from edge_runtime.commands.repair import repair
 from edge_runtime.config import Config, events_path
 from edge_runtime.control.client import ControlClient
@@ -31,6 +30,7 @@ from edge_runtime.daemon.service import Service
 from edge_runtime.errors import CameraError, EnrolmentError, FamiliarError, GalleryError, InputError, UsageError
 from edge_runtime.pictures.reader import read_image
 from edge_runtime.requests import live_view
+from edge_runtime.requests.live_enrolment import enroll_views, gather_views
 from edge_runtime.sources.synthetic import PORTRAITS, still
 from tests.builders import draw_face, make_bundle
 from tests.clips import visit, write_clip
@@ -360,7 +360,7 @@ def look_from(client: Any, count: int = 3, give_up_s: float = 60.0, name: str = 
 
 
 def test_somebody_before_the_camera_is_enrolled_while_it_runs(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.app.live_enrolment.PATIENCE_S", 1.0)
+    monkeypatch.setattr("edge_runtime.requests.live_enrolment.PATIENCE_S", 1.0)
     with RunningService(config) as running:
         running.next_event("unknown")
         client = ControlClient.connect(Path(config.control.socket))
@@ -370,9 +370,9 @@ def test_somebody_before_the_camera_is_enrolled_while_it_runs(config: Config, mo
         assert {"turn a little to your left", "turn a little to your right"} & {*said}
         assert client.call("people.list", {})["people"] == [], "looking enrols nobody"
         results = enroll_views(client, "Ada", "camera door", views)
-        assert [one.accepted for one in results] == [True] * 3
+        assert [one["accepted"] for one in results] == [True] * 3
         assert running.next_event("identified")["person"] == "Ada"
-        assert [one.known for one in enroll_views(client, "Ada", "camera door", views)] == [True] * 3
+        assert [one["known"] for one in enroll_views(client, "Ada", "camera door", views)] == [True] * 3
         said = []
         with pytest.raises(EnrolmentError, match=r"Bo: .+ Ada.*; nothing was enrolled"):
             gather_views(client, "Bo", "door", 5, lambda guidance, views: said.append((guidance, views)), 60.0)

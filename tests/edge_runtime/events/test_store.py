@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 import stat
@@ -321,3 +322,10 @@ def test_events_are_found_by_time_camera_and_kind(store: EventStore) -> None:
         assert [record.event_id for record in found] == [2, 3, 4]
         assert [record.event_id for record in reader.after(2, 1)] == [3]
         assert [record.event_id for record in reader.after(0, 9, camera="door", kind="unknown")] == [1, 4]
+
+
+def test_no_row_has_a_place_for_pictures_in_the_open(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "events.db") as store:
+        store.commit([(make_event(1), WHO)], frozenset(), (0.0, None), {}, 0)
+        (body,) = store._connection.execute("SELECT body FROM event").fetchone()
+    assert not json.loads(body).keys() & {"crop", "clip", "embedding", "footage"}

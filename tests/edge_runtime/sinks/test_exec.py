@@ -122,6 +122,16 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_a_program_that_floods_fills_nobodys_log_and_is_not_slowed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    program = "import os, sys\nfor _ in range(300): os.write(1, bytes(65536)); os.write(2, b'Ada' * 20000)\n"
+    sink = opened(*python(program), timeout_s=20)
+    sink.emit(make_event())
+    assert sink.refused == 0
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_program_that_does_not_read_is_not_waited_for() -> None:
     began_s = time.monotonic()
     opened("/bin/true").emit(make_event(0, kind="degraded", camera="", reason="x" * 1_000_000))

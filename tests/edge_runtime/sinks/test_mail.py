@@ -137,6 +137,39 @@ def test_a_mail_that_is_never_taken_is_passed_over(served: Callable[..., MailSer
     assert sink.refused == 1
 
 
+WITH_FILM = dataclasses.replace(EVENT, crop=b"a face", clip=b"RIFF a film")
+
+
+def files_of(server: MailServer) -> list[list[str | None]]:
+    return [[part.get_filename() for part in mail.iter_attachments()] for mail in server.mails]
+
+
+@pytest.mark.parametrize("says_largest", [True, False])
+def test_a_film_that_is_too_large_costs_the_film_and_not_the_mail(
+    served: Callable[..., MailServer], authority: Authority, says_largest: bool
+) -> None:
+    server = served()
+    server.largest, server.says_largest = 4000, says_largest
+    sink = opened(server, authority, picture="clip")
+    sink.emit(dataclasses.replace(WITH_FILM, clip=bytes(8000)))
+    sink.emit(WITH_FILM)
+    assert files_of(server) == [["event.json", "face.jpg"], ["event.json", "face.jpg", "film.avi"]]
+    assert sink.refused == 0
+
+
+def test_a_line_too_slow_for_a_film_gets_the_mail_at_the_next_try(
+    served: Callable[..., MailServer], authority: Authority
+) -> None:
+    server = served()
+    server.drip_s = 0.3
+    sink = opened(server, authority, picture="clip", timeout_s=1.0)
+    with pytest.raises(OSError):
+        sink.emit(WITH_FILM)
+    server.drip_s = 0.0
+    sink.emit(WITH_FILM)
+    assert files_of(server)[-1] == ["event.json", "face.jpg"]
+
+
 def test_a_server_without_end_is_given_up_in_time(served: Callable[..., MailServer], authority: Authority) -> None:
     server = served()
     server.drip_s, server.answers["EHLO"] = 0.3, "\r\n".join(["250-more"] * 10_000)

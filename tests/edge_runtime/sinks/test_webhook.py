@@ -200,6 +200,46 @@ def test_json_has_the_picture_only_where_it_is_wanted(server: HttpReceiver) -> N
     assert base64.b64decode(json.loads(sent(server, picture="crop").body)["picture"]) == JPEG
 
 
+FILM = b"RIFF a film"
+
+
+def with_film(server: HttpReceiver, **table: Any) -> Any:
+    opened(url=server.url, picture="clip", **table).emit(dataclasses.replace(EVENT, crop=JPEG, clip=FILM, event_id=7))
+    return server.requests[-1]
+
+
+def test_a_film_goes_to_each_service_as_it_takes_one(server: HttpReceiver) -> None:
+    told = json.loads(with_film(server).body)
+    assert [base64.b64decode(told[name]) for name in ("picture", "clip")] == [JPEG, FILM]
+    got = with_film(server, format="ntfy")
+    assert got.body == FILM and parse_qs(urlsplit(got.path).query)["filename"] == ["film.avi"]
+    got = with_film(server, format="discord")
+    form = form_of(got.headers, got.body)
+    assert (form["files[0]"], form["files[1]"]) == (JPEG, FILM)
+    got = with_film(server, format="telegram", chat_id="42")
+    form = form_of(got.headers, got.body)
+    assert (got.path, form["document"]) == ("/hook/sendDocument", FILM) and b"at front" in form["caption"]
+
+
+def test_a_film_that_is_too_large_costs_the_film_and_not_the_message(server: HttpReceiver) -> None:
+    server.answers[:] = [413]
+    told = json.loads(with_film(server).body)
+    assert base64.b64decode(told["picture"]) == JPEG and "clip" not in told
+
+
+def test_a_line_too_slow_for_a_film_gets_the_message_at_the_next_try(server: HttpReceiver) -> None:
+    sink = opened(url=server.url, picture="clip", timeout_s=0.5)
+    event = dataclasses.replace(EVENT, crop=JPEG, clip=FILM, event_id=7)
+    server.answers[:], server.drip_s = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"], 1.0
+    with pytest.raises(TimeoutError):
+        sink.emit(event)
+    assert "clip" in json.loads(server.requests[-1].body)
+    sink.emit(event)
+    assert "clip" not in json.loads(server.requests[-1].body)
+    sink.emit(dataclasses.replace(event, event_id=8))
+    assert "clip" in json.loads(server.requests[-1].body)
+
+
 def test_a_text_of_ones_own() -> None:
     assert (
         text_of(make_event(0, kind="camera_lost", reason="gone\r\nX-Evil: 1")) == "Camera door is lost: gone X-Evil: 1"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from edge_runtime.errors import ConfigError, InputError
-from edge_runtime.web.tokens import Tokens
+from edge_runtime.web.tokens import EVERYTHING, Tokens
 
 
 def test_a_token_is_found_until_it_is_removed_and_stands_nowhere(tmp_path: Path) -> None:
@@ -24,6 +25,21 @@ def test_a_token_is_found_until_it_is_removed_and_stands_nowhere(tmp_path: Path)
     assert other.find(text[:-1]) is None and other.find("") is None
     Tokens(path).remove("phone")
     assert other.find(text) is None
+
+
+def test_a_token_ends_with_its_last_day(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "tokens.json")
+    ended, lasting = (
+        tokens.add("guest", "read", None, time.time() - 1),
+        tokens.add("tv", "read", None, time.time() + 60),
+    )
+    again = Tokens(tmp_path / "tokens.json")
+    assert again.find(ended) is None
+    found = again.find(lasting)
+    assert found is not None and again.holds(found) and not again.holds(again.all()[0])
+    assert not again.holds(EVERYTHING), "an ended token is no reason to let everybody in"
+    again.remove("tv")
+    assert not again.holds(found)
 
 
 @pytest.mark.parametrize(

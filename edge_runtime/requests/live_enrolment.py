@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from edge_runtime.enrolment.photo import EnrolmentResult
-from edge_runtime.enrolment.posing import ANY, POSES
+from edge_runtime.control.protocol import Answer
+from edge_runtime.enrolment.poses import ANY, POSES
 from edge_runtime.errors import EnrolmentError
-from edge_runtime.requests.access import PeopleAccess
+
+if TYPE_CHECKING:  # the process that serves the page has no use for the rest
+    from edge_runtime.requests.access import PeopleAccess
 
 PATIENCE_S = 8.0
 """After so long without the pose that is wanted, any good view is taken."""
@@ -83,8 +86,12 @@ def gather_views(
     return views
 
 
-def enroll_views(people: PeopleAccess, name: str, source: str, views: list[bytes]) -> list[EnrolmentResult]:
-    """Put views through the gate that photos go through; all that pass are enrolled, or nobody after an error."""
+def enroll_views(people: PeopleAccess, name: str, source: str, views: list[bytes]) -> list[Answer]:
+    """Put views through the gate that photos go through; all that pass are enrolled, or nobody after an error.
+
+    Returns:
+        The fields of ``EnrolmentResult`` for each view.
+    """
     arguments = {"name": name, "source": source, "sizes": [len(view) for view in views]}
-    answer = people.call("enroll.views", arguments, b"".join(views))
-    return [EnrolmentResult(**result) for result in answer["results"]]
+    results: list[Answer] = people.call("enroll.views", arguments, b"".join(views))["results"]
+    return results
