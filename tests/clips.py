@@ -13,7 +13,8 @@ from edge_runtime.types import Pixels
 from tests.builders import draw_face, make_pixels
 
 FPS = 25.0
-_ENTERS_S = 1.0
+ENTERS_S = 1.0
+"""When a visitor comes in."""
 
 
 def write_clip(path: Path, pictures: Iterable[Pixels], fps: float = FPS) -> Path:
@@ -47,7 +48,7 @@ def visitor(size: str, face_px: float, seed: int = 0) -> Scene:
     # A face is 0.16 m wide: at 1.4 m a second somebody walks 8.75 of them.
     walk_s = 0.75 * scene.options.size_wh[0] / (8.75 * face_px)
     path = ((0.0, lane + 0.75 * side), (walk_s, lane), (walk_s + 3.0, lane), (2 * walk_s + 3.0, lane - 0.75 * side))
-    goes_s = _ENTERS_S + path[-1][0]
+    goes_s = ENTERS_S + path[-1][0]
     level = float(rng.uniform(0.3, 0.7))
-    scene.visits = [Visit(person, _ENTERS_S, goes_s, lane, side, face_px, 0.15, 1.0, path, level)]
+    scene.visits = [Visit(person, ENTERS_S, goes_s, lane, side, face_px, 0.15, 1.0, path, level)]
     return scene

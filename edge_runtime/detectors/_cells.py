@@ -22,7 +22,7 @@ SHAPE = 14
 """Numbers of a cell's shape: distances to left, top, right, bottom, then five landmarks x, y."""
 _SAME_FACE_IOU = 0.45
 _VOTE_IOU = 0.6
-_SAME_FACE_COVERED = 0.6
+SAME_FACE_COVERED = 0.6
 """Of the smaller box of two looks; a face that one of them shows in part is a smaller box."""
 _MOST_CELLS = 400
 _FIELDS = ("xyxy", "score", "landmarks")
@@ -107,7 +107,7 @@ def apart(parts: Sequence[Detections]) -> tuple[Detections, NDArray[np.int64]]:
     faces = Detections(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
     part = np.repeat(np.arange(len(parts)), [len(one) for one in parts])
     order = np.argsort(-faces.score, kind="stable")
-    again = (covered(faces.xyxy, faces.xyxy) >= _SAME_FACE_COVERED) & (part[:, None] != part[None])
+    again = (covered(faces.xyxy, faces.xyxy) >= SAME_FACE_COVERED) & (part[:, None] != part[None])
     left = np.ones(len(faces), bool)
     kept = []
     for best in order:

@@ -26,6 +26,14 @@ If it does not, the face is looked at once more from where the landmarks were pu
 leaves out nine in ten of those whose landmarks are wrong because the head lies on its side, and few others."""
 _DOUBTED = 0.4
 """The most that such a face gets: enough to follow it, as somebody who turns away, not to take it for a face."""
+_CLEAR = 6.0
+_AGREED = 4.5
+"""Close looks see many more places where something may be much like a face. What they alone found is looked at once
+more unless the second look's logit reaches the first of these, and is doubted unless the logits of the first and of
+the latest look reach together the second."""
+_SAME_PLACE = 0.5
+"""Two sets of landmarks are of one face if they are less than this apart, in shares of their spread (root mean square
+distance from their middle), which is two thirds of the eyes' distance."""
 _MOST = 64
 """Faces of one picture that are looked at again, the surest first; further ones are left out."""
 
@@ -63,24 +71,36 @@ class Refiner:
         self._score, self._points = shapes.index((1, 1)), shapes.index((1, 10))
         self._input = PictureInput(sheet.mean, sheet.std, interpreter, "refiner")
 
-    def look(self, pixels: Pixels, faces: Detections, shrink: float | NDArray[np.float64] = 1.0) -> Detections:
+    def look(
+        self,
+        pixels: Pixels,
+        faces: Detections,
+        shrink: float | NDArray[np.float64] = 1.0,
+        close: bool | NDArray[np.bool_] = False,
+    ) -> Detections:
         """The same faces with better landmarks and scores, best first; boxes stay as they are.
 
         A new score is the mean of both looks' logits, but what the first look held for less than ``candidates`` is
-        raised by no second one: hands, seen alone, are much like faces; and a large face has to convince the second
-        look by itself, or a third. Faces whose landmarks have no similarity are left out.
+        raised by no second one: hands, seen alone, are much like faces; and a large face, or one that a close look
+        alone has found, has to convince the second look by itself, or a third. Faces whose landmarks have no
+        similarity are left out.
 
         Args:
             pixels: uint8 (H, W, 3) RGB.
             faces: px of ``pixels``, best first.
             shrink: how many times smaller ``pixels`` were when the detector found them, one for all or (N,).
+            close: whether a close look alone has found them, one for all or (N,).
         """
-        large = faces.width >= _LARGE_PX * shrink
-        kept, logits, points = [], [], []
+        large, close = faces.width >= _LARGE_PX * shrink, np.broadcast_to(close, len(faces))
+        first = np.clip(faces.score, 1e-6, 1 - 1e-6)
+        before = np.log(first / (1 - first))
+        kept, logits, points, sure = [], [], [], []
         for k in range(min(len(faces), _MOST)):
             try:
                 logit, landmarks = self._one(pixels, faces.landmarks[k])
-                if large[k] and logit < _SURE_OF_LARGE:
+                if close[k] and logit < _CLEAR:
+                    logit, landmarks = self._one(pixels, landmarks)
+                elif large[k] and not close[k] and logit < _SURE_OF_LARGE:
                     again, landmarks = self._one(pixels, landmarks)
                     logit = max(logit, again - (_SURE_AGAIN - _SURE_OF_LARGE))
             except InputError:
@@ -88,18 +108,15 @@ class Refiner:
             kept.append(k)
             logits.append(logit)
             points.append(landmarks)
+            sure.append(before[k] + logit >= _AGREED if close[k] else logit >= _SURE_OF_LARGE or not large[k])
         if not kept:
             return Detections.empty()
-        faces, large = faces[np.array(kept)], large[np.array(kept)]
-        first = np.clip(faces.score, 1e-6, 1 - 1e-6)
-        before = np.log(first / (1 - first))
-        now = np.array(logits, np.float32)
-        both = (before + now) / 2
-        both = np.where(first < self.candidates, np.minimum(before, both), both)
-        doubted = large & (now < _SURE_OF_LARGE)
-        both = np.where(doubted, np.minimum(both, np.log(_DOUBTED / (1 - _DOUBTED))), both)
+        faces, before = faces[np.array(kept)], before[np.array(kept)]
+        both = (before + np.array(logits, np.float32)) / 2
+        both = np.where(faces.score < self.candidates, np.minimum(before, both), both)
+        both = np.where(sure, both, np.minimum(both, np.log(_DOUBTED / (1 - _DOUBTED))))
         found = Detections(faces.xyxy, (1 / (1 + np.exp(-both))).astype(np.float32), np.stack(points))
-        return found[np.argsort(-found.score, kind="stable")]
+        return _once(found[np.argsort(-found.score, kind="stable")])
 
     def _one(self, pixels: Pixels, landmarks: Floats) -> tuple[float, Floats]:
         """The logit and the corrected landmarks, float32 (5, 2), px of ``pixels``.
@@ -117,6 +134,19 @@ class Refiner:
     def close(self) -> None:
         """Free the network."""
         self.interpreter.close()
+
+
+def _once(faces: Detections) -> Detections:
+    """Without further boxes, worse than another, whose landmarks are in the same places: nobody has four eyes."""
+    spread = faces.landmarks - faces.landmarks.mean(1, keepdims=True)
+    size = np.sqrt((spread**2).sum(2).mean(1))
+    between = np.linalg.norm(faces.landmarks[:, None] - faces.landmarks[None], axis=3).mean(2)
+    again = between < _SAME_PLACE * np.minimum(size[:, None], size[None])
+    kept: list[int] = []
+    for k in range(len(faces)):
+        if not again[k, kept].any():
+            kept.append(k)
+    return faces[np.array(kept, np.int64)]
 
 
 def back(points: Floats, matrix: Floats) -> Floats:

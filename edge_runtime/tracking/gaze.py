@@ -16,6 +16,10 @@ Sizes = NDArray[np.float64]
 
 RECENT_S = 0.6
 """What moved is looked at closely for so long."""
+_AGAIN_S = 0.35
+"""What goes on moving is looked at once in so long; what begins to move, at once."""
+_TURNS = 3
+"""While something moves, the rest has its turn in every so many searches."""
 _CLEAR = 0.075
 """A face this wide, in shares of what a look shows, needs no closer one."""
 _ROOMY = 4.0
@@ -35,13 +39,17 @@ class Gaze:
         """
         self._most = most
         self._moved_s = np.full((1, 1), -np.inf)
+        self._began_s = self._moved_s.copy()
         self._shown_s = self._moved_s.copy()
         self._turn = 0
+        self._searches = 0
 
     def note(self, cells: NDArray[np.bool_], captured_s: float) -> None:
         """Something has moved in these cells of the frame, bool (rows, columns)."""
         if self._moved_s.shape != cells.shape:
-            self._moved_s, self._shown_s = np.full(cells.shape, -np.inf), np.full(cells.shape, -np.inf)
+            self._moved_s = np.full(cells.shape, -np.inf)
+            self._began_s, self._shown_s = self._moved_s.copy(), self._moved_s.copy()
+        self._began_s[cells & (captured_s - self._moved_s > RECENT_S)] = captured_s
         self._moved_s[cells] = captured_s
 
     def windows(self, everywhere: Windows, faces: list[Floats], now_s: float, strain: float = 1.0) -> Windows:
@@ -62,14 +70,16 @@ class Gaze:
         moving = bool(self._wanted(now_s).any())
         self._at_faces(chosen, faces, frame_wh, window_wh, most - 1 if moving and most > 1 else most)
         self._at_motion(chosen, frame_wh, window_wh, most, now_s)
-        if strain < 2 or not chosen:
+        self._searches += 1
+        if not chosen or (strain < 2 and self._searches % _TURNS == 0):
             self._turn = (self._turn + 1) % len(everywhere)
             chosen.append(everywhere[self._turn].astype(np.float32))
         return np.array(chosen).round().astype(np.int64)
 
     def _wanted(self, now_s: float) -> NDArray[np.bool_]:
-        """Cells that moved just now, or that no window has shown since, as others came first."""
-        return (now_s - self._moved_s <= RECENT_S) | (self._moved_s > self._shown_s)
+        """Cells that began to move, or go on or have moved and were not shown for a while."""
+        moving = (now_s - self._moved_s <= RECENT_S) | (self._moved_s > self._shown_s)
+        return (self._began_s > self._shown_s) | (moving & (now_s - self._shown_s >= _AGAIN_S))
 
     def _at_faces(
         self, chosen: list[Floats], faces: list[Floats], frame_wh: Sizes, window_wh: Sizes, most: int
@@ -77,7 +87,7 @@ class Gaze:
         """Windows around faces that the whole frame does not show well; those that come late are first next time."""
         whole_w = window_wh[0] * float((frame_wh / window_wh).max())
         small = [box for box in faces if box[2] - box[0] < _CLEAR * whole_w]
-        start = self._turn % max(len(small), 1)
+        start = self._searches % max(len(small), 1)
         for box in small[start:] + small[:start]:
             if len(chosen) >= most:
                 return
@@ -89,7 +99,7 @@ class Gaze:
             chosen.append(_placed(middle - grown * window_wh / 2, grown * window_wh, frame_wh))
 
     def _at_motion(self, chosen: list[Floats], frame_wh: Sizes, window_wh: Sizes, most: int, now_s: float) -> None:
-        """Windows over what moved, from the top, as heads are there; what has not been shown since comes first."""
+        """Windows over what moved, from the top, as heads are there; what began and was not shown yet comes first."""
         cell_wh = frame_wh / np.array(self._moved_s.shape[::-1])
         rows, columns = np.indices(self._moved_s.shape)
         middles = (np.stack([columns, rows], 2) + 0.5) * cell_wh
@@ -97,7 +107,7 @@ class Gaze:
         for window in chosen:
             wanted &= ~self._show(window, middles, frame_wh, window_wh, now_s)
         while wanted.any() and len(chosen) < most:
-            unseen = wanted & (self._moved_s > self._shown_s)
+            unseen = wanted & (self._began_s > self._shown_s)
             first = unseen if unseen.any() else wanted
             top = int(np.flatnonzero(first.any(1))[0])
             band = first & (middles[..., 1] < top * cell_wh[1] + (1 - 2 * _MARGIN) * window_wh[1])

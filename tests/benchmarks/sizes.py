@@ -34,7 +34,7 @@ from train.detector.backgrounds import UNSEEN, drawing
 YUNET = SHARED / "reference/yunet_n_320.onnx"
 SIZES_PX = (16, 20, 24, 32, 40, 48, 64, 90, 130, 200)
 FRAMES_WH = ((1280, 720), (1920, 1080))
-_FOUND_IOU = 0.4
+FOUND_IOU = 0.4
 _TRIES = 60
 
 
@@ -71,14 +71,14 @@ class Result:
     Attributes:
         found: by size of the faces, whether each was found.
         doubles: further boxes on faces that were found.
-        phantoms: boxes where there is nobody.
+        phantoms_px: widths of boxes where there is nobody.
         cpu_s: process time of each picture with people.
         quiet_s: process time of each without.
     """
 
     found: dict[int, list[bool]] = field(default_factory=lambda: defaultdict(list))
     doubles: int = 0
-    phantoms: int = 0
+    phantoms_px: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
     quiet_s: list[float] = field(default_factory=list)
 
@@ -166,7 +166,7 @@ def measure(finders: dict[str, Finder], wh: tuple[int, int], faces: int, quiet: 
             shown += len(truth)
             for name, found, cpu_s in looked_at(finders, pixels):
                 overlaps = iou(truth, found.xyxy)
-                hit = overlaps.max(1, initial=0) >= _FOUND_IOU
+                hit = overlaps.max(1, initial=0) >= FOUND_IOU
                 results[name].found[size] += hit.tolist()
                 middles = (found.centre[None] > truth[:, None, :2]) & (found.centre[None] < truth[:, None, 2:])
                 results[name].doubles += int(np.maximum(middles.all(2).sum(1) - 1, 0).sum())
@@ -176,7 +176,7 @@ def measure(finders: dict[str, Finder], wh: tuple[int, int], faces: int, quiet: 
         pictures += [quilt(people, wh, rng)] if YUNET.is_file() else []
         for pixels in pictures:
             for name, found, cpu_s in looked_at(finders, pixels):
-                results[name].phantoms += len(found)
+                results[name].phantoms_px += found.width.tolist()
                 results[name].quiet_s.append(cpu_s)
     return results
 
@@ -191,9 +191,9 @@ def table(results: dict[str, Result], wh: tuple[int, int]) -> list[str]:
         rows.append(f"| faces of {size} px found, of {count} | {shares} |")
     rows.append(f"| further boxes on the same faces | {' | '.join(str(r.doubles) for r in results.values())} |")
     quiet = len(results[names[0]].quiet_s)
-    rows.append(
-        f"| boxes in {quiet} pictures without people | {' | '.join(str(r.phantoms) for r in results.values())} |"
-    )
+    for which, low, high in (("less than 40 px", 0, 40), ("40 to 79 px", 40, 80), ("80 px and more", 80, np.inf)):
+        counts = [sum(low <= px < high for px in result.phantoms_px) for result in results.values()]
+        rows.append(f"| boxes of {which} in {quiet} pictures without people | {' | '.join(map(str, counts))} |")
     last = results[names[-1]]
     for text, key in (("with people", "cpu_s"), ("without", "quiet_s")):
         ratios = [np.median(np.divide(getattr(r, key), getattr(last, key))) for r in results.values()]
@@ -205,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=RELEASED)
     parser.add_argument("--faces", type=int, default=60, help="of each size")
-    parser.add_argument("--quiet", type=int, default=20, help="pictures without people, of each kind")
+    parser.add_argument("--quiet", type=int, default=50, help="pictures without people, of each kind")
     parser.add_argument("--out", type=Path, help="path without ending")
     args = parser.parse_args()
     cv2.setNumThreads(1)

@@ -89,6 +89,36 @@ def test_a_large_face_has_to_convince_the_second_look_or_a_third(
     assert saying.logits == []
 
 
+@pytest.mark.parametrize(
+    ("score", "logits", "expected"),
+    [
+        (0.99, [7.0], (np.log(99) + 7) / 2),
+        (0.6, [1.0, 2.0], np.log(0.4 / 0.6)),
+        (0.6, [-1.0, 7.0], (np.log(1.5) + 7) / 2),
+        (0.99, [1.0, 2.0], (np.log(99) + 2) / 2),
+        (0.6, [5.0, 4.0], np.log(0.4 / 0.6)),
+    ],
+)
+@pytest.mark.parametrize("landmarks", [FACE, LARGE])
+def test_what_a_close_look_alone_has_found_must_convince_more(
+    landmarks: np.ndarray, score: float, logits: list[float], expected: float
+) -> None:
+    """There are many more places in close looks where something may be much like a face."""
+    saying = Saying(logits, np.zeros((5, 2)))
+    looked = Refiner(saying, SHEET).look(make_pixels(160, 200), found(landmarks, score=score), close=True)
+    assert np.log(looked.score[0] / (1 - looked.score[0])) == pytest.approx(expected, abs=1e-3)
+    assert saying.logits == []
+
+
+@pytest.mark.parametrize(("apart_px", "faces"), [(0.0, 1), (4.0, 1), (12.0, 2), (40.0, 2)])
+def test_two_boxes_whose_landmarks_meet_are_one_face(apart_px: float, faces: int) -> None:
+    """Eyes are 26 px apart; of two people who touch, at least twice that."""
+    pair = found(FACE + np.array([apart_px, 0]), FACE, score=0.9)
+    looked = Refiner(Saying([2.0, 3.0], np.zeros((5, 2))), SHEET).look(make_pixels(120, 160), pair)
+    assert len(looked) == faces
+    np.testing.assert_allclose(looked.landmarks[0], FACE, atol=1e-3)
+
+
 def test_landmarks_that_coincide_are_no_face() -> None:
     refiner = Refiner(Saying([1.0], np.zeros((5, 2))), SHEET)
     assert len(refiner.look(make_pixels(120, 160), found(np.full((5, 2), 3), FACE))) == 1
@@ -96,7 +126,7 @@ def test_landmarks_that_coincide_are_no_face() -> None:
 
 
 def test_a_crowd_is_looked_at_up_to_a_limit() -> None:
-    crowd = found(*[FACE + k for k in range(80)])
+    crowd = found(*[FACE + 20 * k for k in range(80)])
     assert len(Refiner(Saying([0.0] * 80, np.zeros((5, 2))), SHEET).look(make_pixels(120, 160), crowd)) == 64
 
 
