@@ -13,7 +13,7 @@ import numpy as np
 from edge_runtime.config import Config, DecideConfig
 from edge_runtime.decision.likeness import Likeness
 from edge_runtime.decision.matcher import Matcher
-from edge_runtime.faces.chain import FaceChain
+from edge_runtime.faces.chain import NOT_A_FACE, FaceChain
 from edge_runtime.faces.crops import face_crop
 from edge_runtime.faces.quality import QualityLimits, measure, rejection, weight
 from edge_runtime.tracking.attention import Attention
@@ -202,9 +202,9 @@ class Pipeline:
     def _encode(self, view: View, identity: Identity) -> bool:
         """Add the embedding of a view to those of its face; whether it has one."""
         with self.tally.stage("encode"):
-            embeddings, norms = self._chain.encoder.encode(view.chip)
+            embeddings, norms = self._chain.embed(view.chip)
         if norms[0] == 0:
-            identity.refusals["not a face"] += 1
+            identity.refusals[NOT_A_FACE] += 1
             return False
         identity.quality = view.quality
         average = identity.doubt.after if identity.doubt else identity.embedding

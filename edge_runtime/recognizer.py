@@ -14,7 +14,7 @@ from pathlib import Path
 from edge_runtime.config import Config, DecideConfig
 from edge_runtime.decision.matcher import Matcher, make_matcher
 from edge_runtime.enrolment.photo import Enroller, EnrolmentResult
-from edge_runtime.faces.chain import FaceChain, open_chain
+from edge_runtime.faces.chain import NOT_A_FACE, FaceChain, open_chain
 from edge_runtime.faces.quality import QualityLimits, measure, rejection
 from edge_runtime.gallery.opening import open_gallery
 from edge_runtime.gallery.store import Gallery
@@ -186,7 +186,7 @@ def named_faces(chain: FaceChain, matcher: Matcher, limits: QualityLimits, pixel
         if rejected is None:
             embeddings, norms = chain.encode(pixels, landmarks)
             if norms[0] == 0:
-                rejected = "not a face"
+                rejected = NOT_A_FACE
             else:
                 match = matcher.match(embeddings)[0]
         left, top, right, bottom = detections.xyxy[index].tolist()

@@ -154,7 +154,7 @@ def write_description(
         strangers.mirroring,
         order.conditions,
     )
-    spec, sheet = encoder_spec(encoder, source, strangers.reliance), _detector(order, folder, source.chips.detector)
+    spec, sheet = encoder_spec(encoder, source, strangers), _detector(order, folder, source.chips.detector)
     manifest = describe(name, source, made, spec, sheet, strangers, golden, metrics, recipe, order.licence)
     (folder / "CARD.md").write_text(make_card(manifest), encoding="utf-8")
     write_manifest(folder, manifest)

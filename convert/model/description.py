@@ -29,7 +29,7 @@ ENCODER_FILE = "encoder.tflite"
 _TIMED_RUNS = 200
 
 
-def encoder_spec(encoder: TfliteEncoder, source: Source, reliance: dict[str, float]) -> EncoderSpec:
+def encoder_spec(encoder: TfliteEncoder, source: Source, strangers: Strangers) -> EncoderSpec:
     """What the manifest says of the encoder."""
     interpreter = encoder.interpreter
     (output,) = interpreter.outputs
@@ -40,7 +40,8 @@ def encoder_spec(encoder: TfliteEncoder, source: Source, reliance: dict[str, flo
         _tensor(interpreter.input_shape, interpreter.input_dtype, interpreter.input_quantization),
         _tensor(output.shape, output.dtype, output.quantization),
         encoder.mirrored,
-        reliance,
+        strangers.reliance,
+        least_length=strangers.least_length,
     )
 
 

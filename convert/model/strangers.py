@@ -26,12 +26,16 @@ from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.faces.occlusion import reliance
 from edge_runtime.geometry.alignment import Template
 from edge_runtime.pictures.chips import Chips
-from edge_runtime.types import Pixels
+from edge_runtime.types import Floats, Pixels
 
 COHORT_FILE = "cohort.npz"
 _COVERED = 0.005
 """Share of the chips that may be taken for covered by mistake; with fewer than its inverse, nothing is stated."""
 _MOST_COVERED = 1000
+_SHORTER = 0.65
+"""A code of no face is shorter than this share of a face's ..."""
+_TOO_SHORT = 0.0005
+"""... and hardly any face's is."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Strangers:
         source: whose faces stand behind it, in words.
         looks: of strangers who look alike; None: too few people.
         mirroring: what averaging with the mirror image brings; empty where the recipe does not ask.
-        reliance: see ``EncoderSpec``.
+        reliance, least_length: see ``EncoderSpec``.
     """
 
     cohort: Cohort
@@ -51,6 +55,7 @@ class Strangers:
     looks: LooksSheet | None
     mirroring: Record
     reliance: dict[str, float]
+    least_length: float
 
 
 def draw_strangers(
@@ -82,7 +87,8 @@ def draw_strangers(
     if looks is not None:
         write_arrays(folder / LOOKS_FILE, looks.as_arrays())
     sheet = looks.sheet(whose) if looks is not None else None
-    return Strangers(cohort, whose, sheet, mirroring, _relied(encoder, faces.probe, template))
+    relied = _relied(encoder, faces.probe, template)
+    return Strangers(cohort, whose, sheet, mirroring, relied, shortest(norms))
 
 
 def _cohort(
@@ -124,6 +130,18 @@ def _unknown_people(given: Chips, own: Chips) -> NDArray[np.int64]:
         return given.indices("cohort")
     known = np.unique(own.names[(own.split != "cohort") & (own.names != "")])
     return np.flatnonzero(~np.isin(given.names, known)).astype(np.int64)
+
+
+def shortest(lengths: Floats) -> float:
+    """The length below which a code is of no face, by those of faces, float32 (N,); 0 where they are too few to say.
+
+    That the norm of a code grows with how much of a face is in the picture is known of encoders that were trained with
+    normalised codes (Meng et al., "MagFace", 2021). Here it refuses drawings, animals, patterns and
+    what lies beside a face, at the cost of one good face in 2,000 (``python -m train doubt`` measures it).
+    """
+    if len(lengths) < 1 / _COVERED:
+        return 0.0
+    return round(min(_SHORTER * float(np.median(lengths)), float(np.quantile(lengths, _TOO_SHORT))), 4)
 
 
 def _relied(encoder: TfliteEncoder, chips: Pixels, template: Template) -> dict[str, float]:

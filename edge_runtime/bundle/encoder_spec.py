@@ -11,6 +11,7 @@ from edge_runtime.errors import InputError
 
 FACE_PARTS = ("eyes", "mouth")
 """What of a face may be covered."""
+_LONGEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class EncoderSpec:
         mirrored: whether an embedding is the mean of a face's and of its mirror image's.
         reliance: the least that an uncovered face's embedding relies on each part; empty where the bundle does not say.
         edgetpu_file: the same compiled for the Edge TPU; None: it was not.
+        least_length: what is encoded shorter than this, before it is brought to unit length, is no face; 0 where the
+            bundle does not say.
     """
 
     file: str
@@ -64,6 +67,7 @@ class EncoderSpec:
     mirrored: bool = False
     reliance: dict[str, float] = field(default_factory=dict)
     edgetpu_file: str | None = None
+    least_length: float = 0.0
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -86,6 +90,7 @@ class EncoderSpec:
             document.get("mirrored", False) is True,
             _reliance(document.get("reliance", {})),
             None if compiled is None else str(compiled),
+            _length(document.get("least_length", 0.0)),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -98,8 +103,16 @@ class EncoderSpec:
             "code_size": self.embedding_size,
             "mirrored": self.mirrored,
             "reliance": self.reliance,
+            **({"least_length": self.least_length} if self.least_length else {}),
             **({"edgetpu_file": self.edgetpu_file} if self.edgetpu_file else {}),
         }
+
+
+def _length(value: Any) -> float:
+    length = float(value)
+    if not 0 <= length < _LONGEST:
+        raise InputError(f"least_length: expected 0 or more, below {_LONGEST:g}, found {length:g}")
+    return length
 
 
 def _reliance(values: Mapping[str, Any]) -> dict[str, float]:

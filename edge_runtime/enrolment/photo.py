@@ -285,9 +285,9 @@ class Enroller:
         box = tuple(round(float(value), 1) for value in detections.xyxy[chosen])
         chips = self._chain.chips(pixels, landmarks)
         reason = explanation(quality, self._limits) or self._covered(chips)
-        embeddings, norms = self._chain.encoder.encode(chips)
+        embeddings, norms = self._chain.embed(chips)
         if norms[0] == 0:
-            nothing = "the encoder sees nothing in this face; take another photo"
+            nothing = "the encoder sees no face in this; take another photo"
             return _Look(EnrolmentResult(False, nothing, quality=quality, xyxy=box))
         result = EnrolmentResult(reason is None, reason, quality=quality, xyxy=box)
         crop = face_crop(pixels, detections.xyxy[chosen], _KEPT_MARGIN, _KEPT_PX) if self._keep_crops else None

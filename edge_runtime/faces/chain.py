@@ -17,6 +17,8 @@ from edge_runtime.protocols import Detector, Interpreter
 from edge_runtime.system.closing import Closing
 from edge_runtime.types import Detections, Floats, Pixels
 
+NOT_A_FACE = "not a face"
+"""Why a view whose embedding has no length is of no use."""
 _RIVAL_WIDTH = 0.6
 """A second face at least this share of the first one's width could be the one that is meant."""
 
@@ -88,8 +90,17 @@ class FaceChain(Closing):
         return align(pixels, landmarks, self.bundle.manifest.preprocessing.template)
 
     def encode(self, pixels: Pixels, landmarks: Floats) -> tuple[Floats, Floats]:
-        """Codes (N, D) of unit length and their lengths before (N,) for landmarks (N, 5, 2)."""
-        return self.encoder.encode(self.chips(pixels, landmarks))
+        """As :meth:`embed`, for landmarks (N, 5, 2) of a picture uint8 (H, W, 3) RGB."""
+        return self.embed(self.chips(pixels, landmarks))
+
+    def embed(self, chips: Pixels) -> tuple[Floats, Floats]:
+        """Embeddings (N, D) of unit length and their lengths before (N,), of chips uint8 (N, h, w, 3) RGB.
+
+        What is no face, by the bundle's ``least_length``, has neither: zeros, and the length 0.
+        """
+        embeddings, norms = self.encoder.encode(chips)
+        face = norms >= self.bundle.manifest.encoder.least_length
+        return np.where(face[:, None], embeddings, np.float32(0)), np.where(face, norms, np.float32(0))
 
     def close(self) -> None:
         """Free both models; may be called again."""

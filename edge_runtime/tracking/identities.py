@@ -9,6 +9,7 @@ import numpy as np
 from edge_runtime.config import DecideConfig
 from edge_runtime.decision.likeness import Likeness
 from edge_runtime.decision.matcher import Matcher
+from edge_runtime.faces.chain import NOT_A_FACE
 from edge_runtime.tracking.identity import Identity, exchange, lost_near, verdict
 from edge_runtime.tracking.occlusion import Occlusions
 from edge_runtime.tracking.reporter import Reporter
@@ -115,11 +116,21 @@ class Identities:
         """Tell of a face that has appeared, or that cannot be judged, where it is time."""
         if identity.appeared:
             self._reporter.tell_overdue(identity, frame.captured_s)
-        elif identity.track.confirmed and not identity.doubt and not self._may_be_lost(identity, frame.captured_s):
+        elif self._may_appear(identity, frame.captured_s):
             self._reporter.appear(frame, identity)
         enough = identity.refusals.total() >= self.decide.views
         if identity.appeared and enough and not identity.embedding.views and not identity.rejected:
             self._reporter.reject(frame, identity)
+
+    def _may_appear(self, identity: Identity, captured_s: float) -> bool:
+        """Whether to tell of it: it is there for sure, is nobody who was hidden, and no view of it said: no face."""
+        if (
+            not identity.track.confirmed
+            or identity.doubt
+            or (identity.refusals[NOT_A_FACE] and not identity.embedding.views)
+        ):
+            return False
+        return not self._may_be_lost(identity, captured_s)
 
     def judge(self, frame: Frame, identity: Identity) -> None:
         """Decide anew whose face it is, after a view of it was encoded."""

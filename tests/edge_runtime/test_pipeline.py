@@ -1,8 +1,11 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
+from edge_runtime.bundle.folder import Bundle
+from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.config import parse_config
 from edge_runtime.decision.calibration import calibrate
 from edge_runtime.decision.matcher import Matcher
@@ -108,6 +111,26 @@ def test_a_small_face_is_rejected_once_with_the_reason(chain):
     assert kinds(events) == ["appeared", "rejected"]
     assert events[1].reason == "small"
     assert events[1].person is None
+
+
+def test_what_the_bundle_calls_no_face_is_not_told_of(tmp_path):
+    """The bundle's shortest length lies between those of the two faces that are shown."""
+    folder = make_bundle(tmp_path / "bundle").path
+    with FaceChain.open(Bundle(folder)) as chain:
+        lengths = []
+        for person in (0, 1):
+            picture = scene((person, 100, 40, 120))
+            lengths.append(float(chain.encode(picture, chain.detector.detect(picture).landmarks[:1])[1][0]))
+        matcher = matcher_for(chain, {})
+    nobody, somebody = np.argsort(lengths).tolist()
+    document = json.loads((folder / MANIFEST).read_text())
+    document["encoder"]["least_length"] = sum(lengths) / 2
+    (folder / MANIFEST).write_text(json.dumps(document))
+    with FaceChain.open(Bundle(folder)) as chain:
+        pipeline = Pipeline(chain, matcher, CONFIG, "front")
+        assert play(pipeline, *[scene((nobody, 100, 40, 120))] * 20) == []
+        assert pipeline.finish(2, 2) == []
+        assert kinds(play(pipeline, *[scene((somebody, 100, 40, 120))] * 20, start=40)) == ["appeared", "unknown"]
 
 
 def test_two_people_at_once_get_their_own_names(chain):

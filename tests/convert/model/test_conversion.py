@@ -77,6 +77,7 @@ def test_the_manifest_tells_where_it_comes_from_and_what_int8_costs(made: Bundle
     assert raw["encoder"]["mirrored"] is tried["chosen"] is made.manifest.mirrored
     # Too few chips to tell a covered face by.
     assert raw["encoder"]["reliance"] == {} == made.manifest.reliance
+    assert "least_length" not in raw["encoder"] and made.manifest.encoder.least_length == 0
     assert raw["metrics"]["cohort"]["people"] == 14 and raw["metrics"]["speed"]["encode_ms"] > 0
     assert "/home/somebody" not in json.dumps(raw)
 

@@ -89,3 +89,11 @@ def test_a_manifest_that_says_it_wrongly_is_one_line(bundle: Bundle, stated: obj
     document["encoder"]["reliance"] = stated
     with pytest.raises(BundleError, match="a value is wrong"):
         Manifest.parse(json.dumps(document))
+
+
+@pytest.mark.parametrize("stated", [-1, float("nan"), 1e12, "x", None, [1]])
+def test_a_length_that_is_none_is_one_line(bundle: Bundle, stated: object) -> None:
+    document = json.loads((bundle.path / MANIFEST).read_text())
+    document["encoder"]["least_length"] = stated
+    with pytest.raises(BundleError, match="a value is wrong"):
+        Manifest.parse(json.dumps(document))
