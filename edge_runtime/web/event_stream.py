@@ -35,6 +35,8 @@ class Newsroom:
         """Ask the daemon with ``ask``."""
         self._ask = ask
         self._listeners: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._looked = asyncio.Event()
+        """It is known from which event on listeners are told, or that nobody says."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -48,8 +50,11 @@ class Newsroom:
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_MOST_WAITING)
         self._listeners.add(queue)
         if self._task is None or self._task.done():
+            self._looked.clear()
             self._task = asyncio.create_task(self._watch())
         try:
+            # Who asks for what is past before that would miss what happens in between.
+            await self._looked.wait()
             yield queue
         finally:
             self._listeners.discard(queue)
@@ -65,11 +70,13 @@ class Newsroom:
             try:
                 if last < 0:
                     last = (await self._ask("events.list", {"limit": 1}))["newest"]
+                    self._looked.set()
                 answer = await self._ask("events.list", {"after": last, "limit": _BATCH})
             except FamiliarError:
                 if not away:
                     self._tell({"state": "away"})
                 away = True
+                self._looked.set()
             else:
                 if away:
                     self._tell({"state": "back"})

@@ -22,8 +22,8 @@ from tests.e2e.test_run import environment, starting
 from tests.waiting import wait_for
 from tests.web_client import Served, answers, free_port, httpx, serving
 
-CHANGING = "switch|delete|forget|calibration|wrong|take-back"
-"""Operations that would take away from other tests what they look at."""
+CHANGING = "switch|delete|forget|calibration|wrong|take-back|live"
+"""Operations that would take away from other tests what they look at, or enrol whoever is before the camera."""
 
 ALONE = "synthetic:fps=15,size=640x480,seed=3,people=1,realtime,loop"
 """One person, again and again."""

@@ -59,11 +59,14 @@ def test_what_wants_more_memory_than_the_pictures_allowed_is_one_line(
 
 
 def test_the_limit_holds_for_the_process_alone_and_follows_from_the_pictures() -> None:
-    limits = []
-    for megapixels in (1.0, 16.0):
-        with CaptureProcess("synthetic:size=160x120,people=1,realtime,loop", "c", max_megapixels=megapixels) as capture:
+    def limit(megapixels: float) -> int:
+        source = "synthetic:size=160x120,people=1,realtime,loop"
+        with CaptureProcess(source, "c", max_megapixels=megapixels) as capture:
             take(capture)
-            limits.append(_data_limit(capture.pid))
+            return _data_limit(capture.pid)
+
+    # The limit is beside what libraries have taken, and how much their threads have by then is chance.
+    limits = [min(limit(megapixels) for _ in range(3)) for megapixels in (1.0, 16.0)]
     assert limits[1] - limits[0] == pytest.approx(15e6 * 3 * 8, rel=0.1)
     assert limits[1] < 1 << 30
 
