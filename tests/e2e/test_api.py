@@ -296,12 +296,7 @@ def test_generated_requests_find_nothing(served: Served) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{served.url}/api/openapi.json"),
-            *(
-                "--exclude-path-regex",
-                "session|switch|delete|forget|calibration|wrong|take-back",
-                "--max-examples",
-                "15",
-            ),
+            *("--exclude-path-regex", f"session|{CHANGING}", "--max-examples", "15"),
             *("--checks", "not_a_server_error,status_code_conformance,content_type_conformance"),
             *("--checks", "response_schema_conformance", "--seed", "1", "--no-color", "--phases", "examples,fuzzing"),
         ],
@@ -325,7 +320,8 @@ def test_the_python_and_the_curl_of_the_docs_do_what_they_say(served: Served, tm
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert json.loads(run("sh", "-c", register))["accepted"] is True
+    answer = json.loads(run("sh", "-c", register))
+    assert answer["accepted"], (answer, served.client.get("/api/faces").text)
     assert json.loads(run("sh", "-c", recognize))["faces"][0]["person"] == "Ann"
     assert run(sys.executable, "-c", program) == "['Ann']\n"
     assert json.loads(run("sh", "-c", delete))["name"] == "Ann"
