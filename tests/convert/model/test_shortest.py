@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("ai_edge_litert")
+
 from convert.model.strangers import shortest
 
 

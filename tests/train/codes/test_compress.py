@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import cv2
-import keras
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
+import keras
 
 from edge_runtime.geometry.embeddings import normalise
 from tests.train.drawn_chips import make_chips
