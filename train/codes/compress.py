@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.errors import UsageError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.storage.files import replacing_folder
@@ -25,11 +25,11 @@ from train.codes.map import Directions
 from train.data.files import check_new_folder, write_json
 from train.encoder.reference import add_reference, encode_all, open_reference
 from train.evaluation.acceptance import accepted
-from train.evaluation.figures import LIGHT, axes_of, save_png
+from train.evaluation.figures import LIGHT, axes_of, rows_figure, save_png
 from train.evaluation.recognition import percent
 from train.evaluation.reconstruction import psnr, ssim
 from train.runs.autoencoder import Autoencoder, unit_range
-from train.runs.codes import as_rgb, chips_like, encode_chips
+from train.runs.codes import as_rgb, chips_like, encode_chips, photos_of, some_fitted
 from train.runs.run import load_run
 
 _FITTED = 6000
@@ -77,11 +77,8 @@ def run(args: argparse.Namespace) -> int:
     assert reference
     autoencoder = Autoencoder(fitted)
     chips = chips_like(fitted, None)
-    chosen = np.flatnonzero((chips.split == args.people) & (chips.names != ""))[: args.photos]
-    if len(chosen) < _FEWEST:
-        raise InputError(f"{chips.path}: expected {_FEWEST} photos or more of {args.people}, found {len(chosen)}")
-    learned = np.random.default_rng(0).permutation(np.flatnonzero(chips.split == "train"))[:_FITTED]
-    directions = Directions.of(normalise(encode_chips(fitted, chips, learned)[0])[0])
+    chosen = photos_of(chips, args.people, _FEWEST, args.photos)
+    directions = Directions.of(normalise(encode_chips(fitted, chips, some_fitted(chips, _FITTED))[0])[0])
     template = fitted.preprocessing.template
     originals = chips.aligned(chosen, template)
     unit = normalise(autoencoder.encode(fitted.preprocessing.reorder(originals)))[0]
@@ -89,13 +86,13 @@ def run(args: argparse.Namespace) -> int:
     names = chips.names[chosen].tolist()
     rows: list[dict[str, Any]] = []
     picked = np.linspace(0, len(chosen) - 1, _SHOWN).astype(int)
-    shown = [("original", originals[picked])]
+    shown = {"original": originals[picked]}
     for kept in (*_codes(autoencoder, directions, unit), *_pictures(originals)):
         found = accepted(true, encode_all(reference, kept.faces, template), names, _FMR)
         whole, other = unit_range(originals), unit_range(kept.faces)
         row = {"kind": kept.kind, "how": kept.how, "bytes": kept.bytes, "psnr": float(psnr(whole, other).mean())}
         rows.append({**row, "ssim": float(ssim(whole, other).mean()), "photo": found["photo"], "kept": found["drawn"]})
-        shown.append((f"{kept.kind}, {kept.how}: {kept.bytes:.0f} bytes", kept.faces[picked]))
+        shown[f"{kept.kind}, {kept.how}: {kept.bytes:.0f} bytes"] = kept.faces[picked]
     document = {
         "schema": 1,
         "run": fitted.path.resolve().name,
@@ -106,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     }
     with replacing_folder(args.out) as draft:
         save_png(curves_figure(rows), draft / "curves.png")
-        save_png(_faces_figure(shown), draft / "faces.png", dpi=80)
+        save_png(rows_figure(shown, 2.6), draft / "faces.png", dpi=80)
         write_json(draft / "compress.json", document)
     print("\n".join(_lines(document)))
     print(f"saved: {args.out}")
@@ -169,19 +166,6 @@ def curves_figure(rows: list[dict[str, Any]]) -> Figure:
             axis.axhline(100 * rows[0]["photo"], color=LIGHT.ink, linestyle=":", label="the photos themselves")
         axis.set(xlabel="bytes a face", ylabel=label)
         axis.legend(fontsize=8)
-    return figure
-
-
-def _faces_figure(shown: list[tuple[str, Pixels]]) -> Figure:
-    columns = len(shown[0][1])
-    figure = Figure(figsize=(columns * 1.05 + 2.6, len(shown) * 1.05), layout="constrained", facecolor="white")
-    for row, (name, faces) in enumerate(shown):
-        for column, face in enumerate(faces):
-            axis = figure.add_subplot(len(shown), columns, row * columns + column + 1)
-            axis.imshow(face)
-            axis.set(xticks=[], yticks=[])
-            if column == 0:
-                axis.set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
     return figure
 
 

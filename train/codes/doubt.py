@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.errors import UsageError
 from edge_runtime.faces.quality import sideways
 from edge_runtime.geometry.alignment import Template, align
 from edge_runtime.geometry.embeddings import normalise
@@ -31,7 +31,7 @@ from train.evaluation.figures import LIGHT, axes_of, save_png
 from train.evaluation.recognition import percent
 from train.evaluation.reconstruction import mse
 from train.runs.autoencoder import Autoencoder, unit_range
-from train.runs.codes import chips_like
+from train.runs.codes import chips_like, photos_of
 from train.runs.run import load_run
 
 _FEWEST = 20
@@ -60,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--photos {args.photos}: expected at least {_FEWEST}")
     fitted = load_run(args.run_dir)
     chips = chips_like(fitted, args.chips)
-    chosen = np.flatnonzero(chips.split == args.people)[: args.photos]
-    if len(chosen) < _FEWEST:
-        raise InputError(f"{chips.path}: expected {_FEWEST} photos or more of {args.people}, found {len(chosen)}")
+    chosen = photos_of(chips, args.people, _FEWEST, args.photos, named=False)
     autoencoder = Autoencoder(fitted)
     good = signals(autoencoder, chips.aligned(chosen, fitted.preprocessing.template))
     measured = {

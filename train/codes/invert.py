@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.errors import UsageError
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.storage.files import replacing_folder
@@ -27,7 +27,7 @@ from train.evaluation.acceptance import accepted
 from train.evaluation.recognition import percent
 from train.evaluation.reconstruction import ssim
 from train.runs.autoencoder import Autoencoder, unit_range
-from train.runs.codes import as_rgb, encode_chips
+from train.runs.codes import as_rgb, encode_chips, photos_of, some_fitted
 from train.runs.run import Run, load_run
 
 _BATCH = 64
@@ -37,7 +37,7 @@ _PIXELS = 4.0
 """Weight of the pixels' mean squared error beside 1 - cosine of the code drawn and the code given."""
 _SHOWN = 12
 _FMR = 1e-3
-_MOST_VICTIMS = 1500
+_FEWEST_VICTIMS, _MOST_VICTIMS = 10, 1500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,9 +61,7 @@ def run(args: argparse.Namespace) -> int:
     reference = open_reference(args)
     assert reference
     chips = fitted.chips()
-    victims = np.flatnonzero((chips.split == args.people) & (chips.names != ""))[:_MOST_VICTIMS]
-    if len(victims) < 10:
-        raise InputError(f"{chips.path}: expected 10 photos or more of {args.people}, found {len(victims)}")
+    victims = photos_of(chips, args.people, _FEWEST_VICTIMS, _MOST_VICTIMS)
     autoencoder = Autoencoder(fitted)
     Attacker(autoencoder).learn(*_lessons(fitted, args.seed), args.steps, args.seed)
     codes, faces = encode_chips(fitted, chips, victims)
@@ -121,8 +119,7 @@ class Attacker:
 def _lessons(fitted: Run, seed: int) -> tuple[Floats, Pixels]:
     """Codes and faces of people the run was fitted on."""
     chips = fitted.chips()
-    some = np.random.default_rng(seed).permutation(np.flatnonzero(chips.split == "train"))[:_LEARNED_FROM]
-    return encode_chips(fitted, chips, some)
+    return encode_chips(fitted, chips, some_fitted(chips, _LEARNED_FROM, seed))
 
 
 def _draw(path: Path, fitted: Run, faces: Pixels, drawn: Pixels) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edge_runtime.errors import InputError
 from edge_runtime.faces.quality import measure
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.metrics.biometrics import dir_at_fpir, tmr_at_fmr
@@ -27,7 +26,7 @@ from edge_runtime.types import Floats
 from train.data.files import check_new_folder, write_json
 from train.evaluation.figures import LIGHT, axes_of, save_png
 from train.evaluation.recognition import FMR, percent
-from train.runs.codes import as_rgb, chips_like, encode_chips
+from train.runs.codes import as_rgb, chips_like, encode_chips, photos_of, some_fitted
 from train.runs.models import open_model
 from train.runs.run import Run, load_run
 
@@ -39,6 +38,7 @@ _DRAWN = 10
 _STEPS = (-3, -2, -1, 0, 1, 2, 3)
 _SHORTEST = 8
 _FPIR = 0.01
+_FEWEST = 50
 _ENROLLED, _PHOTOS = 40, 3
 
 
@@ -93,12 +93,9 @@ def run(args: argparse.Namespace) -> int:
     check_new_folder(args.out)
     fitted = load_run(args.run_dir)
     chips = chips_like(fitted, args.chips)
-    shown = np.flatnonzero((chips.split == args.people) & (chips.names != ""))
-    if len(shown) < 50:
-        raise InputError(f"{chips.path}: expected 50 photos or more of {args.people}, found {len(shown)}; name others")
+    shown = photos_of(chips, args.people, _FEWEST)
     learned = fitted.chips()
-    some = np.flatnonzero(learned.split == "train")
-    some = np.random.default_rng(0).permutation(some)[:_FITTED]
+    some = some_fitted(learned, _FITTED)
     directions = Directions.of(normalise(encode_chips(fitted, learned, some)[0])[0])
     unit = normalise(encode_chips(fitted, chips, shown)[0])[0]
     lengths = by_length(directions, unit, chips.names[shown].tolist())

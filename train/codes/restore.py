@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from edge_runtime.errors import InputError, UsageError
+from edge_runtime.errors import UsageError
 from edge_runtime.geometry.alignment import Template
 from edge_runtime.pictures.archive import SPLITS
 from edge_runtime.storage.files import replacing_folder
@@ -24,10 +24,11 @@ from edge_runtime.types import Floats, Pixels
 from train.data.files import check_new_folder, write_json
 from train.encoder.reference import add_reference, encode_all, open_reference
 from train.evaluation.conditions import Change, Probes, conditions
+from train.evaluation.figures import save_png
 from train.evaluation.recognition import percent
 from train.evaluation.reconstruction import psnr, ssim
 from train.runs.autoencoder import Autoencoder, unit_range
-from train.runs.codes import as_rgb, chips_like
+from train.runs.codes import as_rgb, chips_like, photos_of
 from train.runs.run import load_run
 
 _FMR = 1e-3
@@ -93,9 +94,7 @@ def run(args: argparse.Namespace) -> int:
     fitted = load_run(args.run_dir)
     reference = open_reference(args)
     chips = chips_like(fitted, args.chips)
-    chosen = np.flatnonzero((chips.split == args.people) & (chips.names != ""))[: args.photos]
-    if len(chosen) < _FEWEST:
-        raise InputError(f"{chips.path}: expected {_FEWEST} photos or more of {args.people}, found {len(chosen)}")
+    chosen = photos_of(chips, args.people, _FEWEST, args.photos)
     autoencoder = Autoencoder(fitted)
     template = fitted.preprocessing.template
 
@@ -135,8 +134,6 @@ def run(args: argparse.Namespace) -> int:
         "rows": rows,
     }
     with replacing_folder(args.out) as draft:
-        from train.evaluation.figures import save_png
-
         save_png(_figure(originals, shown), draft / "faces.png", dpi=80)
         write_json(draft / "restore.json", document)
     print("\n".join(_lines(document)))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
@@ -29,10 +28,10 @@ from edge_runtime.types import Floats, Pixels
 from train.codes.map import Directions
 from train.data.files import check_new_folder, write_json
 from train.evaluation.conditions import changes
-from train.evaluation.figures import save_png
+from train.evaluation.figures import rows_figure, save_png
 from train.evaluation.recognition import percent
 from train.runs.autoencoder import Autoencoder
-from train.runs.codes import as_rgb, chips_like
+from train.runs.codes import as_rgb, chips_like, some_fitted
 from train.runs.run import load_run
 
 _FITTED = 6000
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     document = {"schema": 1, "run": fitted.path.resolve().name, "people": args.people, "photos": len(chosen)}
     with replacing_folder(args.out) as draft:
         pictures = {name: as_rgb(each, fitted.preprocessing) for name, each in shown.items()}
-        save_png(_figure(pictures), draft / "views.png", dpi=80)
+        save_png(rows_figure(pictures, 1.9), draft / "views.png", dpi=80)
         write_json(draft / "views.json", {**document, "rows": rows})
     print("\n".join(_lines(len(chosen), rows)))
     print(f"saved: {args.out}")
@@ -102,7 +101,7 @@ def both_ways(autoencoder: Autoencoder, faces: Pixels) -> Floats:
 def kinds(autoencoder: Autoencoder, chips: Chips) -> dict[str, dict[str, View]]:
     """Ways to make views, each with its views by name; the first makes none."""
     given = autoencoder.run.preprocessing
-    learned = np.random.default_rng(0).permutation(np.flatnonzero(chips.split == "train"))[:_FITTED]
+    learned = some_fitted(chips, _FITTED)
     unit = normalise(autoencoder.encode(given.reorder(chips.aligned(learned, given.template))))[0]
     named = {f"{kind}: {level}": change for kind, level, change in changes(given.template)}
 
@@ -138,20 +137,6 @@ def attribute_steps(unit: Floats, chips: Chips, index: NDArray[np.int64]) -> dic
         least, _, most = np.array_split(np.argsort(measured, kind="stable"), 3)
         steps[name] = np.asarray(unit[most].mean(0) - unit[least].mean(0), np.float32)
     return steps
-
-
-def _figure(pictures: dict[str, Pixels]) -> Figure:
-    """A row a view, a column a person."""
-    columns = len(pictures["photo"])
-    figure = Figure(figsize=(columns * 1.05 + 1.9, len(pictures) * 1.05), layout="constrained", facecolor="white")
-    for row, (name, faces) in enumerate(pictures.items()):
-        for column, face in enumerate(faces):
-            axis = figure.add_subplot(len(pictures), columns, row * columns + column + 1)
-            axis.imshow(face)
-            axis.set(xticks=[], yticks=[])
-            if column == 0:
-                axis.set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
-    return figure
 
 
 def _lines(photos: int, rows: list[dict[str, Any]]) -> list[str]:

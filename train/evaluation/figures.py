@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from edge_runtime.storage.files import replacing
-from edge_runtime.types import Floats
+from edge_runtime.types import Floats, Pixels
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,20 @@ def reconstruction_figure(original: Floats, restored: Floats, scores: Floats, bl
                     va="top",
                     transform=axis.transAxes,
                 )
+    return figure
+
+
+def rows_figure(rows: Mapping[str, Pixels], beside: float) -> Figure:
+    """Pictures uint8 (n, h, w, 3) RGB, a row each with its name at the left, in ``beside`` inches."""
+    columns = max(map(len, rows.values()))
+    figure = Figure(figsize=(columns * 1.05 + beside, len(rows) * 1.05), layout="constrained", facecolor="white")
+    for row, (name, pictures) in enumerate(rows.items()):
+        for column, picture in enumerate(pictures):
+            axis = figure.add_subplot(len(rows), columns, row * columns + column + 1)
+            axis.imshow(picture)
+            axis.set(xticks=[], yticks=[])
+            if column == 0:
+                axis.set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
     return figure
 
 

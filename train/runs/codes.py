@@ -38,6 +38,33 @@ def chips_like(fitted: Run, other: Path | None) -> Chips:
     return chips
 
 
+def photos_of(chips: Chips, people: str, fewest: int, most: int | None = None, named: bool = True) -> NDArray[np.int64]:
+    """Which chips are of the people of a split, int64 (N,), the first ``most``.
+
+    Args:
+        chips: the chips file.
+        people: the split.
+        fewest: that are of use.
+        most: that are wanted; None: all.
+        named: leave out those whose person nobody knows.
+
+    Raises:
+        InputError: fewer than ``fewest``.
+    """
+    wanted = chips.split == people
+    chosen = np.flatnonzero(wanted & (chips.names != "") if named else wanted)[:most]
+    if len(chosen) < fewest:
+        raise InputError(
+            f"{chips.path}: expected {fewest} photos or more of {people}, found {len(chosen)}; name others"
+        )
+    return chosen
+
+
+def some_fitted(chips: Chips, most: int, seed: int = 0) -> NDArray[np.int64]:
+    """Which chips to learn from, int64 (N,): at most so many of the split ``train``, drawn by ``seed``."""
+    return np.random.default_rng(seed).permutation(np.flatnonzero(chips.split == "train"))[:most]
+
+
 def encode_chips(
     fitted: Run, chips: Chips, wanted: NDArray[np.int64], change: Callable[[Pixels], Pixels] | None = None
 ) -> tuple[Floats, NDArray[np.uint8]]:
