@@ -21,6 +21,7 @@ from edge_runtime.gallery.tables import GALLERY
 from edge_runtime.storage.keys import KeySource
 from tests.edge_runtime.gallery.test_store import SIZE, code, open_gallery, raw
 from tests.edge_runtime.gallery.test_tombstones import put_back
+from tests.gallery_workload import make_older
 
 PHOTO = b"p" * 32
 
@@ -278,19 +279,17 @@ def test_a_damaged_link_costs_the_merge_alone_and_repair_says_so(tmp_path: Path)
 SCHEMA_5 = tuple(statement for statement in GALLERY.tables if "CREATE TABLE merged" not in statement)
 
 
-def older(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def older(folder: Path) -> None:
     """A gallery as the version before merges made it."""
-    monkeypatch.setattr(file, "GALLERY", dataclasses.replace(GALLERY, schema=5, tables=SCHEMA_5, steps={}))
-    monkeypatch.setattr("edge_runtime.gallery.rows.Rows._links", lambda self: {})
     with open_gallery(folder) as gallery:
         fill(gallery)
-    monkeypatch.undo()
+    make_older(folder / "state/gallery.db")
 
 
 def test_a_gallery_of_before_is_brought_to_this_form_and_kept_beside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older(monkeypatch, tmp_path)
+    older(tmp_path)
     path = tmp_path / "state/gallery.db"
     with open_gallery(tmp_path) as gallery:
         assert gallery.merge("Bo", "Ann").templates == 4
@@ -306,10 +305,8 @@ def test_a_gallery_of_before_is_brought_to_this_form_and_kept_beside(
     assert "\n" not in str(refused.value)
 
 
-def test_a_kill_in_the_middle_of_the_change_of_form_leaves_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    older(monkeypatch, tmp_path)
+def test_a_kill_in_the_middle_of_the_change_of_form_leaves_either(tmp_path: Path) -> None:
+    older(tmp_path)
     program = (
         "import os, sys, sqlite3, dataclasses\n"
         "from edge_runtime.gallery import file\n"
