@@ -66,6 +66,7 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     card.wait_for()
     card.get_by_text("Why").click()
     card.get_by_text("needed for the name").wait_for()
+    card.locator("dd").filter(has_text=re.compile("^(over )?[1-9][0-9] %$")).wait_for()
     card.get_by_text("Not right?").click()
     shoot("visits")
     card.get_by_role("button", name=f"This was not {who}").click()
