@@ -92,7 +92,7 @@ function personDetails(context, person, everybody, refresh) {
   const name = h("input", { type: "text", id: `rename-${id}`, value: person.name, required: true, maxlength: 80 });
   const rename = h("form", { class: "row", onsubmit: submitted(async () => {
     say(T.renamed((await post(`${at("faces", person.name)}/rename`, { new: name.value })).name));
-  }) }, h("div", {}, h("label", { for: name.id }, T.newName), name), h("button", {}, T.rename));
+  }) }, h("div", { class: "grows" }, h("label", { for: name.id }, T.newName), name), h("button", {}, T.rename));
   const forget = h("button", { class: "bad", onclick: async () => {
     if (!await sure(T.forgetSure(person.name, person.merged.map((part) => part.name).join(", ")), T.forget, T.cancel)) return;
     await act(async () => {
@@ -131,7 +131,7 @@ function merge(person, everybody, submitted) {
     say(T.mergedSaid(person.name, into.value));
   });
   return h("form", { class: "row", onsubmit: async (event) => { await act(event); stayAt(into.value); } },
-    h("div", {}, h("label", { for: into.id }, T.sameAs), into), h("button", {}, T.mergePeople));
+    h("div", { class: "grows" }, h("label", { for: into.id }, T.sameAs), into), h("button", {}, T.mergePeople));
 }
 
 // What somebody agreed to, and the day after which they are forgotten.
@@ -142,7 +142,7 @@ function note(person, submitted) {
     const last = until.value ? { expires: new Date(`${until.value}T24:00`).getTime() / 1000 } : { for_good: true };
     await post(`${at("faces", person.name)}/note`, { consent: consent.value.trim() || "-", ...last });
     say(T.noted);
-  }) }, h("div", {}, h("label", { for: consent.id }, T.consent), consent), h("div", {}, h("label", { for: until.id }, T.lastDayOf), until), h("button", {}, T.save));
+  }) }, h("div", { class: "grows whole" }, h("label", { for: consent.id }, T.consent), consent), h("div", { class: "grows" }, h("label", { for: until.id }, T.lastDayOf), until), h("button", {}, T.save));
 }
 
 function day(seconds) {
