@@ -89,7 +89,7 @@ def collision(enrolled: Enrolled, name: str, embedding: Floats) -> str | None:
     same = np.flatnonzero(foreign & (templates.embeddings @ embedding > SAME_PHOTO))
     if len(same):
         other = templates.names[templates.person_index[same[0]]]
-        return f"the same photo is enrolled as {other}; one face has one name: if both are one person, familiar people merge; else forget one"
+        return f"the same photo is enrolled as {other}; one face has one name, merge or forget one of the two"
     scores = enrolled.averages @ embedding
     best = int(np.argmax(np.where(mine, -np.inf, scores)))
     own = float(scores[mine].max()) if mine.any() else -1.0
