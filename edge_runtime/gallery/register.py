@@ -74,6 +74,17 @@ class Register(GalleryFile):
             self._rows.unmerge(held[0].person_id)
             return self.person(name)
 
+    def check_enrollable(self, name: str) -> None:
+        """Make sure that somebody can be enrolled by a name.
+
+        Raises:
+            InputError: whoever is called so was merged into another.
+        """
+        with self._reading():
+            held = self._rows.holder(name)
+            if held is not None and held[0].into is not None:
+                raise InputError(f"{name!r}: expected a free name, {_merged_note(*held)}")
+
     def merges(self) -> list[tuple[str, str]]:
         """(name, name of whom they were merged into) of everybody who was."""
         with self._reading():
@@ -143,7 +154,7 @@ class Register(GalleryFile):
         if held is not None and held[0].into is None:
             return held[0]
         if held is not None:
-            raise MissingError(f"{name!r}: {merged_note(*held)}")
+            raise MissingError(f"{name!r}: {_merged_note(*held)}")
         names = [other.name for other in self._rows.known()]
         near = get_close_matches(name, names, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
@@ -151,16 +162,7 @@ class Register(GalleryFile):
             hint += f"; {unreadable} people are damaged and unreadable, see {REPAIR}"
         raise MissingError(f"{name!r}: nobody of this name is enrolled; {hint}")
 
-    def _check_free(self, name: str, known: Known | None) -> None:
-        """Raise InputError if somebody else than ``known`` has a name, or had it and was merged; in a transaction."""
-        held = self._rows.holder(name)
-        if held is None or (known is not None and held[0].person_id == known.person_id):
-            return
-        if held[0].into is not None:
-            raise InputError(f"{name!r}: expected a free name, {merged_note(*held)}")
-        raise InputError(f"{name!r}: expected a free name, somebody else is called so; choose another")
 
-
-def merged_note(part: Known, listed: Known) -> str:
+def _merged_note(part: Known, listed: Known) -> str:
     """What to say of a name whose bearer was merged."""
     return f"this person was merged into {listed.name!r}; familiar people unmerge {part.name!r} takes that back"

@@ -144,7 +144,7 @@ class Gallery(Corrections):
         with self._writing() as connection:
             known = self._rows.find(name)
             if known is None:
-                self._check_free(name, None)
+                self.check_enrollable(name)
                 person_id = self._rows.insert(name, person_id)
             else:
                 person_id = known.person_id
@@ -201,7 +201,10 @@ class Gallery(Corrections):
         new = clean_name(new)
         with self._writing() as connection:
             known = self._known(old)
-            self._check_free(new, known)
+            self.check_enrollable(new)
+            owner = self._rows.find(new)
+            if owner is not None and owner.person_id != known.person_id:
+                raise InputError(f"{new!r}: expected a free name, somebody else is called so; choose another")
             sealed = self._rows.vault.seal(known.keys.key, new.encode(), "name", known.person_id)
             connection.execute("UPDATE person SET name = ? WHERE id = ?", (sealed, known.person_id))
             self._rows.audit("renamed", known.person_id)

@@ -84,6 +84,9 @@ def test_a_merge_answers_with_the_one_and_its_undoing_with_the_other(people: Peo
     assert (anna["name"], anna["templates"]) == ("Anna", 2)
     assert [(part["name"], part["templates"], part["expires"]) for part in anna["merged"]] == [("Bo", 1, None)]
     assert people.call("people.list", {})["people"] == [anna]
+    for command, arguments in (("enroll", {"source": "c.png", "force": True}), ("people.show", {})):
+        with pytest.raises(InputError, match="merged into 'Anna'; familiar people unmerge 'Bo'"):
+            people.call(command, {"name": "bo", **arguments}, png(draw_face(3)))
     assert people.call("people.unmerge", {"name": "bo"}) == before[1]
     assert people.call("people.list", {})["people"] == before
 
