@@ -204,7 +204,8 @@ def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
         if not sys.stdin.isatty():
             raise UsageError("people forget: expected --yes where nobody can be asked; add it if you are sure")
         person = people.call("people.show", {"name": args.name})
-        print(f"Forget {person['name']} and {_photos(person['templates'])}, for good? [y/N] ", end="", flush=True)
+        who = ", also enrolled as ".join([person["name"], *(part["name"] for part in person["merged"])])
+        print(f"Forget {who} and {_photos(person['templates'])}, for good? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             print("nothing was changed")
             return 1

@@ -221,7 +221,10 @@ def test_two_people_are_merged_and_taken_apart_by_keyboard(page: Any, served: Se
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing").Axe()
     one, other = served.people[1:3]
     for name in (one, other):
-        served.enrol(name, 1)
+        enrolled = served.client.post(
+            f"/api/faces/{name}/register?force=true", content=served.photo(name), headers=JPEG
+        )
+        assert enrolled.json()["accepted"], enrolled.text
     page.goto(f"{served.url}/#people")
     page.reload()
 
@@ -240,7 +243,9 @@ def test_two_people_are_merged_and_taken_apart_by_keyboard(page: Any, served: Se
     into.wait_for()
     assert barriers() == []
     into.focus()
-    page.keyboard.type(one)
+    for _ in range(into.locator("option").count()):
+        if into.input_value() != one:
+            page.keyboard.press("ArrowDown")
     assert into.input_value() == one
     page.keyboard.press("Tab")
     assert focused() == "Merge"

@@ -163,8 +163,11 @@ def test_forget_asks_on_a_terminal(familiar: Familiar, album: Path, monkeypatch:
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     code, out, _ = familiar("people", "forget", "p0")
     assert code == 1 and "Forget P0 and 3 photos" in out and "nothing was changed" in out
+    familiar("enroll", "P1", "album/P1")
+    familiar("people", "merge", "P1", "P0")
     monkeypatch.setattr(sys, "stdin", Terminal("yes\n"))
-    assert familiar("people", "forget", "p0")[0] == 0
+    code, out, _ = familiar("people", "forget", "p0")
+    assert code == 0 and "Forget P0, also enrolled as P1 and 6 photos" in out
     assert familiar("people", "list", "--json")[1].strip() == "[]"
 
 
