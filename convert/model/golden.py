@@ -1,4 +1,4 @@
-"""Pictures for a device's self-test: drawn by a seed, of nobody."""
+"""Pictures for a device's self-test, of nobody: made by a seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from convert.model.writer import write_arrays
 from edge_runtime.bundle.manifest import GOLDEN_COSINE
 from edge_runtime.errors import BundleError
 from edge_runtime.faces.encoder import TfliteEncoder
-from edge_runtime.sources.synthetic import Scene, SceneOptions
+from edge_runtime.pictures.reader import read_image
+from edge_runtime.sources.synthetic import PORTRAITS, Scene, SceneOptions
 from edge_runtime.types import Floats, Pixels
 
 GOLDEN_FILE = "golden.npz"
@@ -44,6 +45,21 @@ def draw_chips(count: int, size_wh: tuple[int, int], seed: int = 0) -> Pixels:
     return chips
 
 
+def face_chips(count: int, size_wh: tuple[int, int], seed: int = 0) -> Pixels:
+    """The drawn portraits in turn, each a little turned, moved and tinted, uint8 (count, h, w, 3) RGB."""
+    rng = np.random.default_rng(seed)
+    portraits = [read_image(path) for path in sorted(PORTRAITS.glob("*.png"))]
+    middle = (size_wh[0] / 2, size_wh[1] / 2)
+    chips = np.empty((count, size_wh[1], size_wh[0], 3), np.uint8)
+    for number, chip in enumerate(chips):
+        face = cv2.resize(portraits[number % len(portraits)], size_wh, interpolation=cv2.INTER_AREA)
+        matrix = cv2.getRotationMatrix2D(middle, rng.uniform(-8, 8), rng.uniform(0.95, 1.1))
+        matrix[:, 2] += rng.uniform(-0.04, 0.04, 2) * size_wh
+        face = cv2.warpAffine(face, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        chip[:] = np.clip(face * rng.uniform(0.8, 1.15) * rng.uniform(0.93, 1.07, 3), 0, 255)
+    return chips
+
+
 @dataclass(frozen=True)
 class SelfTest:
     """What a manifest says of it: how many golden outputs, and the least cosine that passes."""
@@ -66,9 +82,9 @@ def write_self_test(encoder: TfliteEncoder, size_wh: tuple[int, int], count: int
 def make_golden(encoder: TfliteEncoder, size_wh: tuple[int, int], count: int, seed: int = 0) -> tuple[Pixels, Floats]:
     """Chips for the self-test and the codes they must give.
 
-    Of several times as many drawn, those with codes of the most usual length are kept: a very long one is
-    clipped at the ends of int8, in a short one a last bit that two interpreters round differently weighs too much,
-    and a zero one would test nothing.
+    They show faces: the code of anything else is short, so that a last bit which two interpreters round differently
+    weighs too much in it. Of several times as many, those with codes of the most usual length are kept: a very long
+    one is clipped at the ends of int8, and a zero one would test nothing.
 
     Returns:
         uint8 (count, h, w, 3) RGB and float32 (count, D) of unit length.
@@ -76,7 +92,7 @@ def make_golden(encoder: TfliteEncoder, size_wh: tuple[int, int], count: int, se
     Raises:
         BundleError: the model gives too few of them a code.
     """
-    chips = draw_chips(_CANDIDATES * count, size_wh, seed)
+    chips = face_chips(_CANDIDATES * count, size_wh, seed)
     codes, norms = encoder.encode(chips)
     usable = norms > 0
     distance = np.where(usable, np.abs(norms - np.median(norms[usable] if usable.any() else norms)), np.inf)

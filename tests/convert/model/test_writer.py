@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.model.golden import draw_chips, golden_floor, make_golden
+from convert.model.golden import draw_chips, face_chips, golden_floor, make_golden
 from convert.model.writer import drafted, write_manifest
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.bundle.manifest import MANIFEST
 from edge_runtime.errors import BundleError, UsageError
-from edge_runtime.faces.encoder import TfliteEncoder
+from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
 from edge_runtime.interpreters import open_interpreter
-from tests.builders import TINY_MODEL, TINY_PREPROCESSING, make_bundle
+from tests.builders import RELEASED, TINY_MODEL, TINY_PREPROCESSING, make_bundle
 
 
 def fill(folder: Path, model: Path, name: str = "new") -> None:
@@ -90,13 +90,26 @@ def test_an_empty_folder_is_as_good_as_none(model: Path, tmp_path: Path) -> None
     assert Bundle(tmp_path / "b")
 
 
-def test_golden_chips_are_drawn_by_the_seed_and_all_differ() -> None:
+def test_chips_are_drawn_by_the_seed_and_all_differ() -> None:
     chips = draw_chips(12, (28, 28))
     assert chips.shape == (12, 28, 28, 3) and chips.dtype == np.uint8
     np.testing.assert_array_equal(chips, draw_chips(12, (28, 28)))
     assert len({chip.tobytes() for chip in chips}) == 12
     assert draw_chips(2, (96, 112)).shape == (2, 112, 96, 3)
     assert (np.abs(chips[..., 0].astype(int) - chips[..., 2]).mean((1, 2)) > 8).all()
+
+
+def test_golden_chips_show_faces_of_nobody_and_all_differ() -> None:
+    chips = face_chips(20, (80, 96))
+    assert chips.shape == (20, 96, 80, 3) and chips.dtype == np.uint8
+    np.testing.assert_array_equal(chips, face_chips(20, (80, 96)))
+    assert len({chip.tobytes() for chip in chips}) == 20
+    # Their codes are as long as a face's: what a bundle takes for no face would not test it well.
+    bundle = Bundle(RELEASED)
+    encoder = open_encoder(bundle)
+    golden, _ = bundle.golden()
+    assert encoder.encode(golden)[1].min() > bundle.manifest.encoder.least_length > 0
+    encoder.close()
 
 
 def test_the_self_test_would_notice_swapped_colours() -> None:
