@@ -1,7 +1,7 @@
 """A tour of the page in a real Chromium: from an empty device to a named face, a named stranger, and forgetting.
 
-``python -m tests.page_tour --out docs/page`` writes the screenshots of the docs, ``--dark`` those of dark screens too;
-all people are drawn.
+``python -m tests.page_tour --out docs/page`` writes the screenshots of the docs, ``--dark`` those of dark screens too,
+``--only first`` some alone; all people are drawn, and paths are those of a home that is no temporary folder.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,16 @@ from tests.web_client import Served, answers, free_port, serving
 SIZES = {"desktop": (1280, 860), "phone": (390, 800)}
 PATIENCE_MS = 90_000
 LIVE = ("now", "camera")
+_FIRST = frozenset({"first", "camera"})
+"""Pictures that are taken on the way to the first face."""
 _ROUNDS = 5
+_AT_HOME = {"config": "/home/pi/.config", "state": "/home/pi/.local/state", "run": "/run/user/1000"}
+_RENAME = """(names) => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    for (const [here, there] of names) texts.currentNode.data = texts.currentNode.data.replaceAll(here, there);
+  }
+}"""
 WITH_RELEASED = ("--set", f"bundle.path={RELEASED}")
 REMEMBERING = ("--set", "strangers.remember=true", "--set", "events.keep=crops")
 
@@ -66,6 +76,7 @@ def tour(page: Any, served: Served, shoot: Callable[[str], None] = lambda name: 
     card.wait_for()
     card.get_by_text("Why").click()
     card.get_by_text("needed for the name").wait_for()
+    card.locator("dd").filter(has_text=re.compile("^(over )?[1-9][0-9] %$")).wait_for()
     card.get_by_text("Not right?").click()
     shoot("visits")
     card.get_by_role("button", name=f"This was not {who}").click()
@@ -213,6 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dark", action="store_true", help="show each place on a dark screen too")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this picture; may be given again")
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as p:
@@ -220,18 +232,22 @@ def main(arguments: list[str] | None = None) -> int:
         for size, (width, height) in SIZES.items():
             page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
 
-            def shoot(name: str, size: str = size, page: Any = page) -> None:
+            def shoot(name: str, folder: Path, size: str = size, page: Any = page) -> None:
+                if args.only and name not in args.only:
+                    return
                 page.wait_for_timeout(500 if name in LIVE else 7000)  # pictures come, and what was said goes
+                page.evaluate(_RENAME, [[str(folder / here), there] for here, there in _AT_HOME.items()])
                 page.screenshot(path=args.out / f"{name}-{size}.png")
                 if args.dark:
                     page.emulate_media(color_scheme="dark")
                     page.screenshot(path=args.out / f"{name}-{size}-dark.png")
                     page.emulate_media(color_scheme="light")
 
-            with tempfile.TemporaryDirectory() as folder, starting(Path(folder), *WITH_RELEASED) as start:
-                first_steps(page, EmptyDevice(Path(folder), start), shoot)
-            with tempfile.TemporaryDirectory() as folder, serving(Path(folder), *REMEMBERING) as served:
-                tour(page, served, shoot)
+            with tempfile.TemporaryDirectory() as made, starting(Path(made), *WITH_RELEASED) as start:
+                first_steps(page, EmptyDevice(Path(made), start), partial(shoot, folder=Path(made)))
+            if not args.only or set(args.only) - _FIRST:
+                with tempfile.TemporaryDirectory() as made, serving(Path(made), *REMEMBERING) as served:
+                    tour(page, served, partial(shoot, folder=Path(made)))
             page.close()
         browser.close()
     return 0

@@ -92,7 +92,9 @@ def reembed(
             with Gallery.open(
                 draft, key_source(config), *kinds, chain.encoder.embedding_size, chain.bundle.manifest.name
             ) as new:
-                result = transfer(old, new, chain, photos, config.images.max_megapixels)
+                with old.apart():
+                    result = transfer(old, new, chain, photos, config.images.max_megapixels)
+                new.merge_again(old.merges())
             if result.to_enrol_again and not may_lose(result):
                 return result
             kept = path.with_name(f"{path.name}.of-{old.encoder_hash[:8]}-{secrets.token_hex(4)}")

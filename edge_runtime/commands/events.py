@@ -83,7 +83,9 @@ def _events(config: Config, args: argparse.Namespace, since_s: float | None) -> 
         directory = open_directory(config)
         for record in records:
             event = record.event(directory)
-            if event is None or (person_id is not None and record.whose("person") != person_id):
+            if event is None or (
+                person_id is not None and directory.listed(record.whose("person")) != directory.listed(person_id)
+            ):
                 continue
             if args.unknown and event.kind != "unknown":
                 continue

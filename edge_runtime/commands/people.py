@@ -1,7 +1,10 @@
-"""The people this device knows: list, show, rename, check, forget; make their embeddings again for a new encoder.
+"""The people this device knows: list, show, rename, merge, check, forget; make embeddings again for a new encoder.
 
-Without an action it lists them. forget (also: delete, remove) deletes a person with everything kept of them; it cannot
-be undone.
+Without an action it lists them.
+merge takes FROM for the same person as INTO, who keeps name, note and expiry; unmerge takes that back, with exactly
+the photos, name, note and expiry that there were.
+forget (also: delete, remove) deletes a person with everything kept of them, and of those merged into them; it cannot be
+undone.
 reembed needs the photos that people were enrolled with, unless [gallery] keep_crops kept a picture of each face. It
 says who has neither. The old gallery stays beside the new one.
 """
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +29,8 @@ _ACTIONS = {
     "list": ("everybody, in the order they were added", ()),
     "show": ("what is kept of one person", ("name",)),
     "rename": ("give a person another name", ("old", "new")),
+    "merge": ("make one of two people who are the same", ("from", "into")),
+    "unmerge": ("take a merge back, by the name that was merged", ("name",)),
     "note": ("keep what a person agreed to, and until when", ("name",)),
     "check": ("find photos of somebody else, people who look alike, and what was forced", ()),
     "drop": ("delete one photo of a person", ("name", "number")),
@@ -72,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
         "list": _list,
         "show": _show,
         "rename": _rename,
+        "merge": _merge,
+        "unmerge": _unmerge,
         "note": _note,
         "check": _check,
         "drop": _drop,
@@ -86,7 +94,8 @@ def _list(people: PeopleAccess, args: argparse.Namespace) -> int:
     found = people.call("people.list", {})["people"]
     seen = _last_seen(load_config(args.config, args.set))
     for person in found:
-        person["last_seen"] = seen.get(person["person_id"])
+        ids = [person["person_id"], *(part["person_id"] for part in person["merged"])]
+        person["last_seen"] = max((seen[one] for one in ids if one in seen), default=None)
     if args.json:
         print(json.dumps(found, indent=2))
     elif not found:
@@ -125,6 +134,9 @@ def _show(people: PeopleAccess, args: argparse.Namespace) -> int:
         print(f"  agreed to: {person['consent']}")
     if person["expires"] is not None:
         print(f"  forgotten after {_day(person['expires'] - 1)}")
+    for part in person["merged"]:
+        until = "" if part["expires"] is None else f", forgotten after {_day(part['expires'] - 1)}"
+        print(f"  merged into them: {part['name']} with {_photos(part['templates'])}{until}")
     for record in person["records"]:
         kept = "  (picture kept)" if record.get("crop") else ""
         forced = f"  (forced: {record['forced']})" if record["forced"] else ""
@@ -169,12 +181,31 @@ def _rename(people: PeopleAccess, args: argparse.Namespace) -> int:
     return 0
 
 
+def _merge(people: PeopleAccess, args: argparse.Namespace) -> int:
+    name = vars(args)["from"]
+    person = people.call("people.merge", {"name": name, "into": args.into})
+    told = (
+        f"{name} is {person['name']} now, with {_photos(person['templates'])}; "
+        f"familiar people unmerge {shlex.quote(name)} takes it back"
+    )
+    print(json.dumps(person, indent=2) if args.json else told)
+    return 0
+
+
+def _unmerge(people: PeopleAccess, args: argparse.Namespace) -> int:
+    person = people.call("people.unmerge", {"name": args.name})
+    told = f"{person['name']} is somebody of their own again, with {_photos(person['templates'])}"
+    print(json.dumps(person, indent=2) if args.json else told)
+    return 0
+
+
 def _forget(people: PeopleAccess, args: argparse.Namespace) -> int:
     if not args.yes:
         if not sys.stdin.isatty():
             raise UsageError("people forget: expected --yes where nobody can be asked; add it if you are sure")
         person = people.call("people.show", {"name": args.name})
-        print(f"Forget {person['name']} and {_photos(person['templates'])}, for good? [y/N] ", end="", flush=True)
+        who = ", also enrolled as ".join([person["name"], *(part["name"] for part in person["merged"])])
+        print(f"Forget {who} and {_photos(person['templates'])}, for good? [y/N] ", end="", flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             print("nothing was changed")
             return 1

@@ -89,7 +89,7 @@ def collision(enrolled: Enrolled, name: str, embedding: Floats) -> str | None:
     same = np.flatnonzero(foreign & (templates.embeddings @ embedding > SAME_PHOTO))
     if len(same):
         other = templates.names[templates.person_index[same[0]]]
-        return f"the same photo is enrolled as {other}; one face has one name, forget one of the two"
+        return f"the same photo is enrolled as {other}; one face has one name, merge or forget one of the two"
     scores = enrolled.averages @ embedding
     best = int(np.argmax(np.where(mine, -np.inf, scores)))
     own = float(scores[mine].max()) if mine.any() else -1.0
@@ -164,7 +164,10 @@ def check(enrolled: Enrolled, margin: float, forced: Sequence[int] = (), name: s
     for pair in find_lookalikes(templates, strangers.embeddings, margin, alike_from, only).pairs:
         first, second = templates.names[pair.first], templates.names[pair.second]
         why = "look alike" if pair.similarity >= alike_from else "may be mistaken, as photos of one person differ much"
-        text = f"{first} and {second} {why} ({pair.similarity:.2f}): a name needs a margin of {pair.margin:.2f}"
+        text = (
+            f"{first} and {second} {why} ({pair.similarity:.2f}): a name needs a margin of {pair.margin:.2f}; "
+            "if they are one person: familiar people merge"
+        )
         findings.append(Finding("lookalike", first, None, text, second))
     return findings
 

@@ -120,7 +120,7 @@ class Record:
         body = {name: value for name, value in json.loads(self.values["body"]).items() if name in _FIELDS}
         if body.get("xyxy") is not None:
             body["xyxy"] = tuple(body["xyxy"])
-        names: dict[str, Any] = {name: directory.names.get(self.values[column]) for name, column in _PEOPLE.items()}
+        names: dict[str, Any] = {name: directory.name_of(self.values[column]) for name, column in _PEOPLE.items()}
         plain: dict[str, Any] = {name: self.values[column] for name, column in _PLAIN.items()}
         return Event(**body, **plain, **names, event_id=self.event_id)
 

@@ -80,7 +80,8 @@ def visits(
             continue
         place = event.camera, event.track_id
         before = told.get(place)
-        told[place] = _with(before if isinstance(before, Visit) else None, event, record)
+        who = directory.listed(record.whose("person"))
+        told[place] = _with(before if isinstance(before, Visit) else None, event, record, who)
         if most is not None and len(told) > room:
             told = _latest(told, wanted, 2 * most)
             # Visits that never left, as a daemon that was killed leaves them, stay and must not be looked at each time.
@@ -101,8 +102,8 @@ def _latest(told: Told, wanted: Callable[[Visit | Event], bool], most: int) -> T
     return {key: one for key, one in told.items() if key not in over or key in stay}
 
 
-def _with(visit: Visit | None, event: Event, record: Record) -> Visit:
-    """A visit with one event more."""
+def _with(visit: Visit | None, event: Event, record: Record, person_id: str | None) -> Visit:
+    """A visit with one event more, and whose that is."""
     if visit is None:
         visit = Visit(
             event.camera,
@@ -126,7 +127,7 @@ def _with(visit: Visit | None, event: Event, record: Record) -> Visit:
             visit,
             state=event.kind,
             person=event.person,
-            person_id=record.whose("person"),
+            person_id=person_id,
             earlier=tuple(name for name in earlier if name != event.person),
             event_id=record.event_id,
             decision=event,

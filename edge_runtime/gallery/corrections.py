@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge_runtime.errors import InputError, MissingError
-from edge_runtime.gallery.file import GalleryFile
-from edge_runtime.gallery.rows import Known
+from edge_runtime.errors import InputError
+from edge_runtime.gallery.register import Register
 from edge_runtime.gallery.templates import NegativeRecord
 from edge_runtime.gallery.vault import negative_row
 from edge_runtime.text.plain import printable
 from edge_runtime.types import Floats
 
 
-class Corrections(GalleryFile):
+class Corrections(Register):
     """The part of a gallery that says who somebody was not."""
 
     def not_this(self, name: str, embedding: Floats, source: str, digest: bytes) -> int:
@@ -33,14 +32,16 @@ class Corrections(GalleryFile):
         """
         self._check_embedding(embedding)
         with self._writing() as connection:
-            known, vault = self._person_row(name), self._rows.vault
+            known, vault = self._known(name), self._rows.vault
+            for part in known.whole:
+                place = part.person_id, part.keys.photo_mac(digest)
+                kept = connection.execute(
+                    "SELECT id FROM negative WHERE person_id = ? AND event_mac = ?", place
+                ).fetchone()
+                if kept is not None:
+                    return int(kept["id"])
             person_id, keys = known.person_id, known.keys
             mac = keys.photo_mac(digest)
-            kept = connection.execute(
-                "SELECT id FROM negative WHERE person_id = ? AND event_mac = ?", (person_id, mac)
-            ).fetchone()
-            if kept is not None:
-                return int(kept["id"])
             last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'negative'").fetchone()
             negative_id = int(last[0]) + 1 if last else 1
             row = negative_row(person_id, negative_id)
@@ -66,31 +67,36 @@ class Corrections(GalleryFile):
         """
         touched, only = list[str](), list[str]()
         with self._writing() as connection:
-            for known in self._rows.known():
-                place = known.person_id, known.keys.photo_mac(digest)
+            for known, part in ((one, part) for one in self._rows.known() for part in one.whole):
+                place = part.person_id, part.keys.photo_mac(digest)
                 gone = connection.execute("DELETE FROM negative WHERE person_id = ? AND event_mac = ?", place).rowcount
                 if self._rows.photo(*place) is not None:
-                    if self._rows.person(known).templates > 1:
+                    if self._rows.count(part.person_id) > 1:
                         gone += connection.execute(
                             "DELETE FROM template WHERE person_id = ? AND photo_mac = ?", place
                         ).rowcount
                     else:
                         only.append(known.name)
                 if gone:
-                    self._rows.audit("uncorrected", known.person_id)
-                    touched.append(known.name)
+                    self._rows.audit("uncorrected", part.person_id)
+                    touched += [known.name] if known.name not in touched else []
         if touched:
             self._clean()
         return touched, only
 
     def corrected(self, views: Sequence[tuple[str, bytes]]) -> list[bool]:
-        """Whether each view, as (id of the person whose name it got, digest), is kept as not that person's."""
+        """Whether each view, as (id of the person whose name it got, digest), is kept as not that person's.
+
+        Nor that of anybody merged into them.
+        """
         with self._reading() as connection:
             rows = connection.execute("SELECT person_id, event_mac FROM negative").fetchall()
             kept = {(row["person_id"], row["event_mac"]) for row in rows}
-            marked = {person_id for person_id, _ in kept}
-            keys = {one.person_id: one.keys for one in self._rows.known() if one.person_id in marked} if kept else {}
-        return [who in keys and (who, keys[who].photo_mac(digest)) in kept for who, digest in views]
+            whole = {one.person_id: one.whole for one in self._rows.known()} if kept else {}
+        return [
+            any((part.person_id, part.keys.photo_mac(digest)) in kept for part in whole.get(who, ()))
+            for who, digest in views
+        ]
 
     def negatives(self, name: str) -> list[NegativeRecord]:
         """The views that got a person's name and are not theirs, oldest first; without what is damaged.
@@ -99,17 +105,11 @@ class Corrections(GalleryFile):
             InputError: nobody is called so.
         """
         with self._reading():
-            known = self._person_row(name)
+            known = self._known(name)
             return [
                 NegativeRecord(row["id"], source, added_s)
                 for row, source, added_s, _ in self._rows.negatives([known]).get(known.person_id, [])
             ]
-
-    def _person_row(self, name: str) -> Known:
-        known = self._rows.find(name)
-        if known is None:
-            raise MissingError(f"{name!r}: nobody of this name is enrolled; familiar people list shows who is")
-        return known
 
     def _check_embedding(self, embedding: Floats) -> None:
         if embedding.shape != (self.embedding_size,) or not abs(float(np.linalg.norm(embedding)) - 1) < 1e-3:

@@ -73,6 +73,7 @@ class MovedPerson:
         consent: the note, or "".
         expires: seconds since the Unix epoch, or None.
         templates: at least one.
+        into: id of whom they were merged into, or None.
     """
 
     person_id: str
@@ -80,6 +81,7 @@ class MovedPerson:
     consent: str
     expires: float | None
     templates: tuple[MovedTemplate, ...]
+    into: str | None = None
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,7 @@ def _as_json(person: MovedPerson) -> dict[str, Any]:
         "name": person.name,
         "consent": person.consent,
         "expires": person.expires,
+        "merged_into": person.into,
         "templates": [
             {
                 "code": base64.b64encode(template.embedding.astype("<f4").tobytes()).decode(),
@@ -256,11 +259,16 @@ def _from_json(document: dict[str, Any], size: int) -> MovedPerson:
     if not templates:
         raise ValueError("a person without photos")
     # Files of before there were tombstones name no id.
-    person_id = _whole(document["id"], str) if "id" in document else secrets.token_hex(16)
-    if not re.fullmatch(r"[0-9a-f]{32}", person_id):
+    person_id = _id(document["id"]) if "id" in document else secrets.token_hex(16)
+    into = None if document.get("merged_into") is None else _id(document["merged_into"])
+    consent = _text(document["consent"]) if document["consent"] else ""
+    return MovedPerson(person_id, _whole(document["name"], str), consent, expires, templates, into)
+
+
+def _id(value: Any) -> str:
+    if not re.fullmatch(r"[0-9a-f]{32}", _whole(value, str)):
         raise ValueError("an id of another kind")
-    consent = document["consent"]
-    return MovedPerson(person_id, _whole(document["name"], str), _text(consent) if consent else "", expires, templates)
+    return str(value)
 
 
 def _template(item: dict[str, Any], size: int) -> MovedTemplate:

@@ -263,7 +263,7 @@ class GalleryFile(Closing):
         """(seconds since the Unix epoch, action, opaque person id), oldest first.
 
         Actions: ``added``, ``renamed``, ``noted``, ``forced``, ``dropped``, ``forgotten``, ``expired``, ``rekeyed``,
-        ``exported``, ``imported``, ``repaired``, ``corrected``, ``uncorrected``.
+        ``exported``, ``imported``, ``repaired``, ``corrected``, ``uncorrected``, ``merged``, ``unmerged``.
         """
         with self._reading():
             return self._rows.history()

@@ -95,6 +95,8 @@ class _Filling:
         self.lost["photos"] = len({row["id"] for row in found.tables["template"]} - numbers)
         for row in found.tables.get("negative", []):
             self._take_negative(row)
+        for row in found.tables.get("merged", []):
+            self._take_merged(row)
         for row in sorted(found.tables["audit"], key=lambda line: line["id"]):
             if self._rows.is_sound(row):
                 self._connection.execute(
@@ -144,6 +146,16 @@ class _Filling:
             " VALUES (:id, :person_id, :code, :source, :added, :event_mac)",
             row,
         )
+
+    def _take_merged(self, row: Row) -> None:
+        known = self._people.get(row["person_id"])
+        if known is None:
+            return
+        if self._vault.read(known.keys.key, row["into_id"], "merged", known.person_id) is None:
+            self.lost["values"] += 1
+            self.lines.append(f"{known.name}: whom they were merged into is lost; familiar people merge does it again")
+            return
+        self._connection.execute("INSERT OR IGNORE INTO merged (person_id, into_id) VALUES (:person_id, :into_id)", row)
 
     def _take_template(self, row: Row) -> bool:
         known = self._people.get(row["person_id"])

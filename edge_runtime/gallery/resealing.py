@@ -48,6 +48,9 @@ def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
                 " WHERE id = :id",
                 {"id": template["id"], **values},
             )
+        for link in connection.execute("SELECT * FROM merged WHERE person_id = ?", (person_id,)).fetchall():
+            into_id = moved(link["into_id"], "merged", person_id)
+            connection.execute("UPDATE merged SET into_id = ? WHERE person_id = ?", (into_id, person_id))
         for negative in connection.execute("SELECT * FROM negative WHERE person_id = ?", (person_id,)).fetchall():
             row = negative_row(person_id, negative["id"])
             values = {

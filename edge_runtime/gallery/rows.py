@@ -9,13 +9,13 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_runtime.errors import DamagedGalleryError
 from edge_runtime.gallery.names import folded
 from edge_runtime.gallery.tables import META
-from edge_runtime.gallery.templates import Damage, Person
+from edge_runtime.gallery.templates import Damage, Part, Person
 from edge_runtime.gallery.vault import PersonKeys, Vault, negative_row
 from edge_runtime.types import Floats
 
@@ -30,6 +30,8 @@ class Known:
     Attributes:
         row: of ``person``.
         folded: see ``names.folded``.
+        into: id of whom they were merged into, or None.
+        parts: those merged into them, and into these in turn; empty for somebody who is merged.
     """
 
     row: sqlite3.Row
@@ -37,6 +39,13 @@ class Known:
     keys: PersonKeys
     name: str
     folded: str
+    into: str | None = None
+    parts: tuple[Known, ...] = ()
+
+    @property
+    def whole(self) -> tuple[Known, ...]:
+        """Themselves, and those merged into them."""
+        return self, *self.parts
 
 
 class Rows:
@@ -44,10 +53,12 @@ class Rows:
 
     Attributes:
         vault: seals and opens their values; assigned when everything was sealed anew.
+        apart: whether those who were merged are taken for people of their own.
     """
 
     def __init__(self, connection: sqlite3.Connection, vault: Vault) -> None:
         self.vault = vault
+        self.apart = False
         self._connection = connection
         self._opened: dict[str, tuple[tuple[bytes, bytes], PersonKeys, str, str]] = {}
         """Keys, name and folded name of each person's row, and the sealed values that say them."""
@@ -57,9 +68,59 @@ class Rows:
         self._opened.clear()
 
     def known(self) -> list[Known]:
-        """Everybody whose row opens, in the order they were added."""
+        """Everybody whose row opens, in the order they were added; whoever was merged is a part of somebody."""
         rows = self._connection.execute("SELECT * FROM person ORDER BY rowid").fetchall()
-        return [known for row in rows if (known := self.open_person(row)) is not None]
+        everybody = {row["id"]: known for row in rows if (known := self.open_person(row)) is not None}
+        links = {} if self.apart else {one: into for one, into in self._links().items() if into in everybody}
+        parts: dict[str, list[Known]] = {}
+        for person_id in filter(links.__contains__, everybody):
+            listed = links[person_id]
+            while listed in links:
+                listed = links[listed]
+            parts.setdefault(listed, []).append(replace(everybody[person_id], into=links[person_id]))
+        return [
+            replace(known, parts=tuple(parts[person_id])) if person_id in parts else known
+            for person_id, known in everybody.items()
+            if person_id not in links
+        ]
+
+    def merge(self, known: Known, into_id: str) -> None:
+        """Keep that somebody is the same person as another one; neither is merged, or has the other as a part."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO merged (person_id, into_id) VALUES (?, ?)",
+            (known.person_id, self.vault.seal(known.keys.key, into_id.encode(), "merged", known.person_id)),
+        )
+        self.audit("merged", known.person_id)
+
+    def unmerge(self, person_id: str) -> None:
+        """Take that back."""
+        self._connection.execute("DELETE FROM merged WHERE person_id = ?", (person_id,))
+        self.audit("unmerged", person_id)
+
+    def with_merged(self, person_id: str) -> list[str]:
+        """A person's id, and those of everybody merged into them, and into these in turn."""
+        links, found = self._links(), [person_id]
+        for into_id in found:
+            found += [one for one, into in links.items() if into == into_id and one not in found]
+        return found
+
+    def _links(self) -> dict[str, str]:
+        """Whom people were merged into, by their ids; without links that do not open, or lead back to themselves."""
+        found: dict[str, str] = {}
+        rows = self._connection.execute(
+            "SELECT person.*, merged.into_id FROM merged JOIN person ON person.id = merged.person_id"
+        )
+        for row in rows.fetchall():
+            known = self.open_person(row)
+            into = known and self.vault.read(known.keys.key, row["into_id"], "merged", row["id"])
+            if not into:
+                continue
+            at: str | None = into.decode()
+            while at is not None and at != row["id"]:
+                at = found.get(at)
+            if at is None:
+                found[row["id"]] = into.decode()
+        return found
 
     def open_person(self, row: sqlite3.Row | dict[str, Any]) -> Known | None:
         """A row of ``person``; None if key or name were damaged."""
@@ -94,52 +155,66 @@ class Rows:
 
     def person(self, known: Known) -> Person:
         """Somebody, with their number of templates; a date or note that was damaged is left out."""
-        (count,) = self._connection.execute(
-            "SELECT count(*) FROM template WHERE person_id = ?", (known.person_id,)
-        ).fetchone()
+        parts = tuple(
+            Part(one.person_id, one.name, self.count(one.person_id), self._expiry(one)) for one in known.parts
+        )
+        count = self.count(known.person_id) + sum(part.templates for part in parts)
         consent = self.vault.read(known.keys.key, known.row["consent"], "consent", known.person_id)
         added_s, expires_s = self.vault.read_dates(known.person_id, known.row["dates"]) or (None, None)
-        return Person(known.person_id, known.name, count, added_s, (consent or b"").decode(), expires_s)
+        return Person(known.person_id, known.name, count, added_s, (consent or b"").decode(), expires_s, parts)
 
-    def text(self, key: bytes, row: sqlite3.Row, kind: str) -> str | None:
+    def _expiry(self, known: Known) -> float | None:
+        return (self.vault.read_dates(known.person_id, known.row["dates"]) or (None, None))[1]
+
+    def count(self, person_id: str) -> int:
+        """How many templates a row of ``person`` has by itself."""
+        found = self._connection.execute("SELECT count(*) FROM template WHERE person_id = ?", (person_id,))
+        return int(found.fetchone()[0])
+
+    def text(self, owner: Known, row: sqlite3.Row, kind: str) -> str | None:
         """A text of a row of ``template``: its ``source``, or why it was ``forced``."""
         if row[kind] is None:
             return None
-        plain = self.vault.read(key, row[kind], kind, f"{row['person_id']}/{row['id']}")
+        plain = self.vault.read(owner.keys.key, row[kind], kind, f"{row['person_id']}/{row['id']}")
         return UNREADABLE if plain is None else plain.decode()
 
-    def added(self, key: bytes, row: sqlite3.Row) -> float | None:
+    def added(self, owner: Known, row: sqlite3.Row) -> float | None:
         """When a row of ``template`` was added, seconds since the Unix epoch; None: that was damaged."""
-        (added_s,) = self.vault.read_added(key, row["added"], f"{row['person_id']}/{row['id']}", row["photo_mac"]) or (
-            None,
-        )
+        place = f"{row['person_id']}/{row['id']}"
+        (added_s,) = self.vault.read_added(owner.keys.key, row["added"], place, row["photo_mac"]) or (None,)
         return added_s
 
-    def templates(self, known: Known) -> list[tuple[sqlite3.Row, float, Floats]]:
-        """(row, weight, embedding float32 (D,)) of a person's templates that open, oldest first."""
-        rows = self._connection.execute(
-            "SELECT * FROM template WHERE person_id = ? ORDER BY id", (known.person_id,)
-        ).fetchall()
-        opened = ((row, self.embedding(known.keys.key, row)) for row in rows)
-        return [(row, *found) for row, found in opened if found is not None]
+    def templates(self, *owners: Known) -> list[tuple[Known, sqlite3.Row, float, Floats]]:
+        """(owner, row, weight, embedding float32 (D,)) of people's templates that open, oldest first."""
+        opened = [
+            (owner, row, *found)
+            for owner in owners
+            for row in self._connection.execute("SELECT * FROM template WHERE person_id = ?", (owner.person_id,))
+            if (found := self.embedding(owner.keys.key, row)) is not None
+        ]
+        return sorted(opened, key=lambda one: int(one[1]["id"]))
 
     def all_templates(self, people: Sequence[Known]) -> list[tuple[int, int, float, Floats]]:
         """(place in ``people``, template id, weight, embedding float32 (D,)) of all that open, person by person."""
-        places = {known.person_id: place for place, known in enumerate(people)}
+        owners = {part.person_id: (place, part) for place, known in enumerate(people) for part in known.whole}
         found = []
         for row in self._connection.execute("SELECT id, person_id, code FROM template ORDER BY id").fetchall():
-            place = places.get(row["person_id"])
-            if place is not None and (opened := self.embedding(people[place].keys.key, row)) is not None:
+            place, owner = owners.get(row["person_id"], (-1, None))
+            if owner is not None and (opened := self.embedding(owner.keys.key, row)) is not None:
                 found.append((place, int(row["id"]), *opened))
         return sorted(found, key=lambda one: one[:2])
 
     def negatives(self, people: Sequence[Known]) -> dict[str, list[tuple[sqlite3.Row, str, float | None, Floats]]]:
-        """(row, source, when added, embedding float32 (D,)) of the negatives that open, by person id, oldest first."""
-        keys = {known.person_id: known.keys.key for known in people}
+        """(row, source, when added, embedding float32 (D,)) of the negatives that open, by person id, oldest first.
+
+        Those of everybody merged into a person are the person's.
+        """
+        keys = {part.person_id: (known, part.keys.key) for known in people for part in known.whole}
         found: dict[str, list[tuple[sqlite3.Row, str, float | None, Floats]]] = {}
         for row in self._connection.execute("SELECT * FROM negative ORDER BY id").fetchall():
-            if (key := keys.get(row["person_id"])) is None:
+            if row["person_id"] not in keys:
                 continue
+            known, key = keys[row["person_id"]]
             place = negative_row(row["person_id"], row["id"])
             try:
                 embedding = self.vault.open_embedding(key, row["code"], place)[1]
@@ -148,7 +223,7 @@ class Rows:
             source = self.vault.read(key, row["source"], "source", place)
             (added_s,) = self.vault.read_added(key, row["added"], place, row["event_mac"]) or (None,)
             told = UNREADABLE if source is None else source.decode()
-            found.setdefault(row["person_id"], []).append((row, told, added_s, embedding))
+            found.setdefault(known.person_id, []).append((row, told, added_s, embedding))
         return found
 
     def embedding(self, key: bytes, row: sqlite3.Row | dict[str, Any]) -> tuple[float, Floats] | None:
@@ -159,9 +234,14 @@ class Rows:
             return None
 
     def find(self, name: str) -> Known | None:
-        """The person of a name, or None."""
+        """The person of a name, or None; nobody who was merged."""
         wanted = folded(name)
         return next((known for known in self.known() if known.folded == wanted), None)
+
+    def holder(self, name: str) -> tuple[Known, Known] | None:
+        """Whose name it is, though they were merged, and who they are part of, which may be themselves; or None."""
+        wanted = folded(name)
+        return next(((part, one) for one in self.known() for part in one.whole if part.folded == wanted), None)
 
     def insert(self, name: str, person_id: str | None = None) -> str:
         """A new person, with a new id unless one is given; returns their id."""
@@ -236,6 +316,8 @@ class Rows:
                 values += self.vault.read_added(key, template["added"], place, template["photo_mac"]) is None
                 for kind in ("source", "crop", "forced"):
                     values += template[kind] is not None and read(key, template[kind], kind, place) is None
+            for link in execute("SELECT * FROM merged WHERE person_id = ?", (row["id"],)).fetchall():
+                values += read(key, link["into_id"], "merged", row["id"]) is None
             for negative in execute("SELECT * FROM negative WHERE person_id = ?", (row["id"],)).fetchall():
                 place = negative_row(row["id"], negative["id"])
                 values += read(key, negative["code"], "code", place) is None

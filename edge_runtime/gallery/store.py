@@ -6,8 +6,6 @@ Names, embeddings and sources are sealed with a key per person, which the device
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from difflib import get_close_matches
 
 import numpy as np
 
@@ -15,7 +13,6 @@ from edge_runtime.errors import DamagedGalleryError, InputError, MissingError
 from edge_runtime.gallery.corrections import Corrections
 from edge_runtime.gallery.directory import STRANGER, Directory
 from edge_runtime.gallery.exchange import MovedPerson, MovedTemplate
-from edge_runtime.gallery.faults import REPAIR
 from edge_runtime.gallery.names import clean_name
 from edge_runtime.gallery.rows import Known
 from edge_runtime.gallery.templates import Person, TemplateRecord, Templates
@@ -37,28 +34,6 @@ MAX_CONSENT = 2000
 class Gallery(Corrections):
     """Everybody enrolled; see :meth:`open`."""
 
-    def people(self) -> list[Person]:
-        """Everybody enrolled, in the order they were added."""
-        with self._reading():
-            return [self._rows.person(known) for known in self._rows.known()]
-
-    def person(self, name: str) -> Person:
-        """The person of that name; case does not matter.
-
-        Raises:
-            MissingError: nobody is called so.
-        """
-        with self._reading():
-            known = self._rows.find(name)
-            if known is not None:
-                return self._rows.person(known)
-            names = [other.name for other in self._rows.known()]
-        near = get_close_matches(name, names, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "familiar people list shows who is"
-        if unreadable := self.damage().people:
-            hint += f"; {unreadable} people are damaged and unreadable, see {REPAIR}"
-        raise MissingError(f"{name!r}: nobody of this name is enrolled; {hint}")
-
     def records(self, name: str) -> list[TemplateRecord]:
         """What is kept of one person, oldest first; without what is damaged.
 
@@ -66,18 +41,16 @@ class Gallery(Corrections):
             MissingError: nobody is called so.
         """
         with self._reading():
-            known = self._known(name)
-            key = known.keys.key
             return [
                 TemplateRecord(
                     row["id"],
-                    self._rows.text(key, row, "source") or "",
+                    self._rows.text(owner, row, "source") or "",
                     weight,
-                    self._rows.added(key, row),
-                    self._rows.text(key, row, "forced"),
+                    self._rows.added(owner, row),
+                    self._rows.text(owner, row, "forced"),
                     row["crop"] is not None,
                 )
-                for row, weight, _ in self._rows.templates(known)
+                for owner, row, weight, _ in self._rows.templates(*self._known(name).whole)
             ]
 
     def templates(self) -> Templates:
@@ -87,8 +60,15 @@ class Gallery(Corrections):
             people = self._rows.known()
             found = self._rows.all_templates(people)
             wrong = self._rows.negatives(people)
+            own = {known.person_id: self._embeddings_of(*known.whole) for known in people if known.parts}
         numbers = {known.person_id: number for number, known in enumerate(people)}
-        negatives = [(numbers[person_id], view[-1]) for person_id, views in wrong.items() for view in views]
+        negatives = [
+            (numbers[person_id], view[-1])
+            for person_id, views in wrong.items()
+            for view in views
+            # Of two who turned out to be one, a view of the one was kept as not the other's.
+            if person_id not in own or not (own[person_id] @ view[-1] > _SAME_EMBEDDING).any()
+        ]
 
         def rows(embeddings: list[Floats]) -> Floats:
             return np.array(embeddings, np.float32).reshape(-1, self.embedding_size)
@@ -112,17 +92,19 @@ class Gallery(Corrections):
         """Who is who, for the log of events; one moment of the gallery."""
         with self._reading():
             vault = self._rows.vault
-            names, keys = {}, {STRANGER: vault.crop_key(vault.device_key)}
+            keys = {STRANGER: vault.crop_key(vault.device_key)}
+            names, merged = dict[str, str](), dict[str, str]()
             for known in self._rows.known():
                 names[known.person_id] = known.name
-                keys[known.person_id] = vault.crop_key(known.keys.key)
-            return Directory.of(names, keys, self._rows.forgotten())
+                keys |= {part.person_id: vault.crop_key(part.keys.key) for part in known.whole}
+                merged |= {part.person_id: known.person_id for part in known.parts}
+            return Directory.of(names, keys, self._rows.forgotten(), merged)
 
     def has_photo(self, name: str, digest: bytes) -> int | None:
         """The template made from a photo for this person, by the sha256 of the photo's file; None if there is none."""
         with self._reading():
             known = self._rows.find(clean_name(name))
-            return None if known is None else self._rows.photo(known.person_id, known.keys.photo_mac(digest))
+            return None if known is None else self._photo(known, digest)
 
     def add(
         self,
@@ -161,12 +143,16 @@ class Gallery(Corrections):
             raise InputError(f"quality_weight: expected a positive number, received {quality_weight!r}")
         with self._writing() as connection:
             known = self._rows.find(name)
-            person_id = self._rows.insert(name, person_id) if known is None else known.person_id
+            if known is None:
+                self.check_enrollable(name)
+                person_id = self._rows.insert(name, person_id)
+            else:
+                person_id = known.person_id
+                photo = None if digest is None else self._photo(known, digest)
+                if photo is not None:
+                    return photo
             keys = self._rows.keys(person_id)
             mac = None if digest is None else keys.photo_mac(digest)
-            photo = None if mac is None else self._rows.photo(person_id, mac)
-            if photo is not None:
-                return photo
             last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'template'").fetchone()
             template_id = int(last[0]) + 1 if last else 1
             row = f"{person_id}/{template_id}"
@@ -214,34 +200,37 @@ class Gallery(Corrections):
         """
         new = clean_name(new)
         with self._writing() as connection:
-            person, key = self.person(old), self._known(old).keys.key
+            known = self._known(old)
+            self.check_enrollable(new)
             owner = self._rows.find(new)
-            if owner is not None and owner.person_id != person.person_id:
+            if owner is not None and owner.person_id != known.person_id:
                 raise InputError(f"{new!r}: expected a free name, somebody else is called so; choose another")
-            sealed = self._rows.vault.seal(key, new.encode(), "name", person.person_id)
-            connection.execute("UPDATE person SET name = ? WHERE id = ?", (sealed, person.person_id))
-            self._rows.audit("renamed", person.person_id)
-        return replace(person, name=new)
+            sealed = self._rows.vault.seal(known.keys.key, new.encode(), "name", known.person_id)
+            connection.execute("UPDATE person SET name = ? WHERE id = ?", (sealed, known.person_id))
+            self._rows.audit("renamed", known.person_id)
+            return self.person(new)
 
     def drop(self, name: str, template_id: int) -> Person:
-        """Delete one template of a person, who keeps at least one.
+        """Delete one template of a person, who keeps at least one; so does each who was merged into them.
 
         Raises:
             InputError: nobody is called so, the template is not theirs, or their last one.
         """
         with self._writing() as connection:
-            person = self.person(name)
-            rows = connection.execute("SELECT id FROM template WHERE person_id = ?", (person.person_id,)).fetchall()
-            if template_id not in {row["id"] for row in rows}:
+            known = self._known(name)
+            row = connection.execute("SELECT person_id FROM template WHERE id = ?", (template_id,)).fetchone()
+            owner = next((part for part in known.whole if row is not None and part.person_id == row["person_id"]), None)
+            if owner is None:
                 raise MissingError(
-                    f"{template_id}: no photo of {person.name} has this number; familiar people show NAME"
+                    f"{template_id}: no photo of {known.name} has this number; familiar people show NAME"
                 )
-            if len(rows) == 1:
-                raise InputError(f"{person.name}: this is the last photo; familiar people forget NAME")
+            if self._rows.count(owner.person_id) == 1:
+                parted = " once they are two again: familiar people unmerge" if known.parts else ""
+                raise InputError(f"{owner.name}: this is the last photo; familiar people forget NAME{parted}")
             connection.execute("DELETE FROM template WHERE id = ?", (template_id,))
-            self._rows.audit("dropped", person.person_id)
+            self._rows.audit("dropped", owner.person_id)
         self._clean()
-        return replace(person, templates=person.templates - 1)
+        return self.person(name)
 
     def note(self, name: str, consent: str | None = None, expires_s: float | None = None) -> Person:
         """Keep what somebody agreed to, and until when.
@@ -274,71 +263,39 @@ class Gallery(Corrections):
             self._rows.audit("noted", person_id)
             return self.person(name)
 
-    def forget(self, name: str) -> Person:
-        """Delete a person, their embeddings and their key, everywhere here; the audit keeps no name.
-
-        That is the database, its write-ahead log, and the galleries that migrations, repairs and changes of the encoder
-        have left beside it. A tombstone stays, written first: where a power cut comes between, the next opening
-        finishes it.
-
-        Raises:
-            MissingError: nobody is called so.
-        """
-        with self._writing():
-            person = self.person(name)
-            self._tombstones.add([person.person_id])
-            self._rows.delete(person.person_id, "forgotten")
-        self._clean()
-        return person
-
-    def forget_expired(self) -> list[str]:
-        """Forget everybody whose time is up; returns their opaque ids."""
-        if not self.version[-1]:
-            return []
-        now_s = time.time()
-        with self._writing():
-            expired = [person_id for person_id, until_s in self._rows.expiries().items() if until_s <= now_s]
-            self._tombstones.add(expired)
-            for person_id in expired:
-                self._rows.delete(person_id, "expired")
-        self._clean()
-        return expired
-
     def moved(self, names: list[str]) -> tuple[MovedPerson, ...]:
-        """People ready for another device.
+        """People ready for another device, with those merged into them.
 
         Raises:
             MissingError: nobody is called so.
         """
         with self._reading():
             people = []
-            for known in map(self._known, names):
-                key, person = known.keys.key, self._rows.person(known)
+            for known in (part for name in names for part in self._known(name).whole):
+                person = self._rows.person(known)
                 templates = tuple(
                     MovedTemplate(
                         embedding,
                         weight,
-                        self._rows.text(key, row, "source") or "",
-                        self._rows.text(key, row, "forced"),
+                        self._rows.text(known, row, "source") or "",
+                        self._rows.text(known, row, "forced"),
                     )
-                    for row, weight, embedding in self._rows.templates(known)
+                    for _, row, weight, embedding in self._rows.templates(known)
                 )
                 if templates:
-                    people.append(MovedPerson(person.person_id, person.name, person.consent, person.expires, templates))
+                    people.append(
+                        MovedPerson(known.person_id, known.name, person.consent, person.expires, templates, known.into)
+                    )
             return tuple(people)
 
-    def note_export(self, names: list[str]) -> None:
-        """Leave an audit line for everybody who was exported.
-
-        Raises:
-            MissingError: nobody is called so.
-        """
+    def note_export(self, people: tuple[MovedPerson, ...]) -> None:
+        """Leave an audit line for everybody who was exported."""
         with self._writing():
-            for name in names:
-                self._rows.audit("exported", self.person(name).person_id)
+            for person in people:
+                self._rows.audit("exported", person.person_id)
 
     def take_moved(self, people: tuple[MovedPerson, ...], merge: bool, again: bool = False) -> tuple[int, int]:
-        """Add people of another device, all or nobody; new ones keep the id they had there.
+        """Add people of another device, all or nobody; new ones keep the id they had there, and stay merged.
 
         Args:
             people: whose embeddings are of this gallery's encoder.
@@ -357,43 +314,43 @@ class Gallery(Corrections):
                 f"{', '.join(map(repr, gone))}: expected people who were not forgotten here, this file was made before "
                 "they were; export it again without them, or add --forgotten to enrol them again"
             )
-        added = known = 0
+        names = {person.person_id: person.name for person in people}
+        fresh, added, known = list[MovedPerson](), 0, 0
         with self._writing() as connection:
             ids = {row["id"] for row in connection.execute("SELECT id FROM person").fetchall()}
-            for person in people:
-                name = clean_name(person.name)
-                here = self._rows.find(name)
-                if here is not None and not merge:
-                    raise InputError(f"{name!r}: somebody of this name is enrolled; rename one, or add --merge")
-                have = self._embeddings_of(here)
-                person_id = None if person.name in gone or person.person_id in ids else person.person_id
-                for item in person.templates:
-                    if (
-                        item.embedding.shape == (self.embedding_size,)
-                        and (have @ item.embedding > _SAME_EMBEDDING).any()
-                    ):
-                        known += 1
-                        continue
-                    self.add(name, item.embedding, item.weight, item.source, forced=item.forced, person_id=person_id)
-                    added += 1
-                now_here = self._rows.find(name)
-                if here is None and now_here is not None:
-                    expires = None if person.expires is None else max(person.expires, time.time() + 1)
-                    self.note(name, person.consent, expires)
-                if now_here is not None:
-                    self._rows.audit("imported", now_here.person_id)
+            with self.apart():
+                for person in people:
+                    keeps_id = person.name not in gone and person.person_id not in ids
+                    is_new, taken = self._take_one(person, merge, person.person_id if keeps_id else None)
+                    fresh += [person] if is_new else []
+                    added, known = added + taken, known + len(person.templates) - taken
+            self.merge_again((one.name, names[one.into]) for one in fresh if one.into in names)
         return added, known
 
-    def _known(self, name: str) -> Known:
-        """The row of the person of that name; in a transaction.
+    def _take_one(self, person: MovedPerson, merge: bool, person_id: str | None) -> tuple[bool, int]:
+        """Add one of them; whether they are new here, and how many templates were added."""
+        name = clean_name(person.name)
+        here, added = self._rows.find(name), 0
+        if here is not None and not merge:
+            raise InputError(f"{name!r}: somebody of this name is enrolled; rename one, or add --merge")
+        have = self._embeddings_of(*[] if here is None else [here])
+        for item in person.templates:
+            if item.embedding.shape == (self.embedding_size,) and (have @ item.embedding > _SAME_EMBEDDING).any():
+                continue
+            self.add(name, item.embedding, item.weight, item.source, forced=item.forced, person_id=person_id)
+            added += 1
+        if here is None:
+            expires = None if person.expires is None else max(person.expires, time.time() + 1)
+            self.note(name, person.consent, expires)
+        self._rows.audit("imported", self.person(name).person_id)
+        return here is None, added
 
-        Raises:
-            InputError: nobody is called so.
-        """
-        person_id = self.person(name).person_id
-        return next(known for known in self._rows.known() if known.person_id == person_id)
+    def _photo(self, known: Known, digest: bytes) -> int | None:
+        """The template made from a photo for a person or somebody merged into them; in a transaction."""
+        found = (self._rows.photo(part.person_id, part.keys.photo_mac(digest)) for part in known.whole)
+        return next((template_id for template_id in found if template_id is not None), None)
 
-    def _embeddings_of(self, known: Known | None) -> Floats:
-        """A person's embeddings, float32 (T, D); in a transaction."""
-        found = [] if known is None else [embedding for _, _, embedding in self._rows.templates(known)]
+    def _embeddings_of(self, *owners: Known) -> Floats:
+        """People's embeddings, float32 (T, D); in a transaction."""
+        found = [embedding for _, _, _, embedding in self._rows.templates(*owners)]
         return np.array(found, np.float32).reshape(-1, self.embedding_size)

@@ -13,6 +13,22 @@ from edge_runtime.types import Floats
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Somebody who was enrolled by another name, and is the same person.
+
+    Attributes:
+        person_id: opaque, their own.
+        templates: how many of the person's are theirs.
+        expires: seconds since the Unix epoch after which these are forgotten; None: with the person.
+    """
+
+    person_id: str
+    name: str
+    templates: int
+    expires: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """Somebody enrolled.
 
@@ -22,6 +38,7 @@ class Person:
         added: seconds since the Unix epoch; None: that was damaged.
         consent: what they agreed to, as somebody noted it; "": nothing noted.
         expires: seconds since the Unix epoch after which they are forgotten; None: never.
+        merged: those who were merged into them.
     """
 
     person_id: str
@@ -30,6 +47,7 @@ class Person:
     added: float | None
     consent: str = ""
     expires: float | None = None
+    merged: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_runtime.errors import InputError
-from edge_runtime.gallery.exchange import Package, fingerprint, pack
+from edge_runtime.gallery.exchange import MovedPerson, Package, fingerprint, pack
 from edge_runtime.gallery.store import Gallery
 
 
@@ -41,8 +41,8 @@ def exported(gallery: Gallery, names: Sequence[str], passphrase: str) -> Exporte
         raise InputError("nobody is enrolled, so there is nobody to export: familiar enroll NAME PHOTO...")
     people, key = gallery.moved(chosen), gallery.device_key
     data = pack(gallery.bound | {"bundle_name": gallery.bundle_name}, people, key, passphrase)
-    gallery.note_export([person.name for person in people])
-    return Exported(data, len(people), fingerprint(key))
+    gallery.note_export(people)
+    return Exported(data, _count(people), fingerprint(key))
 
 
 def imported(gallery: Gallery, package: Package, merge: bool, forgotten: bool) -> dict[str, int | str]:
@@ -64,4 +64,9 @@ def imported(gallery: Gallery, package: Package, merge: bool, forgotten: bool) -
             f"{package.bound['bundle_name']!r} ({what} differs); export from a device with the same bundle"
         )
     added, known = gallery.take_moved(package.people, merge, forgotten)
-    return {"people": len(package.people), "added": added, "known": known, "signer": package.signer}
+    return {"people": _count(package.people), "added": added, "known": known, "signer": package.signer}
+
+
+def _count(people: Sequence[MovedPerson]) -> int:
+    """How many people there are; those who were merged are no people of their own."""
+    return sum(person.into is None for person in people)

@@ -48,6 +48,8 @@ def wrong_name(access: Access, request: WrongName, payload: bytes) -> Answer:
     was = clean_name(request.was) if request.was else ""
     if was and same_name(was, name):
         raise InputError(f"{request.was!r}: expected somebody else than the name that was wrong")
+    if was:
+        gallery.check_enrollable(was)
     effect = held.enroller().correct(name, embedding, source, view_digest(request.event_id), was, request.force)
     return asdict(gallery.person(name)) | {"source": source, "effect": effect}
 

@@ -90,7 +90,7 @@ def look_for_pose(access: Access, request: LookForPose, payload: bytes) -> Answe
     if held.latest is None:
         raise UsageError("expected cameras to look through")
     if request.name:
-        clean_name(request.name)
+        held.gallery_with(request.name).check_enrollable(clean_name(request.name))
     frame = held.latest(request.camera)
     view = held.enroller().pose(frame.pixels, request.want, request.box[:4])
     picture = "" if view.picture is None else base64.b64encode(_png(view.picture)).decode()

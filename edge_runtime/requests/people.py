@@ -17,7 +17,9 @@ NO_CONSENT = "-"
 
 @dataclass(frozen=True)
 class ListPeople:
-    """Everybody: ``people``: [{``person_id``, ``name``, ``templates``, ``added``, ``consent``, ``expires``}]."""
+    """Everybody: ``people``: [{``person_id``, ``name``, ``templates``, ``added``, ``consent``, ``expires``,
+    ``merged``: [{``person_id``, ``name``, ``templates``, ``expires``}]}].
+    """
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,21 @@ class RenamePerson:
 
     old: str = key(help="the present name")
     new: str = key(help="the name to have")
+
+
+@dataclass(frozen=True)
+class MergePeople:
+    """The mapping of whom somebody was merged into: photos and events of both are theirs from then on."""
+
+    name: str = key(help="of whom is the same person as another one")
+    into: str = key(help="name of the other one, who keeps name, note and expiry")
+
+
+@dataclass(frozen=True)
+class UnmergePerson:
+    """Undo ``people.merge``: the person's mapping, as it was before."""
+
+    name: str = key(help="that they had")
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,14 @@ def show_person(access: Access, request: ShowPerson, payload: bytes) -> Answer:
 
 def rename_person(access: Access, request: RenamePerson, payload: bytes) -> Answer:
     return asdict(access.holdings.gallery_with(request.old).rename(request.old, request.new))
+
+
+def merge_people(access: Access, request: MergePeople, payload: bytes) -> Answer:
+    return asdict(access.holdings.gallery_with(request.name).merge(request.name, request.into))
+
+
+def unmerge_person(access: Access, request: UnmergePerson, payload: bytes) -> Answer:
+    return asdict(access.holdings.gallery_with(request.name).unmerge(request.name))
 
 
 def forget_person(access: Access, request: ForgetPerson, payload: bytes) -> Answer:

@@ -56,6 +56,8 @@ TABLE: dict[str, Entry[Any]] = {
     "people.list": Entry(people.ListPeople, people.list_people),
     "people.show": Entry(people.ShowPerson, people.show_person),
     "people.rename": Entry(people.RenamePerson, people.rename_person),
+    "people.merge": Entry(people.MergePeople, people.merge_people),
+    "people.unmerge": Entry(people.UnmergePerson, people.unmerge_person),
     "people.forget": Entry(people.ForgetPerson, people.forget_person),
     "people.drop": Entry(people.DropPhoto, people.drop_photo),
     "people.note": Entry(people.NotePerson, people.note_person),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_runtime.errors import MissingError
+from edge_runtime.gallery.templates import Templates
 from edge_runtime.geometry.embeddings import normalise
 from edge_runtime.types import Floats
 from edge_runtime.unknowns.linkage import Linkage
@@ -202,12 +203,12 @@ class Crowd:
     def _nearest(self, embedding: Floats, hint: str | None) -> Unknown | None:
         if not self._ids:
             return None
-        least = self._linkage.least(len(self._ids))
-        if hint in self._known and float(self._known[hint][1] @ embedding) >= least:
-            return self._strangers[hint]
         likeness = self._averages @ embedding
-        best = int(np.argmax(likeness))
-        return self._strangers[self._ids[best]] if likeness[best] >= least else None
+        likeness[likeness < self._needed] = -np.inf
+        best = self._ids.index(hint) if hint in self._known else -1
+        if best < 0 or likeness[best] == -np.inf:
+            best = int(np.argmax(likeness))
+        return self._strangers[self._ids[best]] if likeness[best] > -np.inf else None
 
     def _grown_together(self, stranger: Unknown) -> Unknown:
         """Make those one whose averages came near; if one of two is ignored they stay two: it was said of one."""
@@ -220,11 +221,13 @@ class Crowd:
 
     def _twin(self, stranger: Unknown) -> Unknown | None:
         likeness = self._averages @ self._known[stranger.stranger_id][1]
+        # To each of two it would be near enough to the other.
+        likeness[likeness < np.maximum(self._needed, self._needed[self._ids.index(stranger.stranger_id)])] = -np.inf
         for number, one in enumerate(self._strangers.values()):
             if one is stranger or one.ignored != stranger.ignored:
                 likeness[number] = -np.inf
         best = int(np.argmax(likeness))
-        return self._strangers[self._ids[best]] if likeness[best] >= self._linkage.least(len(self._ids)) else None
+        return self._strangers[self._ids[best]] if likeness[best] > -np.inf else None
 
     def _new_id(self) -> str:
         while (new := secrets.token_hex(3)) in self._strangers or new in self._dismissed:
@@ -232,13 +235,27 @@ class Crowd:
         return new
 
     def _reckon(self) -> None:
-        """Averages of everybody as they are now, float32 (n, D); of who has not changed they are known."""
+        """Averages of everybody as they are now, float32 (n, D), and the least cosine to each, float32 (n,)."""
         before, self._known = self._known, {}
         for key, one in self._strangers.items():
             known = before.get(key)
             self._known[key] = known if known is not None and known[0] is one else (one, one.average())
         self._ids = list(self._known)
         self._averages = np.array([average for _, average in self._known.values()], np.float32)
+        self._needed = self._linkage.least(_as_templates(self._strangers.values())) if self._ids else np.zeros(0)
+
+
+def _as_templates(strangers: Iterable[Unknown]) -> Templates:
+    """The views kept of one unknown or more, as a gallery holds photos of people."""
+    listed = list(strangers)
+    views = [view for one in listed for view in one.views]
+    return Templates(
+        tuple(one.stranger_id for one in listed),
+        np.repeat(np.arange(len(listed)), [len(one.views) for one in listed]),
+        np.array([view.embedding for view in views], np.float32),
+        np.array([view.weight for view in views], np.float32),
+        np.arange(len(views)),
+    )
 
 
 def _kept(views: tuple[UnknownView, ...], new: UnknownView, goes_on: bool) -> tuple[UnknownView, ...]:

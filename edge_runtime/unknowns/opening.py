@@ -23,7 +23,7 @@ def open_unknowns(config: Config, chain: FaceChain) -> UnknownsBook:
         UnknownsError: they cannot be read at the moment.
         GalleryError: the device key cannot.
     """
-    linkage = Linkage.of(chain.bundle.strangers(), chain.bundle.manifest.realism, config.strangers.most)
+    linkage = Linkage.of_bundle(chain.bundle, config.strangers.most)
     kind = Kind(chain.encoder_hash, chain.preprocessing_hash, chain.encoder.embedding_size)
     return UnknownsBook(unknowns_path(config), key_source(config).load(), config.strangers, kind, linkage)
 

@@ -47,6 +47,17 @@ class Stats(Struct):
     cameras: dict[str, dict[str, Any]]
 
 
+class Part(Struct):
+    """Somebody who was merged into another."""
+
+    person_id: str
+    name: str
+    templates: Annotated[int, Meta(description="photos of the other's that are theirs")]
+    expires: Annotated[
+        float | None, Meta(description="when these are forgotten, seconds since the Unix epoch; null: with the other")
+    ] = None
+
+
 class Person(Struct):
     """Somebody enrolled."""
 
@@ -56,6 +67,7 @@ class Person(Struct):
     added: Annotated[float, Meta(description="seconds since the Unix epoch")]
     consent: str | None = None
     expires: Annotated[float | None, Meta(description="seconds since the Unix epoch, or null")] = None
+    merged: Annotated[list[Part], Meta(description="those who were merged into them")] = []
 
 
 class People(Struct):

@@ -15,6 +15,12 @@ class NewName(Struct, forbid_unknown_fields=True):
     new: Name
 
 
+class MergedInto(Struct, forbid_unknown_fields=True):
+    """Who somebody is the same person as."""
+
+    into: Name
+
+
 class NameGiven(Struct, forbid_unknown_fields=True):
     """Who a stranger is."""
 

@@ -147,6 +147,16 @@ ROUTES = (
         "people.rename",
         body=fields.NewName,
     ),
+    Route(
+        "POST",
+        "/api/faces/{name}/merge",
+        "name",
+        "Take somebody for the same person as another one, who keeps the name",
+        answers.Person,
+        "people.merge",
+        body=fields.MergedInto,
+    ),
+    Route("POST", "/api/faces/{name}/unmerge", "name", "Take that back", answers.Person, "people.unmerge"),
     Route("POST", "/api/faces/{name}/delete", "name", "Forget somebody", answers.Forgotten, "people.forget"),
     Route(
         "POST",

@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     bundle = Bundle(args.bundle)
-    linkage = Linkage.of(bundle.strangers(), bundle.manifest.realism, StrangersConfig().most)
+    linkage = Linkage.of_bundle(bundle, StrangersConfig().most)
     lines = [
         "False names a week, of 117 strangers of the household's group (by how much thresholds rose at the end).",
         "",

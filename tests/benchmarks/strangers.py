@@ -77,7 +77,7 @@ def measure(people: People, part: str, bundle: Bundle, args: argparse.Namespace,
     figures: dict[str, list[float]] = {name: [] for name in _FIGURES}
     for seed in range(args.seeds):
         visits = draw(people, part, count, args.photos, np.random.default_rng([seed, count]))
-        linkage = Linkage.of(bundle.strangers(), bundle.manifest.realism, len(visits) + 1, args.chance)
+        linkage = Linkage.of_bundle(bundle, len(visits) + 1, args.chance)
         for name, value in judge([who for who, _ in visits], cluster(people, visits, linkage)).items():
             figures[name].append(value)
     return figures

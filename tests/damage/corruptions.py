@@ -193,6 +193,8 @@ def _missing(case: Case, found: dict[str, dict[str, Any]], wanted: frozenset[tup
     if case.model.kind == "gallery":  # a photo without its person, whose row was touched, is nobody's
         people = {key for table, key in there if table == "person"}
         whole -= {("template", key) for key, row in case.model.truth["template"].items() if row["person"] not in people}
+        links = {key: {key, row["into"]} for key, row in case.model.truth["merged"].items()}
+        whole -= {("merged", key) for key, both in links.items() if not both <= people}
     if case.model.kind == "strangers":  # one without a sound view is nobody either, and the other way round
         views = case.model.truth["view"]
         seen = {views[key]["stranger"] for table, key in there if table == "view"}
@@ -235,39 +237,42 @@ def _gallery(folder: Path) -> Model:
         gallery.note("Bob", "yes")
         gallery.add("Gone", made, 1.0, "gone.jpg")
         gallery.forget("Gone")
+        gallery.merge(NAMES[1], NAMES[2])
     return _model("gallery", folder, _ask_gallery)
 
 
 def _ask_gallery(folder: Path) -> tuple[dict[str, dict[str, Any]], bool]:
     with Gallery.open_existing(folder / "state/gallery.db", folder / "conf/device.key") as gallery:
         damage = gallery.damage()
+        merged = {part: {"into": into} for part, into in gallery.directory().merged.items()}
         templates = gallery.templates()
         vectors = dict(zip(templates.ids.tolist(), templates.embeddings, strict=True))
         people, photos = {}, {}
-        for person in gallery.people():
-            people[person.person_id] = {
-                "name": person.name,
-                "consent": person.consent or None,
-                "expires": person.expires,
-                "added": person.added,
-            }
-            for record in gallery.records(person.name):
-                crop = gallery.crop(record.template_id)
-                photos[record.template_id] = {
-                    "person": person.person_id,
-                    "source": None if record.source == "(unreadable)" else record.source,
-                    "weight": record.weight,
-                    "forced": None if record.forced == "(unreadable)" else record.forced,
-                    "added": record.added,
-                    "crop": None if crop is None else crop[1].hex(),
-                    "embedding": np.round(vectors[record.template_id], 4).tolist(),
+        with gallery.apart():
+            directory = gallery.directory()
+            for person in gallery.people():
+                people[person.person_id] = {
+                    "name": person.name,
+                    "consent": person.consent or None,
+                    "expires": person.expires,
+                    "added": person.added,
                 }
+                for record in gallery.records(person.name):
+                    crop = gallery.crop(record.template_id)
+                    photos[record.template_id] = {
+                        "person": person.person_id,
+                        "source": None if record.source == "(unreadable)" else record.source,
+                        "weight": record.weight,
+                        "forced": None if record.forced == "(unreadable)" else record.forced,
+                        "added": record.added,
+                        "crop": None if crop is None else crop[1].hex(),
+                        "embedding": np.round(vectors[record.template_id], 4).tolist(),
+                    }
         audit = {at_s: {"action": action, "person": person} for at_s, action, person in gallery.audit()}
         audit = {at_s: line for at_s, line in audit.items() if line["action"] != "repaired"}
-        directory = gallery.directory()
         if set(directory.names.items()) != {(key, row["name"]) for key, row in people.items()}:
             raise AssertionError("the directory knows others")
-    return {"person": people, "template": photos, "audit": audit}, bool(damage)
+    return {"person": people, "template": photos, "audit": audit, "merged": merged}, bool(damage)
 
 
 def _events(folder: Path) -> Model:

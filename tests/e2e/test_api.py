@@ -211,6 +211,44 @@ def test_the_device_says_what_the_doctor_says_and_which_model_it_has(served: Ser
     assert off.status_code == 404 and "[metrics] listen" in off.json()["error"]
 
 
+def test_two_people_are_made_one_and_two_again(served: Served) -> None:
+    one, other = served.people[:2]
+    client = served.client
+    for name in (one, other):
+        served.enrol(name)
+    wait_for(lambda: all(client.get(f"/api/visits?person={name}").json()["visits"] for name in (one, other)))
+    seen = client.get(f"/api/visits?person={other}").json()["visits"][-1]
+    before = client.get("/api/calibration").json()["persons"]
+    faces = client.get("/api/faces").json()
+    merged = client.post(f"/api/faces/{other}/merge", json={"into": one}).json()
+    assert (merged["name"], merged["templates"], [part["name"] for part in merged["merged"]]) == (one, 6, [other])
+    assert client.get("/api/faces").json() == {"people": [merged]}
+    photo = {"file": served.photo(other, 4)}
+    assert [face["person"] for face in client.post("/api/faces/recognize", files=photo).json()["faces"]] == [one]
+    after = client.get("/api/calibration").json()["persons"]
+    assert [(person["name"], person["photos"]) for person in after] == [(one, 6)]
+    assert after[0]["threshold"] != next(p["threshold"] for p in before if p["name"] == one)
+    of_both = client.get(f"/api/visits?person={one}&limit=1000").json()["visits"]
+    mine = [visit for visit in of_both if visit["event_id"] == seen["event_id"]]
+    assert [visit["person"] for visit in mine] == [one], "visits of both are the one's"
+    assert client.get(f"/api/events/{seen['event_id']}/crop.jpg").status_code == 200
+    number = seen["event_id"]
+    assert client.post(f"/api/events/{number}/wrong", json={}).json()["name"] == one
+    assert client.post(f"/api/events/{number}/take-back").json() == {"people": [one], "only": []}
+    gone = client.get(f"/api/faces/{other}")
+    assert gone.status_code == 404 and "familiar people unmerge" in gone.json()["error"]
+    for path, body in ((f"{one}/merge", {"into": one}), (f"{one}/unmerge", None), (f"{other}/merge", {"into": one})):
+        refused = client.post(f"/api/faces/{path}", json=body)
+        assert refused.status_code in (400, 404) and set(refused.json()) == {"error"}, path
+    assert client.post(f"/api/faces/{other}/unmerge").json() == faces["people"][1]
+    assert client.get("/api/faces").json() == faces
+    assert client.get(f"/api/visits?person={other}").json()["visits"]
+    client.post(f"/api/faces/{other}/merge", json={"into": one})
+    assert client.post(f"/api/faces/{one}/delete").json()["merged"][0]["name"] == other
+    assert client.get("/api/faces").json() == {"people": []}
+    wait_for(lambda: not [one for one in client.get("/api/visits?limit=1000").json()["visits"] if one["person"]])
+
+
 def test_people_leave_under_a_passphrase_and_come_back(served: Served) -> None:
     name, client = served.people[3], served.client
     served.enrol(name)

@@ -142,7 +142,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_bundle(made / "bundle")
     pictures = visit(2, after=100) * 20
     write_clip(made / "many.avi", pictures, fps=50)
-    assert cv2.imwrite(str(made / "photo.png"), np.ascontiguousarray(draw_face(2, background=3)[:, :, ::-1]))
+    for name, person in (("photo", 2), ("other", 0)):
+        drawn = np.ascontiguousarray(draw_face(person, background=3)[:, :, ::-1])
+        assert cv2.imwrite(str(made / f"{name}.png"), drawn)
     return made
 
 
@@ -213,6 +215,47 @@ def test_somebody_is_forgotten_without_a_daemon(started: Any, home: Path) -> Non
     assert familiar(home, "people", "forget", "Ada Lovelace", "--yes").returncode == 0
     assert not [event for event in events(home) if event["person"]]
     assert b"Lovelace" not in state_bytes(home)
+
+
+def test_events_of_somebody_merged_are_the_other_ones_and_go_with_them(started: Any, home: Path) -> None:
+    def said(*arguments: str) -> str:
+        done = familiar(home, *arguments)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    def people(*arguments: str) -> set[str]:
+        return {event["person"] for event in events(home, *arguments)} - {None}
+
+    def state(name: str) -> bytes:
+        return b"".join(path.read_bytes() for path in (home / "state").rglob("*") if path.name.startswith(name))
+
+    said("enroll", "Ada Lovelace", str(home / "photo.png"))
+    daemon = started()
+    first = daemon.next_event("identified")
+    said("enroll", "Grace", str(home / "other.png"))
+    told = said("people", "merge", "Ada Lovelace", "Grace")
+    assert told.startswith("Ada Lovelace is Grace now, with 2 photos; familiar people unmerge 'Ada Lovelace' takes it")
+    later = daemon.next_event("identified")
+    while later["person"] != "Grace":
+        later = daemon.next_event("identified")
+    daemon.end()
+    assert people() == {"Grace"} and people("--person", "Grace") == {"Grace"}
+    numbers = [event["event_id"] for event in events(home, "--person", "Grace")]
+    assert {first["event_id"], later["event_id"]} <= set(numbers)
+    crop = home / "crop.jpg"
+    said("explain", str(first["event_id"]), "--crop", str(crop))
+    assert crop.read_bytes().startswith(b"\xff\xd8"), "its picture still opens"
+    assert "nobody of this name" in familiar(home, "events", "--person", "Ada Lovelace").stderr
+    (listed,) = json.loads(said("people", "list", "--json"))
+    assert listed["last_seen"] and [part["name"] for part in listed["merged"]] == ["Ada Lovelace"]
+    ids = listed["person_id"], listed["merged"][0]["person_id"]
+    assert all(one.encode() in state("events.db") for one in ids)
+    said("people", "unmerge", "Ada Lovelace")
+    assert people("--person", "Ada Lovelace") == {"Ada Lovelace"}
+    assert people("--person", "Grace") == {"Grace"}, "what came meanwhile stays"
+    said("people", "merge", "Ada Lovelace", "Grace")
+    said("people", "forget", "Grace", "--yes")
+    assert people() == set() and not [one for one in ids if one.encode() in state("events.db")]
 
 
 def test_following_shows_what_comes(started: Any, home: Path) -> None:

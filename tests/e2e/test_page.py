@@ -217,6 +217,69 @@ def test_everything_of_a_visit_is_done_by_keyboard(page: Any, served: Served) ->
     served.client.post(f"/api/faces/{name}/delete")
 
 
+def test_two_people_are_merged_and_taken_apart_by_keyboard(page: Any, served: Served) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is missing").Axe()
+    one, other = served.people[1:3]
+    for name in (one, other):
+        enrolled = served.client.post(
+            f"/api/faces/{name}/register?force=true", content=served.photo(name), headers=JPEG
+        )
+        assert enrolled.json()["accepted"], enrolled.text
+    page.goto(f"{served.url}/#people")
+    page.reload()
+
+    def focused() -> str:
+        return str(
+            page.evaluate("(document.activeElement.getAttribute('aria-label') || document.activeElement.textContent)")
+        )
+
+    def barriers() -> list[Any]:
+        found = axe.run(page).response["violations"]
+        return [one for one in found if one["impact"] in ("serious", "critical")]
+
+    page.get_by_role("button", name=f"Show: {other}").focus()
+    page.keyboard.press("Enter")
+    into = page.get_by_label("Is the same person as")
+    into.wait_for()
+    assert barriers() == []
+    into.focus()
+    for _ in range(into.locator("option").count()):
+        if into.input_value() != one:
+            page.keyboard.press("ArrowDown")
+    assert into.input_value() == one
+    page.keyboard.press("Tab")
+    assert focused() == "Merge"
+    page.keyboard.press("Enter")
+    page.locator("#said").get_by_text(f"{other} is {one} now").wait_for()
+    page.get_by_text(f"also enrolled as {other}").wait_for()
+    page.wait_for_function(f"document.activeElement.getAttribute('aria-label') === 'Show: {one}'")
+    assert served.client.get(f"/api/faces/{one}").json()["templates"] == 2
+    page.keyboard.press("Enter")
+    apart = page.get_by_role("button", name=f"Take apart: {other}")
+    apart.wait_for()
+    assert barriers() == []
+    page.get_by_role("button", name="Forget").click()
+    page.get_by_text(f"those enrolled as {other} too").wait_for()
+    page.locator("dialog").get_by_role("button", name="Cancel").click()
+    apart.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text(f"{other} is a person apart again.").wait_for()
+    page.wait_for_function(f"document.activeElement.getAttribute('aria-label') === 'Show: {other}'")
+    assert [served.client.get(f"/api/faces/{name}").json()["templates"] for name in (one, other)] == [1, 1]
+    page.goto("about:blank")
+    for name in (one, other):
+        served.client.post(f"/api/faces/{name}/delete")
+
+
+def test_no_confidence_is_shown_as_certain(page: Any, served: Served) -> None:
+    page.goto(served.url)
+    shares = [0, 0.001, 0.009, 0.01, 0.5, 0.99, 0.995, 0.999, 1]
+    told = page.evaluate(
+        "async (shares) => { const { T } = await import('/texts.js'); return shares.map(T.surely); }", shares
+    )
+    assert told == ["under 1 %"] * 3 + ["1 %", "50 %", "99 %"] + ["over 99 %"] * 3
+
+
 def _is_fault(message: Any) -> bool:
     """Whether a line of the console is one; that a token is wanted, or a camera has no picture yet, are answers."""
     return message.type == "error" and not any(f"status of {code}" in message.text for code in (401, 503))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.builders import ROOT
-from tests.gallery_workload import SIZE, State, expected, found, open_gallery, operations
+from tests.gallery_workload import SIZE, State, expected, found, make_older, open_gallery, operations
 from tests.power_loss import STRACE, Disk, record
 
 OPERATIONS = int(os.environ.get("POWER_LOSS_OPERATIONS", "40"))
@@ -52,7 +52,7 @@ def check(folder: Path, done: int, start: State) -> None:
 
 
 def begin(folder: Path, old: bool) -> State:
-    """An empty folder, or one with a gallery that the workload takes for one of an older schema, to be migrated."""
+    """An empty folder, or one with an older gallery, which is brought to this form and to a made-up next one."""
     folder.mkdir()
     if not old:
         return {}
@@ -61,6 +61,7 @@ def begin(folder: Path, old: bool) -> State:
         for name, sources in start.items():
             for number, source in enumerate(sources):
                 gallery.add(name, np.eye(SIZE, dtype=np.float32)[number], 1.0, source)
+    make_older(folder / "state/gallery.db")
     (folder / "start").write_text("".join("\t".join([name, *s]) + "\n" for name, s in start.items()))
     return start
 

@@ -181,7 +181,7 @@ class Hostile:
         one, other = _pick(rng, _NAMES), _pick(rng, _NAMES)
         return list(_pick(rng, (
             ("people", "show", one), ("people", "note", one, "--consent", other), ("people", "note", one, "--expires", other),
-            ("people", "forget", one, "--json"), ("people", "drop", one, other), ("strangers", "show", one),
+            ("people", "forget", one, "--json"), ("people", "merge", one, other), ("people", "unmerge", one), ("people", "drop", one, other), ("strangers", "show", one),
             ("strangers", "name", one, other), ("events", "--camera", one, "--since", other), ("explain", one),
             ("people", "rename", one + "\x00", other), ("enroll", one, str(self.place / "missing"), "--expires", other),
         )))  # fmt: skip

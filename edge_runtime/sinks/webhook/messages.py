@@ -66,10 +66,15 @@ def text_of(event: Event, template: str = "") -> str:
         "kind": event.kind,
         "reason": event.reason or "",
         "time": time.strftime("%H:%M", time.localtime(event.wall_time)),
-        "confidence": "" if event.confidence is None else f"{event.confidence:.0%}",
+        "confidence": "" if event.confidence is None else _surely(event.confidence),
         "visits": str(event.visits or ""),
     }
     return " ".join(Template(template or _USUAL[event.kind]).safe_substitute(words).split())
+
+
+def _surely(share: float) -> str:
+    """A probability in per cent, which is never certain, however it is rounded."""
+    return "over 99%" if share > 0.99 else "under 1%" if share < 0.01 else f"{share:.0%}"
 
 
 def make_request(event: Event, format: str, url: str, template: str = "", chat_id: str = "") -> Request:

@@ -12,7 +12,7 @@ export async function people(context) {
   let left = false;
   const refresh = async () => {
     const found = (await get("/api/faces")).people;
-    list.replaceChildren(...found.map((person) => personCard(context, person, refresh)));
+    list.replaceChildren(...found.map((person) => personCard(context, person, found, refresh)));
     if (found.length === 0) list.append(h("li", { class: "card quiet" }, T.nobodyYet));
     expect(list, found);
     lastSeen(list, found, () => left);
@@ -59,12 +59,12 @@ const expected = (outlook) => [T.missed(percent(outlook.missed), outlook.missed_
   ...Object.entries(outlook.with_photos).map(([photos, share]) => T.withPhotos(photos, percent(share))),
   outlook.hard_to_tell.length ? T.looksLike(outlook.hard_to_tell.join(", ")) : ""].join(" ").trim();
 
-function personCard(context, person, refresh) {
+function personCard(context, person, everybody, refresh) {
   const more = h("div", {});
   const open = h("button", { "aria-expanded": "false", "aria-label": `${T.open}: ${person.name}`, onclick: async () => {
     const shown = Boolean(more.firstChild);
     try {
-      more.replaceChildren(...(shown ? [] : personDetails(context, await get(at("faces", person.name)), refresh)));
+      more.replaceChildren(...(shown ? [] : personDetails(context, await get(at("faces", person.name)), everybody, refresh)));
       open.setAttribute("aria-expanded", String(!shown));
       open.textContent = shown ? T.open : T.close;
     } catch (error) { context.fail(error); }
@@ -72,11 +72,12 @@ function personCard(context, person, refresh) {
   return h("li", { class: "card" }, h("h3", {}, person.name),
     h("p", { class: "quiet" }, `${T.photoCount(person.templates)} · ${T.since(when(person.added))}`),
     person.expires ? h("p", { class: "quiet" }, T.forgottenAfter(when(person.expires - 1))) : null,
+    person.merged.length ? h("p", { class: "quiet" }, T.alsoCalled(person.merged.map((part) => part.name).join(", "))) : null,
     h("p", { class: "seen quiet", "data-of": person.name }),
     h("p", { class: "expected", "data-of": person.name }), open, more);
 }
 
-function personDetails(context, person, refresh) {
+function personDetails(context, person, everybody, refresh) {
   const act = (what) => async () => { try { await what(); await refresh(); } catch (error) { context.fail(error); } };
   const photos = h("ul", { class: "plain lines" }, person.records.map((photo) => h("li", {},
     h("div", {}, h("div", {}, photo.source), h("div", { class: "quiet" }, when(photo.added), photo.forced ? ` · ${photo.forced}` : ""),
@@ -91,15 +92,46 @@ function personDetails(context, person, refresh) {
   const name = h("input", { type: "text", id: `rename-${id}`, value: person.name, required: true, maxlength: 80 });
   const rename = h("form", { class: "row", onsubmit: submitted(async () => {
     say(T.renamed((await post(`${at("faces", person.name)}/rename`, { new: name.value })).name));
-  }) }, h("div", {}, h("label", { for: name.id }, T.newName), name), h("button", {}, T.rename));
+  }) }, h("div", { class: "grows" }, h("label", { for: name.id }, T.newName), name), h("button", {}, T.rename));
   const forget = h("button", { class: "bad", onclick: async () => {
-    if (!await sure(T.forgetSure(person.name), T.forget, T.cancel)) return;
+    if (!await sure(T.forgetSure(person.name, person.merged.map((part) => part.name).join(", ")), T.forget, T.cancel)) return;
     await act(async () => {
       const gone = await post(`${at("faces", person.name)}/delete`);
       say(`${T.forgotten(person.name)} ${gone.remains ? T.remains : ""}`);
     })();
   } }, T.forget);
-  return [photos, rename, note(person, submitted), h("p", {}, forget)];
+  return [photos, parts(person, act), rename, merge(person, everybody, submitted), note(person, submitted), h("p", {}, forget)].filter(Boolean);
+}
+
+// The list was made anew: whoever uses the keyboard goes on at somebody's card.
+function stayAt(name) {
+  const buttons = [...document.querySelectorAll("main li.card button")];
+  const open = buttons.find((one) => one.getAttribute("aria-label") === `${T.open}: ${name}`);
+  if (open) open.focus();
+}
+
+// Those who were merged into somebody, and what takes that back.
+function parts(person, act) {
+  if (!person.merged.length) return null;
+  return h("ul", { class: "plain lines" }, person.merged.map((part) => h("li", {},
+    h("div", {}, h("div", {}, T.samePerson(part.name)), h("div", { class: "quiet" }, T.photoCount(part.templates), part.expires ? ` · ${T.forgottenAfter(when(part.expires - 1))}` : "")),
+    h("button", { "aria-label": `${T.unmerge}: ${part.name}`, onclick: async () => {
+      await act(async () => { await post(`${at("faces", part.name)}/unmerge`); say(T.unmerged(part.name)); })();
+      stayAt(part.name);
+    } }, T.unmerge))));
+}
+
+// Somebody who is enrolled by two names: says which of them stays.
+function merge(person, everybody, submitted) {
+  const others = everybody.filter((one) => one.person_id !== person.person_id);
+  if (!others.length) return null;
+  const into = h("select", { id: `merge-${person.person_id}` }, others.map((one) => h("option", { value: one.name }, one.name)));
+  const act = submitted(async () => {
+    await post(`${at("faces", person.name)}/merge`, { into: into.value });
+    say(T.mergedSaid(person.name, into.value));
+  });
+  return h("form", { class: "row", onsubmit: async (event) => { await act(event); stayAt(into.value); } },
+    h("div", { class: "grows" }, h("label", { for: into.id }, T.sameAs), into), h("button", {}, T.mergePeople));
 }
 
 // What somebody agreed to, and the day after which they are forgotten.
@@ -110,7 +142,7 @@ function note(person, submitted) {
     const last = until.value ? { expires: new Date(`${until.value}T24:00`).getTime() / 1000 } : { for_good: true };
     await post(`${at("faces", person.name)}/note`, { consent: consent.value.trim() || "-", ...last });
     say(T.noted);
-  }) }, h("div", {}, h("label", { for: consent.id }, T.consent), consent), h("div", {}, h("label", { for: until.id }, T.lastDayOf), until), h("button", {}, T.save));
+  }) }, h("div", { class: "grows whole" }, h("label", { for: consent.id }, T.consent), consent), h("div", { class: "grows" }, h("label", { for: until.id }, T.lastDayOf), until), h("button", {}, T.save));
 }
 
 function day(seconds) {

@@ -1,6 +1,8 @@
 // Every text of the page. Another language is another file with the same keys; see `choose` below.
 const fewest = 0.01;
 const short = (value) => (value < fewest ? `fewer than ${fewest}` : value >= 10 ? value.toFixed(0) : String(Number(value.toPrecision(2))));
+// A probability is never certain, however it is rounded.
+const surely = (share) => (share > 0.99 ? "over 99 %" : share < 0.01 ? "under 1 %" : `${Math.round(100 * share)} %`);
 const about = (value) => (value < fewest ? short(value) : `about ${short(value)}`);
 
 const en = {
@@ -70,10 +72,13 @@ const en = {
   dropHere: "Put photos here, or choose them", choose: "Choose photos",
   enrolled: "enrolled", known: "enrolled before", refused: "not taken", anyway: "Take it anyway",
   rename: "Rename", newName: "New name", forget: "Forget", deletePhoto: "Delete photo", open: "Show", close: "Close",
-  forgetSure: (name) => `Forget ${name}? Photos, embeddings and events of this person are deleted from this device. This cannot be undone.`,
+  forgetSure: (name, merged) => `Forget ${name}? Photos, embeddings and events of this person are deleted from this device${merged ? `, those enrolled as ${merged} too` : ""}. This cannot be undone.`,
   forgotten: (name) => `${name} is forgotten.`,
   remains: "Another program still reads the file; what it holds goes later.",
   renamed: (name) => `Is called ${name} now.`,
+  sameAs: "Is the same person as", mergePeople: "Merge", alsoCalled: (names) => `also enrolled as ${names}`, samePerson: (name) => `merged: ${name}`,
+  mergedSaid: (name, into) => `${name} is ${into} now, with the photos and visits of both. "${en.unmerge}" undoes it.`,
+  unmerge: "Take apart", unmerged: (name) => `${name} is a person apart again.`,
   whoHead: "Who is on a picture?", whoText: "The picture is looked at and not kept.",
   noFace: "No face was found.", face: (n) => `Face ${n}`, tooPoor: (why) => `too poor to judge: ${why}`,
   strangersText: "Visitors who were seen and never named. Give a name to enrol somebody from what the camera saw.",
@@ -91,7 +96,7 @@ const en = {
   wish: "Of 1,000 strangers, so many may get a name",
   apply: "Use this until the next restart",
   applied: (n) => `Now at ${n} of 1,000.`,
-  short, about,
+  short, about, surely,
   ofThousand: (n) => `${n} of 1,000`,
   strictEmpty: "Nobody is enrolled, so there is nothing to reckon with yet.",
   costs: (target, { general, alike, missed, missedMost }) => [`At ${target}: ${about(1000 * general)} of 1,000 strangers get a name`,

@@ -114,7 +114,7 @@ function why(visit) {
   const event = visit.decision;
   return h("details", {}, h("summary", {}, T.why), facts([
     [T.reason, event.reason], [T.candidate, event.candidate], [T.score, number(event.score)], [T.threshold, number(event.threshold)],
-    [T.confidence, event.confidence === null ? null : `${Math.round(100 * event.confidence)} %`], [T.runnerUp, event.runner_up],
+    [T.confidence, event.confidence === null ? null : T.surely(event.confidence)], [T.runnerUp, event.runner_up],
     [T.margin, event.margin === null ? null : number(event.margin)],
     [T.quality, Object.entries(event.quality).map(([measure, value]) => T.measure(measure, value)).join(" · ")],
     [T.visit, visit.stranger && visit.visits ? String(visit.visits) : null], [T.event, String(event.event_id)],

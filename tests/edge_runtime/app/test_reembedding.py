@@ -76,6 +76,17 @@ def test_people_come_back_by_their_photos_whatever_they_are_called_now(
     assert not list((tmp_path / "state" / "familiar").glob("gallery.db.of-*"))
 
 
+def test_who_was_merged_stays_so_and_can_be_taken_apart(other: Path, familiar: Familiar) -> None:
+    assert familiar("people", "merge", "Ben", "Ann")[0] == 0
+    before = open_directory(load_config())
+    assert familiar("people", "reembed", "--photos", "album")[0] == 0
+    after = open_directory(load_config())
+    assert (after.names, after.merged) == (before.names, before.merged) and after.merged
+    (ann,) = json.loads(familiar("people", "list", "--json")[1])
+    assert (ann["templates"], ann["merged"][0]["templates"]) == (3, 1)
+    assert familiar("people", "unmerge", "Ben")[1] == "Ben is somebody of their own again, with 1 photo\n"
+
+
 @pytest.mark.parametrize("kind", ["variable", "credential"])
 def test_the_device_key_comes_from_where_every_command_takes_it(
     kind: str, other: Path, familiar: Familiar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -61,6 +61,45 @@ def test_enrol_list_show_identify_rename_forget(familiar: Familiar, album: Path)
     assert familiar("identify", "album/P0/0.png")[1].split(",")[1] == "unknown"
 
 
+def test_people_who_are_one_are_merged_and_come_apart_as_they_were(familiar: Familiar, album: Path) -> None:
+    for person in range(2):
+        familiar("enroll", f"P{person}", f"album/P{person}")
+    familiar("people", "note", "P1", "--consent", "by word", "--expires", "2099-12-31")
+    before = json.loads(familiar("people", "show", "P1", "--json")[1])
+
+    def named() -> list[str]:
+        rows = csv.reader(io.StringIO(familiar("identify", "album")[1]))
+        return [row[1] for row in rows]
+
+    def thresholds() -> dict[str, float]:
+        told = json.loads(familiar("calibrate", "--json")[1])
+        return {person["name"]: person["threshold"] for person in told["persons"]}
+
+    assert named() == ["P0"] * 3 + ["P1"] * 3 + ["unknown"]
+    two = thresholds()
+    code, out, _ = familiar("people", "merge", "p1", "P0")
+    assert (code, out) == (0, "p1 is P0 now, with 6 photos; familiar people unmerge p1 takes it back\n")
+    assert named() == ["P0"] * 6 + ["unknown"]
+    one = thresholds()
+    assert set(two) == {"P0", "P1"} and set(one) == {"P0"}
+    assert one["P0"] != two["P0"], "it is reckoned anew, with all photos of both"
+    shown = familiar("people", "show", "P0")[1]
+    assert "merged into them: P1 with 3 photos, forgotten after 2099-12-31" in shown
+    assert len(json.loads(familiar("people", "show", "P0", "--json")[1])["records"]) == 6
+    assert familiar("enroll", "P0", "album/P1/0.png")[1].startswith("album/P1/0.png: already enrolled")
+    code, _, err = familiar("enroll", "P1", "album/stranger.png", "--force")
+    assert code == 4 and "merged into 'P0'; familiar people unmerge 'P1'" in err and err.count("\n") == 1
+    code, out, _ = familiar("people", "unmerge", "P1")
+    assert (code, out) == (0, "P1 is somebody of their own again, with 3 photos\n")
+    assert json.loads(familiar("people", "show", "P1", "--json")[1]) == before
+    assert named() == ["P0"] * 3 + ["P1"] * 3 + ["unknown"] and thresholds() == two
+    assert familiar("people", "unmerge", "P1")[0] == 4
+    familiar("people", "merge", "P1", "P0")
+    familiar("people", "forget", "P0", "--yes")
+    assert familiar("people", "list", "--json")[1].strip() == "[]"
+    assert set(named()) == {"unknown"}
+
+
 def test_enrolling_again_changes_nothing(familiar: Familiar, album: Path) -> None:
     familiar("enroll", "P0", "album/P0/0.png")
     code, out, _ = familiar("enroll", "p0", "album/P0", "--json")
@@ -124,8 +163,11 @@ def test_forget_asks_on_a_terminal(familiar: Familiar, album: Path, monkeypatch:
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     code, out, _ = familiar("people", "forget", "p0")
     assert code == 1 and "Forget P0 and 3 photos" in out and "nothing was changed" in out
+    familiar("enroll", "P1", "album/P1")
+    familiar("people", "merge", "P1", "P0")
     monkeypatch.setattr(sys, "stdin", Terminal("yes\n"))
-    assert familiar("people", "forget", "p0")[0] == 0
+    code, out, _ = familiar("people", "forget", "p0")
+    assert code == 0 and "Forget P0, also enrolled as P1 and 6 photos" in out
     assert familiar("people", "list", "--json")[1].strip() == "[]"
 
 

@@ -76,6 +76,21 @@ def test_who_it_was_is_enrolled_from_the_view(home: Familiar, visit_clip: str) -
     assert code == 4 and "somebody else than the name that was wrong" in err
 
 
+def test_a_view_of_somebody_merged_is_no_longer_the_wrong_one(home: Familiar, visit_clip: str) -> None:
+    number = next(event["event_id"] for event in watch(visit_clip) if event["kind"] == "identified")
+    assert home("wrong", str(number), "--was", "Cleo", "--force")[0] == 0
+    assert named(watch(visit_clip)) == ["Cleo"]
+    assert home("people", "merge", "Cleo", "Ann")[0] == 0
+    assert named(watch(visit_clip)) == ["Ann"], "it was Ann after all, by another name"
+    before = home("people", "show", "Ann", "--json")[1]
+    later = [event["event_id"] for event in watch(visit_clip) if event["kind"] == "identified"][-1]
+    code, _, err = home("wrong", str(later), "--was", "Cleo")
+    assert code == 4 and "merged into 'Ann'; familiar people unmerge 'Cleo'" in err
+    assert home("people", "show", "Ann", "--json")[1] == before, "nothing is kept of what was refused"
+    assert home("people", "unmerge", "Cleo")[0] == 0
+    assert named(watch(visit_clip)) == ["Cleo"]
+
+
 def test_what_cannot_be_corrected_says_why(home: Familiar, visit_clip: str, tmp_path: Path) -> None:
     events = watch(visit_clip, "--set", "events.keep_embeddings=false")
     by_kind = {event["kind"]: event["event_id"] for event in events}

@@ -76,6 +76,21 @@ def test_every_command_answers_alike(people: PeopleAccess) -> None:
     assert people.call("people.list", {}) == {"people": []}
 
 
+def test_a_merge_answers_with_the_one_and_its_undoing_with_the_other(people: PeopleAccess) -> None:
+    for name, drawn in (("Anna", 0), ("Bo", 6)):
+        people.call("enroll", {"name": name, "source": f"{name}.png"}, png(draw_face(drawn)))
+    before = people.call("people.list", {})["people"]
+    anna = people.call("people.merge", {"name": "bo", "into": "anna"})
+    assert (anna["name"], anna["templates"]) == ("Anna", 2)
+    assert [(part["name"], part["templates"], part["expires"]) for part in anna["merged"]] == [("Bo", 1, None)]
+    assert people.call("people.list", {})["people"] == [anna]
+    for command, arguments in (("enroll", {"source": "c.png", "force": True}), ("people.show", {})):
+        with pytest.raises(InputError, match="merged into 'Anna'; familiar people unmerge 'Bo'"):
+            people.call(command, {"name": "bo", **arguments}, png(draw_face(3)))
+    assert people.call("people.unmerge", {"name": "bo"}) == before[1]
+    assert people.call("people.list", {})["people"] == before
+
+
 def test_refused_photo_is_an_answer_not_an_error(people: PeopleAccess) -> None:
     photo = png(draw_face(0))
     for data, reason in ((b"", "empty file"), (photo[: len(photo) // 2], "cut short"), (png(make_pixels()), "no face")):
@@ -90,6 +105,8 @@ def test_refused_photo_is_an_answer_not_an_error(people: PeopleAccess) -> None:
         ("people.show", {"name": "Nobody here"}, InputError),
         ("people.forget", {"name": "Nobody here"}, InputError),
         ("people.rename", {"old": "Nobody here", "new": "x"}, InputError),
+        ("people.merge", {"name": "Nobody here", "into": "x"}, InputError),
+        ("people.unmerge", {"name": "Nobody here"}, InputError),
         ("enroll", {"name": "a\nb", "source": "x"}, InputError),
         ("people.show", {}, UsageError),
         ("people.show", {"name": 3}, UsageError),

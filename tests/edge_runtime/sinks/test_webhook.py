@@ -245,6 +245,9 @@ def test_a_text_of_ones_own() -> None:
         text_of(make_event(0, kind="camera_lost", reason="gone\r\nX-Evil: 1")) == "Camera door is lost: gone X-Evil: 1"
     )
     assert text_of(EVENT, "$person ($confidence)") == "<@everyone> & *Zoë* (90%)"
+    told = {0.999: "over 99%", 0.996: "over 99%", 0.99: "99%", 0.5: "50%", 0.01: "1%", 0.001: "under 1%"}
+    for confidence, text in told.items():
+        assert text_of(dataclasses.replace(EVENT, confidence=confidence), "$confidence") == text
     assert text_of(make_event(0, person="$camera"), "$person") == "$camera"
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.errors import InputError
+from edge_runtime.gallery.templates import Templates
+from edge_runtime.types import Floats
 from edge_runtime.unknowns.crowd import MOST_VIEWS, Crowd
 from edge_runtime.unknowns.linkage import Linkage
 from tests.builders import RELEASED
@@ -120,12 +122,19 @@ def test_whose_time_is_up_goes_and_ignored_ones_have_longer() -> None:
     assert {one.stranger_id for one in known.strangers()} == set(ids[2:])
 
 
+def people(codes: Floats) -> Templates:
+    """Everybody with one view, as a crowd hands them to its linkage."""
+    rows = np.arange(len(codes))
+    return Templates(tuple(map(str, rows)), rows, codes, np.ones(len(codes), np.float32), rows)
+
+
 def test_the_more_are_remembered_the_more_alike_one_must_be() -> None:
     bundle = Bundle(RELEASED)
-    linkage = Linkage.of(bundle.strangers(), bundle.manifest.realism, 200)
-    assert linkage.least(0) == np.inf
-    assert linkage.least(1) < linkage.least(20) < linkage.least(200) == linkage.least(1000)
-    assert Linkage.of(bundle.strangers()[:1], bundle.manifest.realism, 200).least(5) == np.inf
+    codes = bundle.strangers()
+    for linkage in (Linkage.of(codes, bundle.manifest.realism, 200), Linkage.of_bundle(bundle, 200)):
+        least = [linkage.least(people(codes[:count]))[0] for count in (1, 20, 200)]
+        assert least[0] < least[1] < least[2]
+    assert Linkage.of(codes[:1], bundle.manifest.realism, 200).least(people(codes[:5])).min() == np.inf
 
 
 def test_drawn_strangers_are_taken_for_each_other_as_rarely_as_asked() -> None:
@@ -133,5 +142,29 @@ def test_drawn_strangers_are_taken_for_each_other_as_rarely_as_asked() -> None:
     codes = np.random.default_rng(0).permutation(bundle.strangers())
     linkage = Linkage.of(codes, bundle.manifest.realism, 200, chance=0.05)
     remembered, others = codes[:100], codes[100:]
-    taken = ((others @ remembered.T).max(1) >= linkage.least(100)).mean()
+    taken = ((others @ remembered.T) >= linkage.least(people(remembered))).any(1).mean()
     assert 0.01 < taken < 0.06
+
+
+def test_among_strangers_of_one_look_it_takes_more_to_be_the_same() -> None:
+    bundle = Bundle(RELEASED)
+    linkage, codes = Linkage.of_bundle(bundle, 200), bundle.strangers()
+    assert bundle.looks is not None
+    look = bundle.looks.parts(codes).argmax(1)
+    alike = codes[look == np.bincount(look).argmax()][:50]
+    among_alike, among_all = linkage.least(people(alike)), linkage.least(people(codes[:50]))
+    assert len(alike) == 50 and among_alike.mean() > among_all.mean() + 0.02
+
+
+def test_a_crowd_keeps_the_threshold_of_each_one() -> None:
+    class Strict(Linkage):
+        """One remembered who is hard to be."""
+
+        def least(self, unknowns: Templates) -> Floats:
+            return np.where(unknowns.person_embeddings() @ code(0) > 0.9, 0.99, 0.7).astype(np.float32)
+
+    known = Crowd(Strict(np.array([np.inf], np.float32)), 10, 0.0)
+    strict, mild = (known.take(sighting(code(n), 100.0 * n), float(n)) for n in (0, 1))
+    assert strict is not None and mild is not None
+    assert known.recognise(code(0, 0.3), 500.0).stranger_id != strict.stranger_id
+    assert known.recognise(code(1, 0.3), 500.0).stranger_id == mild.stranger_id

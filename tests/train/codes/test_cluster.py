@@ -10,12 +10,14 @@ import pytest
 pytest.importorskip("sklearn")
 import cv2
 
+from edge_runtime.bundle.folder import Bundle
 from edge_runtime.geometry.embeddings import normalise
 from tests.builders import RELEASED, draw_face
 from train.__main__ import main
 from train.codes.cluster import agreement, cluster
 
 SIZES = {"ada": 5, "bo": 3, "cy": 1}
+SIZE = Bundle(RELEASED).manifest.embedding_size
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def album(tmp_path, rng_codes):
             codes.append(rng_codes(name, k))
             cv2.imwrite(str(tmp_path / "photos" / paths[-1]), draw_face(len(name), 112))
     paths.append("ada/nobody.png")
-    codes.append(np.zeros(128, np.float32))
+    codes.append(np.zeros(SIZE, np.float32))
     file = tmp_path / "codes.npz"
     boxes = np.tile(np.float32([20, 20, 90, 90]), (len(paths), 1))
     np.savez(file, paths=paths, codes=np.stack(codes), detected=np.any(codes, 1), xyxy=boxes)
@@ -39,8 +41,8 @@ def album(tmp_path, rng_codes):
 @pytest.fixture
 def rng_codes():
     def code(name, photo):
-        person = np.random.default_rng(list(name.encode())).normal(size=128)
-        return normalise((person + np.random.default_rng([photo, *name.encode()]).normal(0, 0.4, 128))[None])[0][0]
+        person = np.random.default_rng(list(name.encode())).normal(size=SIZE)
+        return normalise((person + np.random.default_rng([photo, *name.encode()]).normal(0, 0.4, SIZE))[None])[0][0]
 
     return lambda name, photo: code(name, photo).astype(np.float32)
 
