@@ -48,6 +48,12 @@ BOUNDS = {
 }
 """By the interpreter there; here it is LiteRT. The same templates give the same thresholds; what other templates do
 to them is judged by how many strangers pass (see ``_thresholds``)."""
+FPIR_FACTOR = 2.0
+"""By how much the share of strangers who pass may change if a device had the thresholds of the machine here. A
+threshold is where an extreme of many strangers' scores lies, so it moves with every template, and by how much in score
+depends on the encoder; what the owner asked for is a rate. The interval of a calibration spans more than this."""
+LEAST_FPIR = 1e-3
+"""Of 1,000; below it rates say nothing."""
 LATER_S = 1.0
 """How much later an event may come: a view that is just good enough here is not there, and the next one is waited
 for, a re-check later (measured: 0.80 s on the real clip)."""
@@ -152,18 +158,14 @@ def _thresholds(here: Any, there: Any) -> str:
     shared = np.abs(np.array(here["threshold"]) - np.array(there["threshold_of_shared_templates"])).max()
     assert shared < 1e-4, f"thresholds of the same templates differ by {shared}"
     own = np.abs(np.array(here["threshold"]) - np.array(there["threshold"])).max()
-    # How many strangers would pass there if our thresholds held there: what is off between the two machines may be no
-    # more than what a calibration says of itself that it may be off.
+    pairs = np.maximum([there["fpir_at_first_thresholds"], there["fpir"]], LEAST_FPIR)
+    factor = float(np.exp(np.abs(np.log(pairs[0] / pairs[1])).max()))
+    assert factor <= FPIR_FACTOR, f"at the thresholds of here {factor:.2f} times as many or as few strangers pass there"
     low, high = there["fpir_interval"]
-    rates = there["fpir_at_first_thresholds"]
-    assert low <= min(rates) and max(rates) <= high, (
-        f"with thresholds of here {rates} of 1,000 pass, not {low} to {high}"
-    )
     return (
         f"thresholds of the same templates: {shared:.1e} apart; of the device's own templates (cosine to ours "
-        f"{there['least_cosine_of_templates']:.5f} at least): {own:.4f} apart; with ours there {min(rates):.2f} to "
-        f"{max(rates):.2f} of 1,000 strangers would pass, with its own {min(there['fpir']):.2f} to "
-        f"{max(there['fpir']):.2f}; its interval is {low:.2f} to {high:.2f}"
+        f"{there['least_cosine_of_templates']:.5f} at least): {own:.4f} apart, which lets {factor:.2f} times as "
+        f"many or as few strangers pass (the calibration's own interval is {low:.2f} to {high:.2f} of 1,000)"
     )
 
 
@@ -212,11 +214,15 @@ def _served(here: Any, there: Any, heard: Mapping[str, list[list[str]]], lacks_p
             assert lacks_page in served["refused"], f"expected a word on {lacks_page}, found {served['refused']!r}"
             continue
         assert (served["page"], served["health"]) == ("<!doctype html>", "ok"), served
-        missing = [name for name in served["named"] if name not in names]
-        assert served["named"] and not missing, f"{document['machine']}: the broker never heard {missing}"
+        # The log has events of the runs before, too, and more came while it was asked.
+        assert names[0] in served["named"], f"{document['machine']}: expected {names[0]} in {served['named']}"
     enrolled = {face["person"] for face in here["identify"]}
     assert all(set(names) <= enrolled for names in told.values()), f"expected {enrolled}, the broker heard {told}"
-    page = f"no page: {there['served']['refused']}" if lacks_page else "page and API answer, with the same events"
+    page = (
+        f"no page: {there['served']['refused']}"
+        if lacks_page
+        else "page and API answer, and know the event that the broker heard first"
+    )
     return f"MQTT: the broker heard {told}; {page}"
 
 
