@@ -277,7 +277,7 @@ trim() {
   for packages in "$release"/venv/lib/python3*/site-packages; do
     grep -v '^#' "$release/surplus.txt" | while read -r pattern; do
       case $pattern in
-        '*/'*) find "$packages" -depth -type d -name "${pattern#??}" -exec rm -rf {} + ;;
+        '*/'*) find "$packages" -depth -name "${pattern#??}" -exec rm -rf {} + ;;
         *) rm -rf "${packages:?}/$pattern" ;;
       esac
     done

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 PATIENCE = {"deadline_s": 300, "first_frame_s": 600}
 """Of a camera: emulated, its process alone takes half a minute to start."""
-BUNDLE = Path(__file__).parents[2] / "models/released/default"
+SERVES_WITHIN_S = 900
+"""From the start of a daemon until it has named somebody and a broker knows it."""
+BUNDLE = Path(os.environ.get("FAMILIAR_BUNDLE_PATH") or Path(__file__).parents[2] / "models/released/default")
 
 
 def familiar(*words: str | Path, may_end: tuple[int, ...] = (0,)) -> str:
@@ -64,8 +69,20 @@ def calibrated(exchanged: Path) -> dict[str, Any]:
     return {
         "threshold": [mine.threshold, *mine.thresholds.tolist()],
         "threshold_of_shared_templates": [shared.threshold, *shared.thresholds.tolist()],
+        "fpir": rates(mine, mine),
+        "fpir_at_first_thresholds": rates(mine, shared),
+        "fpir_interval": [*(mine.alike_interval or mine.interval)],
         "least_cosine_of_templates": float((here * there).sum(1).min()) if here.shape == there.shape else None,
     }
+
+
+def rates(gallery: Any, thresholds: Any) -> list[float]:
+    """Strangers of 1,000 who pass: those alike each of a gallery, or all, at another calibration's thresholds."""
+    from dataclasses import replace
+
+    moved = replace(gallery, threshold=thresholds.threshold, thresholds=thresholds.thresholds)
+    alike = moved.alike_by_person
+    return [gallery.rate_per_1000(moved.threshold)] if alike is None else [float(rate) for rate in alike]
 
 
 def front(camera: str) -> list[str]:
@@ -81,6 +98,64 @@ def watched(camera: str) -> list[dict[str, Any]]:
     events = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
     first = min((event["captured_s"] for event in events), default=0.0)
     return [{**{key: event[key] for key in keys}, "captured_s": event["captured_s"] - first} for event in events]
+
+
+def served(work: Path, broker: int, page: bool) -> dict[str, Any]:
+    """What a daemon's page tells once a broker has an event with a name.
+
+    Args:
+        work: for its configuration.
+        broker: port of the broker on the loopback address.
+        page: whether there are the packages for one.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    patience = "".join(f"{key} = {value}\n" for key, value in PATIENCE.items())
+    configuration = work / f"{os.uname().machine}.toml"
+    configuration.write_text(
+        f'[[sink]]\ntype = "mqtt"\nhost = "127.0.0.1"\nport = {broker}\ntopic_prefix = "{os.uname().machine}"\n'
+        f'[camera.front]\nsource = "synthetic:fps=5,realtime,loop"\n{patience}'
+    )
+    words = [sys.executable, "-m", "edge_runtime", "run", "--config", str(configuration)]
+    serving = [*words, "--set", f"web.listen={listen}"]
+    told: dict[str, Any] = {}
+    if not page:
+        told["refused"] = subprocess.run(serving, capture_output=True, text=True).stderr.strip()
+    daemon = subprocess.Popen(serving if page else words, stdout=subprocess.DEVNULL)
+    try:
+        await_delivery(daemon)
+        if page:
+            events = json.loads(asked(listen, "/api/events?kind=identified"))["events"]
+            told["page"] = asked(listen, "/").partition(b"\n")[0].decode()
+            told["health"] = json.loads(asked(listen, "/api/health"))["state"]
+            told["named"] = [[event["track_id"], event["person"]] for event in events]
+        daemon.send_signal(signal.SIGTERM)
+        return {**told, "ended": daemon.wait(120)}
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def await_delivery(daemon: subprocess.Popen[bytes]) -> None:
+    """Wait until somebody has been named and every sink has had everything."""
+    deadline = time.monotonic() + SERVES_WITHIN_S
+    words = [sys.executable, "-m", "edge_runtime", "status", "--json"]
+    while daemon.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+        told = subprocess.run(words, capture_output=True).stdout
+        status = json.loads(told) if told.startswith(b"{") else {}
+        sinks = status.get("events", {}).get("sinks", {}).values()
+        identified = sum(camera.get("identified", 0) for camera in status.get("cameras", {}).values())
+        if identified and sinks and all(sink["delivered"] and not sink["behind"] for sink in sinks):
+            return
+    sys.exit(f"familiar run with a broker: no name told within {SERVES_WITHIN_S} s; exit code {daemon.poll()}")
+
+
+def asked(listen: str, path: str) -> bytes:
+    """An answer of the daemon's API, or the page."""
+    with urllib.request.urlopen(f"http://{listen}{path}", timeout=120) as answer:
+        return bytes(answer.read())
 
 
 def main() -> None:
@@ -114,6 +189,8 @@ def main() -> None:
         timed("synthetic", lambda: watched("synthetic:fps=10"))
         if clip:
             timed("clip", lambda: watched(f"file:{clip}"))
+        if broker := int(os.environ["BROKER_PORT"]):
+            timed("served", lambda: served(work, broker, bool(os.environ["PAGE"])))
     print(json.dumps(document))
 
 

@@ -32,6 +32,7 @@ class Suite:
         emulator: qemu's program and the processor it plays.
         packages: of Debian, with all they depend on.
         wheels: those of PyPI, with versions, in place of the target's lock.
+        lacks_page: the package without which it has no page; empty: it has one.
     """
 
     release: str
@@ -40,6 +41,7 @@ class Suite:
     emulator: tuple[str, ...]
     packages: tuple[str, ...] = _PACKAGES
     wheels: tuple[str, ...] = ()
+    lacks_page: str = ""
 
 
 _CORTEX_A72 = ("qemu-aarch64", "-cpu", "cortex-a72")
@@ -47,10 +49,14 @@ SUITES = {
     "trixie": Suite("trixie", "arm64", Target("aarch64", (3, 13), "litert"), _CORTEX_A72),
     "bookworm": Suite("bookworm", "arm64", Target("aarch64", (3, 11), "litert"), _CORTEX_A72),
     # PyPI has no wheels of numpy, OpenCV, Pillow and cffi for 32 bits: Debian's own, older than what we ask for.
+    # Nor of msgspec, which Debian does not have either.
     "bookworm-armhf": Suite(
         "bookworm", "armhf", Target("armv7l", (3, 11), "tflite"), ("qemu-arm", "-cpu", "cortex-a7"),
         (*_PACKAGES, "python3-numpy", "python3-opencv", "python3-pil", "python3-cffi-backend"),
-        ("tflite-runtime==2.14.0", "cryptography==50.0.2", "tqdm==4.70.1"),
+        ("tflite-runtime==2.14.0", "cryptography==50.0.2", "tqdm==4.70.1", "paho-mqtt==2.2.0", "starlette==1.10.0",
+         "anyio==4.16.0", "idna==3.20", "typing_extensions==4.16.0", "uvicorn==0.54.0", "h11==0.16.0", "click==8.5.1",
+         "python-multipart==0.0.34"),
+        lacks_page="msgspec",
     ),
 }  # fmt: skip
 
@@ -64,12 +70,14 @@ class Emulated:
         root: the unpacked Debian.
         site: the unpacked wheels.
         target: what the wheels are for.
+        lacks_page: see :class:`Suite`.
     """
 
     python: Path
     root: Path
     site: Path
     target: Target
+    lacks_page: str
 
     def environment(self) -> dict[str, str]:
         """What every call needs; the checkout's code is used, as nothing else of it is compiled."""
@@ -169,7 +177,7 @@ def _wanted(system: Suite) -> str:
 
 def _emulated(suite: str) -> Emulated:
     home = CACHE / suite
-    return Emulated(home / "bin/python3", home / "root", home / "site", SUITES[suite].target)
+    return Emulated(home / "bin/python3", home / "root", home / "site", SUITES[suite].target, SUITES[suite].lacks_page)
 
 
 def _write_interpreter(suite: str, made: Emulated) -> None:

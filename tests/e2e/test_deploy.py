@@ -195,6 +195,7 @@ def test_a_device_holds_the_runtime_alone(installed: tuple[Device, Run]) -> None
     assert {"edge_runtime", "numpy", "cv2", "ai_edge_litert"} <= present
     assert {"paho", "prometheus_client", "starlette", "uvicorn", "msgspec"} <= present
     assert not present & {"tensorflow", "keras", "train", "convert", "models", "tests"}
+    assert not [*packages.rglob("*.pyi"), *packages.glob("*/tests")], "files that no device uses"
 
 
 def test_an_installed_wheel_asks_for_a_wheel_to_send(installed: tuple[Device, Run], bundle: Path) -> None:
