@@ -54,7 +54,7 @@ def face_chips(count: int, size_wh: tuple[int, int], seed: int = 0) -> Pixels:
     for number, chip in enumerate(chips):
         face = cv2.resize(portraits[number % len(portraits)], size_wh, interpolation=cv2.INTER_AREA)
         matrix = cv2.getRotationMatrix2D(middle, rng.uniform(-8, 8), rng.uniform(0.95, 1.1))
-        matrix[:, 2] += rng.uniform(-0.04, 0.04, 2) * size_wh
+        matrix[:, 2] = matrix[:, 2] + rng.uniform(-0.04, 0.04, 2) * size_wh
         face = cv2.warpAffine(face, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         chip[:] = np.clip(face * rng.uniform(0.8, 1.15) * rng.uniform(0.93, 1.07, 3), 0, 255)
     return chips
