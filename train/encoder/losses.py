@@ -71,23 +71,14 @@ def distillation(direction: Any, teacher: Any) -> Any:
     return 1.0 - ops.mean(ops.sum(direction * teacher, axis=-1))
 
 
-def relations(direction: Any, teacher: Any, hardest: float = 1.0) -> Any:
+def relations(direction: Any, teacher: Any) -> Any:
     """Mean squared difference of the batch's cosines among itself, student's and teacher's.
 
     As in similarity-preserving distillation (Tung and Mori, 2019), on unit codes; the two may differ in length.
-
-    Args:
-        direction, teacher: (N, D) and (N, E), of unit length.
-        hardest: the share of the pairs that count, those that differ most (as examples in Shrivastava et al., "Training
-            region-based object detectors with online hard example mining", 2016).
     """
     ours = ops.matmul(direction, ops.transpose(direction))
     theirs = ops.matmul(teacher, ops.transpose(teacher))
-    apart = ops.square(ours - theirs)
-    if hardest < 1:
-        pairs = apart.shape[0] * apart.shape[0]
-        apart, _ = ops.top_k(ops.reshape(apart, (-1,)), max(round(hardest * pairs), 1), sorted=False)
-    return ops.mean(apart)
+    return ops.mean(ops.square(ours - theirs))
 
 
 class WeightedLoss:
@@ -145,7 +136,7 @@ class WeightedLoss:
             )
         if part.distil_relations > 0:
             values["relations"] = part.distil_relations * sum(
-                weight * relations(outputs["direction"], targets[f"teacher{k}"], part.distil_hardest)
+                weight * relations(outputs["direction"], targets[f"teacher{k}"])
                 for k, weight in enumerate(self._teachers)
             )
         return values

@@ -67,7 +67,6 @@ class LossPart:
         identity_scale: its scale.
         distil: of 1 - cosine to the teacher.
         distil_relations: of the squared difference of the batch's cosines.
-        distil_hardest: share of the batch's pairs that ``distil_relations`` counts, those that differ most.
         joined: whether the teachers' codes side by side, each as long as the root of its weight, are one code to learn.
     """
 
@@ -80,7 +79,6 @@ class LossPart:
     identity_scale: float = key(30.0, low=0.1, high=1000)
     distil: float = key(0.0, low=0, high=1e6)
     distil_relations: float = key(0.0, low=0, high=1e6)
-    distil_hardest: float = key(1.0, low=1e-4, high=1)
     joined: bool = False
 
     @property
