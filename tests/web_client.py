@@ -51,7 +51,7 @@ class Served:
             answer = self.client.post(
                 f"/api/faces/{name}/register", content=self.photo(name, variant), headers={"Content-Type": "image/jpeg"}
             )
-            assert answer.status_code == 200, answer.text
+            assert answer.status_code == 200 and answer.json()["accepted"], answer.text
 
     def web_pid(self) -> int:
         """The process that serves."""

@@ -213,7 +213,8 @@ def _served(here: Any, there: Any, heard: Mapping[str, list[list[str]]], lacks_p
         if "refused" in served:
             assert lacks_page in served["refused"], f"expected a word on {lacks_page}, found {served['refused']!r}"
             continue
-        assert (served["page"], served["health"]) == ("<!doctype html>", "ok"), served
+        # Emulated, fewer searches a second are made than are due, which a daemon calls degraded.
+        assert served["page"] == "<!doctype html>" and served["health"] in ("ok", "degraded"), served
         # The log has events of the runs before, too, and more came while it was asked.
         assert names[0] in served["named"], f"{document['machine']}: expected {names[0]} in {served['named']}"
     enrolled = {face["person"] for face in here["identify"]}
