@@ -191,10 +191,11 @@ class Crowd:
 
     def expire(self, before_s: float, ignored_before_s: float) -> None:
         """Forget whoever was last seen before these times, by ``Unknown.clock_s``."""
-        for one in self.strangers():
-            if one.clock_s < (ignored_before_s if one.ignored else before_s):
-                del self._strangers[one.stranger_id]
-        self._reckon()
+        gone = [one for one in self.strangers() if one.clock_s < (ignored_before_s if one.ignored else before_s)]
+        for one in gone:
+            del self._strangers[one.stranger_id]
+        if gone:
+            self._reckon()
 
     def _goes_on(self, known: Unknown, first_s: float) -> bool:
         """Whether a sighting that began then is of their latest visit; where the wall clock went back, it is."""

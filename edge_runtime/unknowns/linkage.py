@@ -46,9 +46,9 @@ class Linkage:
     @classmethod
     def of_bundle(cls, bundle: Bundle, most: int, chance: float = CHANCE) -> Linkage:
         """By what a bundle knows, with at most so many remembered."""
-        looks = bundle.looks
-        general = cls.of(bundle.strangers(), bundle.manifest.realism, most if looks is None else 0, chance)
-        return cls(general.needed, looks, chance)
+        if bundle.looks is None:
+            return cls.of(bundle.strangers(), bundle.manifest.realism, most, chance)
+        return cls(cls.none().needed, bundle.looks, chance)
 
     @classmethod
     def of(cls, strangers: Floats, realism: CohortCorrection, most: int, chance: float = CHANCE) -> Linkage:

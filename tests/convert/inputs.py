@@ -9,16 +9,41 @@ from typing import Any
 import cv2
 import numpy as np
 
-from convert.model.golden import draw_chips
 from edge_runtime.bundle.folder import file_digest
 from edge_runtime.bundle.preprocessing import Preprocessing
 from edge_runtime.geometry.alignment import Template
 from edge_runtime.pictures.chips import CROP_TEMPLATE
+from edge_runtime.types import Pixels
 from train.data.chips import Crop, write_chips
 
 PREPROCESSING = Preprocessing("grey", (127.5,), (127.5,), Template.arcface(28, 6))
 SPLITS = {"train": (6, 8), "select": (14, 4), "cohort": (14, 1)}
 """People and photos of each, for :func:`write_people`."""
+
+
+def draw_chips(count: int, size_wh: tuple[int, int], seed: int = 0) -> Pixels:
+    """Smooth coloured noise with ellipses and lines over it, uint8 (count, h, w, 3) RGB.
+
+    Every chip has colours that a swap of channels would change, and edges that a shift would.
+    """
+    rng = np.random.default_rng(seed)
+    width, height = size_wh
+    chips = np.empty((count, height, width, 3), np.uint8)
+    for chip in chips:
+        noise = cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), width / 8)
+        picture = 128 + 45 * noise / noise.std() + rng.uniform(-50, 50, 3)
+        picture = np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8))
+        for _ in range(4):
+            centre = tuple(int(v) for v in rng.uniform(0.2, 0.8, 2) * size_wh)
+            axes = tuple(int(v) for v in 1 + rng.uniform(0.05, 0.3, 2) * size_wh)
+            colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+            cv2.ellipse(picture, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+        for _ in range(2):
+            start, end = (tuple(int(v) for v in rng.uniform(0, 1, 2) * size_wh) for _ in range(2))
+            colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+            cv2.line(picture, start, end, colour, max(width // 24, 1), cv2.LINE_AA)
+        chip[:] = cv2.GaussianBlur(picture, (0, 0), 0.6)
+    return chips
 
 
 def write_people(path: Path, splits: dict[str, tuple[int, int]] = SPLITS, names: bool = True) -> Path:

@@ -28,7 +28,7 @@ from edge_runtime.types import Floats, Pixels
 from train.data.chips import make_crop, write_chips
 from train.data.files import check_new_folder, write_json
 from train.encoder.generator import FaceGenerator
-from train.encoder.guard import BundleJudge, Judge, MemoryGuard, enlarge, face_score
+from train.encoder.guard import BundleJudge, Judge, MemoryGuard, enlarge, face_score, surrounded
 from train.encoder.reference import add_reference, open_reference
 from train.evaluation.figures import rows_figure, save_png
 from train.runs.run import Run, load_run
@@ -291,9 +291,7 @@ def _ways(generator: FaceGenerator, codes: Floats) -> dict[str, Pixels]:
 
 def _save_chips(path: Path, faces: Sequence[Pixels], landmarks: Floats, run: Run) -> None:
     """Write faces, uint8 (size, size, 3) RGB, as chips of nobody; their edges are drawn out as surroundings."""
-    border = faces[0].shape[0] // 2
-    scenes = (cv2.copyMakeBorder(face, border, border, border, border, cv2.BORDER_REPLICATE) for face in faces)
-    crops = [make_crop(np.asarray(scene, np.uint8), landmarks + np.float32(border)) for scene in scenes]
+    crops = [make_crop(scene, landmarks + np.float32(border)) for scene, border in map(surrounded, faces)]
     count = len(crops)
     names = [f"drawn/{number}.png" for number in range(count)]
     source = f"drawn by a decoder of the recipe {run.recipe_name}"

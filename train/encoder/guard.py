@@ -84,12 +84,18 @@ def enlarge(chip: Pixels, size: int) -> Pixels:
     return np.asarray(cv2.resize(chip, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
+def surrounded(face: Pixels) -> tuple[Pixels, int]:
+    """A face uint8 (h, w, 3) with its edges drawn out to all sides, by so many px."""
+    border = face.shape[0] // 2
+    scene = cv2.copyMakeBorder(face, border, border, border, border, cv2.BORDER_REPLICATE)
+    return np.asarray(scene, np.uint8), border
+
+
 def face_score(detector: Detector, face: Pixels) -> float:
     """How sure a detector is of one face where this one is, its edges drawn out as surroundings; 0: it is not."""
     side = face.shape[0]
-    border = side // 2
-    scene = cv2.copyMakeBorder(face, border, border, border, border, cv2.BORDER_REPLICATE)
-    faces = detector.detect(np.asarray(scene, np.uint8))
+    scene, _ = surrounded(face)
+    faces = detector.detect(scene)
     if len(faces) != 1:
         return 0.0
     offset = np.abs(faces.centre[0] - (scene.shape[0] - 1) / 2).max()

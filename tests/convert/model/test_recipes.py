@@ -14,7 +14,6 @@ pytest.importorskip("tensorflow")
 
 from convert.edgetpu.graph import int8_faults, loading_faults, read_graph
 from convert.edgetpu.verdict import gate
-from convert.model.golden import draw_chips
 from convert.model.quantize import Quantised, RefusalError, converted, load_model, trained
 from convert.recipe import Recipe, load_recipe
 from convert.report.layers import layer_errors, layer_fault, worst
@@ -25,7 +24,7 @@ from edge_runtime.errors import ConfigError
 from edge_runtime.faces.encoder import TfliteEncoder
 from edge_runtime.interpreters import open_interpreter
 from tests.builders import ROOT
-from tests.convert.inputs import PREPROCESSING, save_encoder
+from tests.convert.inputs import PREPROCESSING, draw_chips, save_encoder
 
 CHIPS = draw_chips(96, (28, 28), seed=3)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.model.golden import draw_chips, face_chips, golden_floor, make_golden
+from convert.model.golden import face_chips, golden_floor, make_golden
 from convert.model.writer import drafted, write_manifest
 from edge_runtime.bundle.folder import Bundle
 from edge_runtime.bundle.manifest import MANIFEST
@@ -17,6 +17,7 @@ from edge_runtime.errors import BundleError, UsageError
 from edge_runtime.faces.encoder import TfliteEncoder, open_encoder
 from edge_runtime.interpreters import open_interpreter
 from tests.builders import RELEASED, TINY_MODEL, TINY_PREPROCESSING, make_bundle
+from tests.convert.inputs import draw_chips
 
 
 def fill(folder: Path, model: Path, name: str = "new") -> None:
